@@ -1,0 +1,1 @@
+"""Named neural benchmarks: which recording, region and presentation, scored how."""

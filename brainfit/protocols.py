@@ -1,0 +1,67 @@
+"""The seams: what a model and a mapping must offer for the rest to work with them.
+
+Data have classes of their own: `brainfit.presentation.Presentation`,
+`brainfit.trajectory.Trajectory`, `brainfit.recording.Recording`, `brainfit.score.Score`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+
+    from brainfit.presentation import Presentation
+    from brainfit.trajectory import Trajectory
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A network that is shown images step by step.
+
+    Attributes
+    ----------
+    name
+        How it is called in results.
+    layers
+        Names of the layers that `unroll` can return, from the input up.
+    region_layers
+        The layer that the model commits to for a region (``{"pIT": "conv7"}``); may be empty.
+    image_size
+        Height and width in pixels of the images it takes.
+    step_ms
+        Milliseconds of one step.
+    weights
+        Where the weights came from: ``"random:<seed>"`` or the sha256 of their file.
+    """
+
+    name: str
+    layers: Sequence[str]
+    region_layers: Dict[str, str]
+    image_size: int
+    step_ms: int
+    weights: str
+
+    def unroll(
+        self, images: torch.Tensor, presentation: Presentation, layers: Sequence[str]
+    ) -> dict[str, Trajectory]:
+        """Show `images` and return what each of `layers` did.
+
+        Parameters
+        ----------
+        images
+            Pixels in [0, 1], float32, shape (image, 3, image_size, image_size).
+        presentation
+            What is shown when; its `frames` method yields what the model sees.
+        layers
+            Some of `self.layers`.
+
+        Returns
+        -------
+        dict
+            For each layer a `Trajectory` of ``presentation.n_steps`` steps. Step 0 is the step in
+            which the image appears: a layer that lies deeper sees it later.
+        """
+        ...

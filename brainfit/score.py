@@ -1,0 +1,185 @@
+"""The result of scoring one model layer against one region of a recording."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brainfit.errors import IntegrityError
+
+FORMAT = 1
+MIN_DEFINED = 0.5
+"""A bin's median is given where at least this share of the units is defined in it."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Scores of every unit and time bin, their ceilings, and all that is needed to defend them.
+
+    Attributes
+    ----------
+    data
+        Dataset over dims ``image`` (held-out images), ``unit``, ``time_bin``, ``window``
+        (``pooled`` over all bins with a response, ``early`` 70-130 ms, ``late`` 130-200 ms)
+        and ``bound`` (``low``, ``high``):
+
+        =========================== ===================== =============================================
+        variable                    dims                  meaning; range; what NaN means
+        =========================== ===================== =============================================
+        response                    image, unit, time_bin trial-averaged response to held-out images
+        predicted                   image, unit, time_bin the model's prediction of it
+        r                           unit, time_bin        Pearson over held-out images; [-1, 1]; NaN:
+                                                          prediction or response is constant
+        split_half                  unit, time_bin        Spearman between halves of the trials
+        reliability                 unit, time_bin        the same, Spearman-Brown corrected
+        ceiling                     unit, time_bin        sqrt(reliability); [0, 1]; NaN: not defined
+        pearson_reliability         unit, time_bin        as reliability, with Pearson
+        defined                     unit, time_bin        split_half is distinguishable from zero
+        normalized                  unit, time_bin        r / sqrt(pearson_reliability); NaN: not defined
+        window_r                    window, unit          Pearson over held-out images x bins together
+        window_ceiling, _reliability, _pearson_reliability, _normalized
+                                    window, unit          as above, over images x bins together
+        window_ci95                 window, bound         bootstrap interval of the median
+                                                          window_normalized, over images and units
+        window_bins                 window, time_bin      which bins the window pools
+        temporal_correlation        unit                  median over images of the correlation between
+                                                          trajectories from 50 to 250 ms
+        alpha                       unit                  the ridge penalty chosen for the unit
+        =========================== ===================== =============================================
+    info
+        What was scored, as plain JSON values: model, recording, benchmark, region, layer, mapping,
+        seed, n_images, n_train_images, n_test_images, weights, simulated, dropped, seconds,
+        peak_memory_gb, provenance.
+    """
+
+    data: xr.Dataset
+    info: Mapping[str, Any]
+
+    @property
+    def windows(self) -> dict[str, dict[str, Any]]:
+        """Medians over units for each window: r, ceiling, reliability, normalized, ci95.
+
+        NaN where no unit is defined. `ceiling` and `reliability` are Spearman split-half;
+        `normalized` divides Pearson by Pearson.
+        """
+        data = self.data
+        return {
+            str(window): {
+                "r": _median(data["window_r"].sel(window=window)),
+                "ceiling": _median(data["window_ceiling"].sel(window=window)),
+                "reliability": _median(data["window_reliability"].sel(window=window)),
+                "normalized": _median(data["window_normalized"].sel(window=window)),
+                "ci95": [float(v) for v in data["window_ci95"].sel(window=window).values],
+            }
+            for window in data["window"].values
+        }
+
+    @property
+    def pooled(self) -> dict[str, Any]:
+        """The headline: the ``pooled`` entry of `windows`."""
+        return self.windows["pooled"]
+
+    @property
+    def per_bin(self) -> xr.Dataset:
+        """Median over the defined units of `r`, `ceiling`, `normalized` in each bin.
+
+        NaN, a gap, where fewer than half of the units are defined; `n_defined` counts them.
+        """
+        defined = self.data["defined"]
+        enough = defined.mean("unit") >= MIN_DEFINED
+        medians = {
+            name: self.data[name].where(defined).median("unit").where(enough)
+            for name in ("r", "ceiling", "normalized")
+        }
+        return xr.Dataset({**medians, "n_defined": defined.sum("unit")})
+
+    @property
+    def temporal_correlation(self) -> float:
+        """Median over units of the correlation between predicted and true trajectories."""
+        return _median(self.data["temporal_correlation"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as plain values, NaN as None: what ``brainfit score --json`` prints."""
+        windows = self.windows
+        bins = self.per_bin
+        per_bin = [
+            {
+                "time_bin_start": float(bins["time_bin_start"][t]),
+                "time_bin_end": float(bins["time_bin_end"][t]),
+                "n_defined": int(bins["n_defined"][t]),
+                **{name: float(bins[name][t]) for name in ("r", "ceiling", "normalized")},
+            }
+            for t in range(bins.sizes["time_bin"])
+        ]
+        summary = {
+            **self.info,
+            "n_units": self.data.sizes["unit"],
+            "n_bins": self.data.sizes["time_bin"],
+            "pooled": windows.pop("pooled"),
+            "windows": windows,
+            "per_bin": per_bin,
+            "temporal_correlation": self.temporal_correlation,
+        }
+        return _without_nan(summary)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the summary as JSON."""
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+    def to_netcdf(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one netCDF file; `from_netcdf` reads it back equal."""
+        data = self.data.assign_attrs(brainfit_score=FORMAT, info=json.dumps(dict(self.info)))
+        with tempfile.NamedTemporaryFile(dir=Path(path).parent, suffix=".partial", delete=False) as partial:
+            name = partial.name
+        try:
+            data.to_netcdf(name, engine="netcdf4")
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def from_netcdf(cls, path: str | os.PathLike[str]) -> Score:
+        """Read a score that `to_netcdf` wrote.
+
+        Raises
+        ------
+        IntegrityError
+            If the file is missing, cannot be read, or is not a brainfit score.
+        """
+        try:
+            with xr.open_dataset(path, engine="netcdf4") as opened:
+                data = opened.load()
+        except (OSError, ValueError) as error:
+            raise IntegrityError(f"cannot read {path} as a score: {error}") from error
+        if data.attrs.pop("brainfit_score", None) != FORMAT:
+            raise IntegrityError(f"{path} is not a brainfit score of format {FORMAT}")
+        info = json.loads(data.attrs.pop("info"))
+        data["defined"] = data["defined"].astype(bool)
+        data["window_bins"] = data["window_bins"].astype(bool)
+        return cls(data, info)
+
+
+def _median(values: xr.DataArray) -> float:
+    """Median that ignores NaN; NaN, without a warning, where nothing is left."""
+    finite = values.values[np.isfinite(values.values)]
+    return float(np.median(finite)) if finite.size else float("nan")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

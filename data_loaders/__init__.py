@@ -1,0 +1,1 @@
+"""Loaders that turn recordings, real or simulated, into `brainfit.Recording`."""

@@ -1,0 +1,1 @@
+"""Models that unroll in time: the graph engine, the ConvRNNs, and adapters for other networks."""
