@@ -1,0 +1,145 @@
+"""Bootstrap interval of the median normalised score, over images and over units.
+
+Everything that a normalised score is made of is a sum over images, so a resample of the images
+is a product of a count vector with per-image moments, and 1,000 resamples cost little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from brainfit.ceiling import spearman_brown
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the time bins of one window, for each image and unit; each of shape (image, unit).
+
+    Attributes
+    ----------
+    predicted, response, predicted_sq, response_sq, product
+        Of the prediction and the trial-averaged response.
+    half_product, half_sq
+        Expectation over all random halves of the trials of (first half x second half) and of the
+        mean of their squares: what split-half correlation estimates, without drawing a split.
+    n_bins
+        Number of bins summed.
+    """
+
+    predicted: np.ndarray
+    response: np.ndarray
+    predicted_sq: np.ndarray
+    response_sq: np.ndarray
+    product: np.ndarray
+    half_product: np.ndarray
+    half_sq: np.ndarray
+    n_bins: int
+
+
+def window_moments(predicted: np.ndarray, trials: np.ndarray, bins: np.ndarray) -> Moments:
+    r"""Sum over the bins of one window what the score and the reliability are made of.
+
+    With :math:`K` trials of an image in halves of :math:`h` and :math:`K-h`,
+    :math:`E[ab] = (S_1^2 - S_2) / (K(K-1))` and
+    :math:`E[a^2] = S_2/(Kh) + (1 - 1/h)\,E[ab]`, where :math:`S_1, S_2` are the sums of the
+    trials and of their squares.
+
+    Parameters
+    ----------
+    predicted
+        Shape (image, unit, time_bin).
+    trials
+        Shape (image, trial, unit, time_bin); a trial with NaN in any bin counts as missing.
+    bins
+        The window, shape (time_bin,), bool.
+    """
+    present = np.isfinite(trials).all(axis=3, keepdims=True)
+    n = present.sum(axis=1, dtype=float)
+    inside = np.where(present, trials[..., bins], 0).astype(float)
+    total, squares = inside.sum(axis=1), (inside**2).sum(axis=1)
+    half_product = (total**2 - squares) / (n * (n - 1))
+    half_sq = sum(
+        squares / (n * h) + (1 - 1 / h) * half_product for h in (np.floor(n / 2), np.ceil(n / 2))
+    )
+    response = total / n
+    y_hat = predicted[..., bins].astype(float)
+    return Moments(
+        predicted=y_hat.sum(-1),
+        response=response.sum(-1),
+        predicted_sq=(y_hat**2).sum(-1),
+        response_sq=(response**2).sum(-1),
+        product=(y_hat * response).sum(-1),
+        half_product=half_product.sum(-1),
+        half_sq=half_sq.sum(-1) / 2,
+        n_bins=int(bins.sum()),
+    )
+
+
+def normalized_from_moments(moments: Moments, counts: np.ndarray) -> np.ndarray:
+    """Normalised score of each unit for each resample of the images.
+
+    Parameters
+    ----------
+    moments
+        Of one window.
+    counts
+        How often each image occurs in each resample, shape (resample, image).
+
+    Returns
+    -------
+    array, shape (resample, unit)
+        Pearson r / sqrt(Pearson reliability), NaN where the reliability is not positive.
+    """
+    n = counts.sum(axis=1, keepdims=True) * moments.n_bins
+    mean_p, mean_r = counts @ moments.predicted / n, counts @ moments.response / n
+    var_p = counts @ moments.predicted_sq / n - mean_p**2
+    var_r = counts @ moments.response_sq / n - mean_r**2
+    covariance = counts @ moments.product / n - mean_p * mean_r
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = covariance / np.sqrt(var_p * var_r)
+        rho = (counts @ moments.half_product / n - mean_r**2) / (counts @ moments.half_sq / n - mean_r**2)
+    return r / np.sqrt(spearman_brown(rho))
+
+
+def median_interval(
+    moments: Moments,
+    units: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of the median over units of the normalised score.
+
+    Each resample draws images with replacement, recomputes every unit's score *and* reliability
+    on them, then draws units with replacement and takes their median. The fitted map is held
+    fixed: the interval speaks of new images and new units, not of a new training set.
+
+    Parameters
+    ----------
+    moments
+        Of one window.
+    units
+        Which units count, shape (unit,), bool: those whose reliability is defined.
+
+    Returns
+    -------
+    low, high
+        NaN where no unit is defined.
+
+    References
+    ----------
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 8 and 13.
+    """
+    which = np.flatnonzero(units)
+    if not which.size:
+        return float("nan"), float("nan")
+    n_images = len(moments.response)
+    counts = rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=n_resamples).astype(float)
+    scores = normalized_from_moments(moments, counts)
+    drawn = which[rng.integers(which.size, size=(n_resamples, which.size))]
+    medians = np.nanmedian(np.take_along_axis(scores, drawn, axis=1), axis=1)
+    low, high = np.nanquantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

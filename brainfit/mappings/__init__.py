@@ -1,0 +1,1 @@
+"""Linear maps from model features to responses, shared over all time bins."""
