@@ -6,7 +6,8 @@ is a product of a count vector with per-image moments, and 1,000 resamples cost 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -37,6 +38,13 @@ class Moments:
     half_sq: np.ndarray
     n_bins: int
 
+    @classmethod
+    def of_units(cls, parts: Sequence[Moments]) -> Moments:
+        """Join the moments of several units, for the same images and bins."""
+        names = [f.name for f in fields(cls) if f.name != "n_bins"]
+        joined = {name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names}
+        return cls(**joined, n_bins=parts[0].n_bins)
+
 
 def window_moments(predicted: np.ndarray, trials: np.ndarray, bins: np.ndarray) -> Moments:
     r"""Sum over the bins of one window what the score and the reliability are made of.
@@ -60,9 +68,8 @@ def window_moments(predicted: np.ndarray, trials: np.ndarray, bins: np.ndarray) 
     inside = np.where(present, trials[..., bins], 0).astype(float)
     total, squares = inside.sum(axis=1), (inside**2).sum(axis=1)
     half_product = (total**2 - squares) / (n * (n - 1))
-    half_sq = sum(
-        squares / (n * h) + (1 - 1 / h) * half_product for h in (np.floor(n / 2), np.ceil(n / 2))
-    )
+    sizes = (np.floor(n / 2), np.ceil(n / 2))
+    half_sq = np.mean([squares / (n * h) + (1 - 1 / h) * half_product for h in sizes], axis=0)
     response = total / n
     y_hat = predicted[..., bins].astype(float)
     return Moments(
@@ -72,7 +79,7 @@ def window_moments(predicted: np.ndarray, trials: np.ndarray, bins: np.ndarray) 
         response_sq=(response**2).sum(-1),
         product=(y_hat * response).sum(-1),
         half_product=half_product.sum(-1),
-        half_sq=half_sq.sum(-1) / 2,
+        half_sq=half_sq.sum(-1),
         n_bins=int(bins.sum()),
     )
 
@@ -140,6 +147,9 @@ def median_interval(
     counts = rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=n_resamples).astype(float)
     scores = normalized_from_moments(moments, counts)
     drawn = which[rng.integers(which.size, size=(n_resamples, which.size))]
-    medians = np.nanmedian(np.take_along_axis(scores, drawn, axis=1), axis=1)
-    low, high = np.nanquantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    resampled = np.take_along_axis(scores, drawn, axis=1)
+    resampled = resampled[np.isfinite(resampled).any(axis=1)]
+    if not len(resampled):
+        return float("nan"), float("nan")
+    low, high = np.quantile(np.nanmedian(resampled, axis=1), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -16,7 +16,7 @@ from brainfit.errors import ContractError
 from brainfit.metrics import midranks, pearson_torch
 
 _CHUNK_BYTES = 128 * 2**20
-_TIE = 2.0**-20
+_WHOLE = 1e-3
 _Z_ONE_SIDED_5_PERCENT = 1.645
 
 
@@ -27,7 +27,7 @@ class SplitHalf:
     Attributes
     ----------
     spearman, pearson
-        Shape (group of bins, unit); NaN where a half is constant over images.
+        Shape (group of bins, unit); NaN where a half is constant over images, or the group empty.
     """
 
     spearman: np.ndarray
@@ -79,9 +79,12 @@ def split_half(
         chunk = max(1, _CHUNK_BYTES // (4 * n_splits * trials.shape[0] * trials.shape[3]))
         for start in range(0, len(units), chunk):
             some = units[start : start + chunk]
-            values = torch.from_numpy(np.nan_to_num(trials[:, :, some].astype(np.float32)))
+            values = np.where(present[..., None, None], trials[:, :, some], 0)
+            values = torch.from_numpy(_counts_restored(values).astype(np.float32))
             halves = [_half_averages(values, mask) for mask in (first, second)]
             for g, bins in enumerate(groups):
+                if not bins.any():
+                    continue
                 a, b = (half[..., torch.from_numpy(bins)].flatten(2) for half in halves)
                 pearson[g, some] = pearson_torch(a, b).mean(0).numpy()
                 spearman[g, some] = pearson_torch(midranks(a), midranks(b)).mean(0).numpy()
@@ -91,7 +94,7 @@ def split_half(
 
 def _units_by_missing_trials(trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield units that miss the same trials, with the (image, trial) mask of those present."""
-    present = np.isfinite(trials).all(axis=3)
+    present = np.asarray(np.isfinite(trials).all(axis=3))
     if (present.sum(axis=1) < 2).any():
         image, unit = np.argwhere(present.sum(axis=1) < 2)[0]
         raise ContractError(
@@ -110,17 +113,25 @@ def _half(keys: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def _half_averages(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Average the masked trials: (image, trial, unit, bin) and (image, split, trial) to (split, unit, image, bin).
-
-    Averages that differ by rounding only are made equal, so that ties stay ties: equal sums of
-    counts are no longer equal to the last bit once counts were divided by a blank response.
-    """
+    """Average the trials of each half, (image, trial, unit, bin), to (split, unit, image, bin)."""
     image, trial, unit, time_bin = values.shape
-    weights = mask.float() / mask.sum(-1, keepdim=True)
-    averages = torch.bmm(weights, values.reshape(image, trial, -1))
-    averages = averages.reshape(image, -1, unit, time_bin).permute(1, 2, 0, 3).contiguous()
-    step = _TIE * averages.abs().amax(dim=(0, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    return torch.round(averages / step) * step
+    sums = torch.bmm(mask.float(), values.reshape(image, trial, -1))
+    averages = sums / mask.sum(-1, keepdim=True)
+    return averages.reshape(image, -1, unit, time_bin).permute(1, 2, 0, 3).contiguous()
+
+
+def _counts_restored(trials: np.ndarray) -> np.ndarray:
+    """Undo a unit's division by its blank response, so that equal sums of counts are equal again.
+
+    Ranks depend on ties, and sums of counts tie often; sums of counts that were divided by a
+    constant tie only up to rounding. A unit whose values are all whole multiples of its smallest
+    positive one holds counts, and gets them back; correlations do not depend on the unit's scale.
+    """
+    positive = np.where(trials > 0, trials, np.inf).min(axis=(0, 1, 3), keepdims=True)
+    multiples = trials / np.where(np.isfinite(positive), positive, 1)
+    counts = np.rint(multiples)
+    whole = (np.abs(multiples - counts) < _WHOLE).all(axis=(0, 1, 3), keepdims=True)
+    return np.where(whole, counts, trials)
 
 
 def spearman_brown(rho: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ def _checked(model: Model, layer: str, unrolled: object, n_images: int, n_steps:
             )
         if not torch.isfinite(block).all():
             raise ContractError(
-                f"{where}: features are not finite (NaN or infinite) from step {trajectory.index.index(k)} on; "
-                "check its weights and its normalisation with `brainfit check`"
+                f"{where}: features are not finite (NaN or infinite) from step "
+                f"{trajectory.index.index(k)} on; check its weights and normalisation"
             )
     return trajectory

@@ -26,15 +26,15 @@ class _ComputedArray(BackendArray):
         )
 
     def _select(self, key: tuple) -> np.ndarray:
-        positions = [
-            np.atleast_1d(np.arange(size)[k]) for k, size in zip(key, self.shape, strict=True)
-        ]
+        positions = [np.atleast_1d(np.arange(size)[k]) for k, size in zip(key, self.shape, strict=True)]
         values = self._read(*positions)
         scalars = tuple(i for i, k in enumerate(key) if isinstance(k, (int, np.integer)))
         return values.squeeze(axis=scalars)
 
 
-def lazy_variable(dims: tuple[str, ...], shape: tuple[int, ...], dtype: np.typing.DTypeLike, read: Read) -> xr.Variable:
+def lazy_variable(
+    dims: tuple[str, ...], shape: tuple[int, ...], dtype: np.typing.DTypeLike, read: Read
+) -> xr.Variable:
     """Return a variable that calls `read` for what is selected, when its values are asked for.
 
     Parameters

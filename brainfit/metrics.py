@@ -37,8 +37,8 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Same shapes and the same NaN as `pearson`.
     """
-    x, y = torch.as_tensor(np.asarray(x)), torch.as_tensor(np.asarray(y))
-    return pearson_torch(midranks(x), midranks(y)).numpy()
+    first, second = (midranks(torch.as_tensor(np.asarray(values))) for values in (x, y))
+    return pearson_torch(first, second).numpy()
 
 
 def pearson_torch(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -73,9 +73,7 @@ class Presentation:
                 f"step_ms={self.step_ms}; change the durations or the step"
             )
         if self.background_space not in ("normalized", "pixel"):
-            raise ContractError(
-                f"background_space is 'normalized' or 'pixel', got {self.background_space!r}"
-            )
+            raise ContractError(f"background_space is 'normalized' or 'pixel', got {self.background_space!r}")
 
     @property
     def n_steps(self) -> int:

@@ -1,7 +1,7 @@
 """The seams: what a model and a mapping must offer for the rest to work with them.
 
 Data have classes of their own: `brainfit.presentation.Presentation`,
-`brainfit.trajectory.Trajectory`, `brainfit.recording.Recording`, `brainfit.score.Score`.
+`brainfit.trajectory.Trajectory`, `brainfit.recording.Recording`, `brainfit.result.Score`.
 """
 
 from __future__ import annotations

@@ -91,7 +91,9 @@ class Recording:
         here = self.responses["region"].values.astype(str)
         units = np.flatnonzero(np.isin(here, wanted))
         if not units.size:
-            counts = ", ".join(f"{name} {n}" for name, n in zip(*np.unique(here, return_counts=True), strict=True))
+            counts = ", ".join(
+                f"{name} {n}" for name, n in zip(*np.unique(here, return_counts=True), strict=True)
+            )
             raise ContractError(
                 f"recording {self.name!r} has no units in region {region!r}; it has {counts or 'none at all'}"
             )
@@ -118,7 +120,9 @@ def check_recording(recording: Recording) -> None:
         raise ContractError(f"recording {name!r}: responses are {responses.dtype}, wanted numbers")
     for dim, size in responses.sizes.items():
         if size == 0:
-            raise ContractError(f"recording {name!r}: responses have no {dim} at all (shape {responses.shape})")
+            raise ContractError(
+                f"recording {name!r}: responses have no {dim} at all (shape {responses.shape})"
+            )
     for dim, coords in _COORDS.items():
         for coord in coords:
             if coord not in responses.coords or responses[coord].dims != (dim,):
@@ -150,7 +154,12 @@ def _check_unique(name: str, ids: xr.DataArray) -> None:
 def _check_bins(name: str, responses: xr.DataArray) -> None:
     start = responses["time_bin_start"].values
     end = responses["time_bin_end"].values
-    if not (np.isfinite(start).all() and np.isfinite(end).all() and (end > start).all() and (np.diff(start) > 0).all()):
+    if not (
+        np.isfinite(start).all()
+        and np.isfinite(end).all()
+        and (end > start).all()
+        and (np.diff(start) > 0).all()
+    ):
         raise ContractError(
             f"recording {name!r}: time bins must increase and end after they start, in ms; "
             f"got starts {start[:4]}… and ends {end[:4]}…"
@@ -159,19 +168,21 @@ def _check_bins(name: str, responses: xr.DataArray) -> None:
 
 def _check_stimuli(name: str, stimuli: xr.DataArray, responses: xr.DataArray) -> None:
     wanted = ("image", "height", "width", "channel")
-    if stimuli.dims != wanted or stimuli.sizes["channel"] != 3 or stimuli.sizes["height"] != stimuli.sizes["width"]:
+    if (
+        stimuli.dims != wanted
+        or stimuli.sizes["channel"] != 3
+        or stimuli.sizes["height"] != stimuli.sizes["width"]
+    ):
         raise ContractError(
-            f"recording {name!r}: images have dims {stimuli.dims} and shape {stimuli.shape}; wanted {wanted}, "
-            "square, with 3 channels; crop them, or repeat gray ones three times"
+            f"recording {name!r}: images have dims {stimuli.dims} and shape {stimuli.shape}; "
+            f"wanted {wanted}, square, 3 channels; crop them, or repeat gray ones three times"
         )
     if stimuli.sizes["image"] != responses.sizes["image"]:
         raise ContractError(
-            f"recording {name!r}: {stimuli.sizes['image']} images but responses to {responses.sizes['image']}; "
-            "there must be one image for each row of responses, in the same order"
+            f"recording {name!r}: {stimuli.sizes['image']} images but responses to "
+            f"{responses.sizes['image']}; there must be one image for each row of responses, in the same order"
         )
     if not (stimuli.dtype == np.uint8 or stimuli.dtype.kind == "f"):
         raise ContractError(
             f"recording {name!r}: images are {stimuli.dtype}; wanted uint8 in [0, 255] or float in [0, 1]"
         )
-
-

@@ -56,6 +56,26 @@ def train_test_split(
     return train, test
 
 
+def sample_images(object_names: np.ndarray, n_images: int, *, seed: int = 0) -> np.ndarray:
+    """Draw `n_images` images, each object giving its share to within one image.
+
+    Returns
+    -------
+    array of int
+        Sorted positions of images.
+
+    Raises
+    ------
+    ContractError
+        If there are not so many.
+    """
+    if not 1 <= n_images <= len(object_names):
+        raise ContractError(f"{n_images} images were asked for, but there are {len(object_names)}")
+    order, phase = _dealt(object_names, generator(seed, "sample of images"))
+    turn = np.floor((np.arange(len(order) + 1) * n_images + phase) / len(order))
+    return np.sort(order[np.diff(turn) > 0])
+
+
 def image_folds(object_names: np.ndarray, n_folds: int, *, seed: int = 0) -> np.ndarray:
     """Give each image one of `n_folds` inner folds, balanced overall and within object.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -52,9 +53,13 @@ class Trajectory:
         for tensor in steps:
             position.setdefault(id(tensor), len(position))
         blocks = {position[id(tensor)]: tensor for tensor in steps}
-        return cls(
-            tuple(blocks[k] for k in range(len(blocks))), tuple(position[id(t)] for t in steps)
-        )
+        return cls(tuple(blocks[k] for k in range(len(blocks))), tuple(position[id(t)] for t in steps))
+
+    def select(self, steps: Iterable[int]) -> Trajectory:
+        """Keep these steps, in this order, and only the blocks that they use."""
+        index = [self.index[step] for step in steps]
+        used = list(dict.fromkeys(index))
+        return Trajectory(tuple(self.blocks[k] for k in used), tuple(used.index(k) for k in index))
 
     def stacked(self) -> torch.Tensor:
         """Distinct blocks as one tensor of shape (image, block, feature), features flattened."""

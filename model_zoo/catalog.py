@@ -1,4 +1,4 @@
-"""Every model that brainfit can load by name. Strings and plain values only: nothing heavy is imported."""
+"""Every model that can be loaded by name. Strings and plain values only: nothing heavy is imported."""
 
 from brainfit.registry import ModelEntry
 

@@ -165,7 +165,7 @@ def solve_ridge(
 
     padding = _padding(total.xy, rng)
     blocks = [problem.extend(torch.cat([problem.xy, padding], 1)) for problem in problems]
-    best, converged = np.inf, False
+    losses, best, converged = np.empty((len(alphas), len(variance))), np.inf, False
     for _ in range(max_blocks):
         products = _multiply(folds, problems, blocks)
         for problem, (product, held) in zip(problems, products, strict=True):
@@ -178,9 +178,7 @@ def solve_ridge(
         best = now
         if converged:
             break
-        blocks = [
-            problem.extend(product) for problem, (product, _) in zip(problems, products, strict=True)
-        ]
+        blocks = [problem.extend(product) for problem, (product, _) in zip(problems, products, strict=True)]
         if not any(block.shape[1] for block in blocks):
             converged = True
             break
@@ -213,7 +211,9 @@ def _add(a: _Sums, b: _Sums) -> _Sums:
 
 def _mean_eigenvalue(folds: Sequence[Sequence[Rows]], mean_x: torch.Tensor) -> float:
     energy = sum(
-        float((rows.features - torch.outer(rows.ones, mean_x)).square().sum()) for fold in folds for rows in fold
+        float((rows.features - torch.outer(rows.ones, mean_x)).square().sum())
+        for fold in folds
+        for rows in fold
     )
     return max(energy / len(mean_x), float(np.finfo(np.float32).tiny))
 

@@ -141,15 +141,36 @@ class Ridge(BaseEstimator):
         predicted = (blocks - shift) @ self.solution_.coef.to(blocks) + self.solution_.intercept.to(blocks)
         return predicted[:, list(trajectory.index)].transpose(1, 2).cpu().numpy()
 
+    def summary(self) -> dict[str, Any]:
+        """Return what a reviewer would ask of the fit, as plain values."""
+        solution, grid = self.solution_, np.asarray(self.relative_alphas)
+        chosen = np.argmin(np.nan_to_num(solution.validation_loss), axis=0)
+        return {
+            "n_features": len(self.shift_),
+            "n_directions": solution.n_directions,
+            "converged": solution.converged,
+            "relative_alphas": [float(f"{grid.min():.3g}"), float(f"{grid.max():.3g}"), len(grid)],
+            "units_at_lowest_alpha": int((chosen == 0).sum()),
+            "units_at_highest_alpha": int((chosen == len(grid) - 1).sum()),
+        }
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that the rows taken in so far occupy."""
+        return sum(rows.nbytes for batches in self.rows_.values() for rows in batches)
+
     @property
     def coef_(self) -> np.ndarray:
+        """Weights, shape (unit, feature)."""
         return self.solution_.coef.T.cpu().numpy()
 
     @property
     def intercept_(self) -> np.ndarray:
+        """Intercepts, shape (unit,)."""
         solution = self.solution_
         return (solution.intercept - self.shift_ @ solution.coef).cpu().numpy()
 
     @property
     def alpha_(self) -> np.ndarray:
+        """Penalties, shape (unit,)."""
         return self.solution_.alpha

@@ -44,6 +44,11 @@ class Rows:
     targets: torch.Tensor
     image: torch.Tensor
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(part.nbytes for part in (self.features, self.ones, self.targets, self.image))
+
 
 def compress(trajectory: Trajectory, responses: np.ndarray, shift: torch.Tensor) -> Rows:
     """Rows equivalent to ``trajectory.dense() - shift`` regressed on `responses`.

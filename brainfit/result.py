@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,15 +64,16 @@ class Score:
 
     @property
     def windows(self) -> dict[str, dict[str, Any]]:
-        """Medians over units for each window: r, ceiling, reliability, normalized, ci95.
+        """Medians over the defined units for each window: r, ceiling, reliability, normalized, ci95.
 
-        NaN where no unit is defined. `ceiling` and `reliability` are Spearman split-half;
+        A unit is defined where its reliability over the window is distinguishable from zero; NaN
+        where no unit is. `ceiling` and `reliability` are Spearman split-half;
         `normalized` divides Pearson by Pearson.
         """
         data = self.data
         return {
             str(window): {
-                "r": _median(data["window_r"].sel(window=window)),
+                "r": _median(data["window_r"].where(data["window_normalized"].notnull()).sel(window=window)),
                 "ceiling": _median(data["window_ceiling"].sel(window=window)),
                 "reliability": _median(data["window_reliability"].sel(window=window)),
                 "normalized": _median(data["window_normalized"].sel(window=window)),
@@ -103,8 +103,9 @@ class Score:
 
     @property
     def temporal_correlation(self) -> float:
-        """Median over units of the correlation between predicted and true trajectories."""
-        return _median(self.data["temporal_correlation"])
+        """Median over the units defined in the pooled window of the correlation of trajectories."""
+        defined = self.data["window_normalized"].sel(window="pooled").notnull()
+        return _median(self.data["temporal_correlation"].where(defined))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain values, NaN as None: what ``brainfit score --json`` prints."""
@@ -138,14 +139,12 @@ class Score:
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one netCDF file; `from_netcdf` reads it back equal."""
         data = self.data.assign_attrs(brainfit_score=FORMAT, info=json.dumps(dict(self.info)))
-        with tempfile.NamedTemporaryFile(dir=Path(path).parent, suffix=".partial", delete=False) as partial:
-            name = partial.name
+        partial = Path(f"{os.fspath(path)}.partial")
         try:
-            data.to_netcdf(name, engine="netcdf4")
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            data.to_netcdf(partial, engine="netcdf4")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def from_netcdf(cls, path: str | os.PathLike[str]) -> Score:

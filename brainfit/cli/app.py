@@ -1,0 +1,68 @@
+"""The `brainfit` command: its global options, and what becomes of errors."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from brainfit.cli.check import check
+from brainfit.cli.list import list_names
+from brainfit.cli.report import report
+from brainfit.cli.score import score
+from brainfit.errors import BrainfitError
+
+
+class _Group(TyperGroup):
+    """Turns what a user can do wrong into one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrainfitError as error:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            typer.echo(f"brainfit: error: {' '.join(str(error).split())}", err=True)
+        except KeyboardInterrupt:
+            typer.echo("brainfit: interrupted; nothing half-done was kept", err=True)
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help, wrapped to the terminal
+)
+app.command()(score)
+app.command("list")(list_names)
+app.command()(check)
+app.command()(report)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from brainfit import __version__
+
+        typer.echo(f"brainfit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def brainfit(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    """Score models of the visual system against neural recordings in time.
+
+    Results go to stdout, all else to stderr. Exit codes: 0 done, 1 an error (one line on stderr),
+    2 wrong usage.
+
+    Example: brainfit score --model median_convrnn --region pIT
+    """

@@ -1,0 +1,87 @@
+"""``brainfit check``: whether a model or a recording has the form that brainfit relies on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainfit import registry
+from brainfit.cli.output import print_json, print_table
+from brainfit.names import unknown_name
+
+if TYPE_CHECKING:
+    from brainfit.protocols import Model
+    from brainfit.recording import Recording
+
+
+def check(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|RECORDING",
+            help="A name, a recording's file, package.module:factory or path/to/file.py:factory.",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check that a model or a recording keeps to its contract.
+
+    Says what it is, or what is off.
+
+    A model is shown a few random images, several times over; of a recording only labels and
+    shapes are read.
+
+    Example: brainfit check path/to/my_models.py:my_model
+    """
+    thing = _load(name)
+    facts = _check_recording(thing) if hasattr(thing, "responses") else _check_model(thing)
+    if as_json:
+        print_json({"name": name, "ok": True, **facts})
+        return
+    layers = facts.pop("layers", [])
+    typer.echo(f"{name}: a valid {facts.pop('kind')}")
+    for fact, value in facts.items():
+        typer.echo(f"  {fact.replace('_', ' ')}: {value}")
+    if layers:
+        rows = [[str(value) for value in layer.values()] for layer in layers]
+        print_table([column.replace("_", " ") for column in layers[0]], rows)
+
+
+def _load(name: str) -> Any:
+    models, recordings = registry.list_models(), registry.list_recordings()
+    if name in models:
+        return registry.load_model(name)
+    if name in recordings or (":" not in name and registry.is_recording_file(name)):
+        return registry.load_recording(name)
+    if ":" in name:
+        return registry.load_object(name)
+    raise unknown_name("model or recording", name, [*models, *recordings])
+
+
+def _check_model(model: Model) -> dict[str, Any]:
+    from brainfit.check_model import check_model
+
+    layers = check_model(model).layers
+    return {
+        "kind": "model",
+        "layers": [asdict(layer) for layer in layers],
+        "image_size": model.image_size,
+        "step_ms": model.step_ms,
+        "weights": model.weights,
+    }
+
+
+def _check_recording(recording: Recording) -> dict[str, Any]:
+    import numpy as np
+
+    from brainfit.recording import check_recording
+
+    check_recording(recording)
+    regions, counts = np.unique(recording.responses["region"].values.astype(str), return_counts=True)
+    return {
+        "kind": "simulated recording" if recording.simulated else "recording",
+        "shape": ", ".join(f"{size} {dim}s" for dim, size in recording.responses.sizes.items()),
+        "units": ", ".join(f"{region} {count}" for region, count in zip(regions, counts, strict=True)),
+    }

@@ -1,0 +1,63 @@
+"""``brainfit list``: what can be named."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from brainfit import registry
+from brainfit.cli.output import print_json, print_table
+
+
+class What(StrEnum):
+    """What there is to list."""
+
+    models = "models"
+    recordings = "recordings"
+    benchmarks = "benchmarks"
+
+
+def list_names(
+    what: Annotated[What, typer.Argument(help="What to list.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+) -> None:
+    """List the models, recordings or benchmarks that have a name.
+
+    Nothing is loaded, so a name that is listed may still want data or weights that are not here.
+
+    Example: brainfit list models --json
+    """
+    entries = {
+        What.models: registry.list_models,
+        What.recordings: registry.list_recordings,
+        What.benchmarks: registry.list_benchmarks,
+    }[what]()
+    rows = [{"name": name, **asdict(entry)} for name, entry in entries.items()]
+    for row in rows:
+        del row["target"]
+    if as_json:
+        print_json(rows)
+    else:
+        columns = list(rows[0]) if rows else ["name"]
+        print_table(
+            [column.replace("_", " ") for column in columns],
+            [[_cell(row[column]) for column in columns] for row in rows],
+        )
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case tuple() if len(value) > 4:
+            return f"{value[0]} … {value[-1]}"
+        case tuple():
+            return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,204 @@
+"""``brainfit score``: a model's layer against a region of a recording."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainfit import registry, runs
+from brainfit.cli.output import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from brainfit.benchmark import Benchmark
+    from brainfit.protocols import Model
+    from brainfit.recording import Recording
+    from brainfit.result import Score
+
+
+class Mapping(StrEnum):
+    """Maps from a layer's features to responses."""
+
+    ridge = "ridge"
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def score(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A name of `brainfit list models`, package.module:factory or path/to/file.py:factory."
+        ),
+    ],
+    region: Annotated[
+        str | None, typer.Option(help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three together.")
+    ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="A name of `brainfit list benchmarks`; stands for region, recording and mapping."),
+    ] = None,
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            help="A name of `brainfit list recordings` or the path of a file.", show_default="simulated"
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="The model's layer.", show_default="the one it commits to for the region"),
+    ] = None,
+    mapping: Annotated[
+        Mapping | None, typer.Option(help="The map from features to responses.", show_default="ridge")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="random, drawn from the seed.")] = "random",
+    images: Annotated[
+        int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images that go through the model together.")] = 16,
+    device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.cpu,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the random weights, the split and the resampling.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run's folder; an earlier run there is replaced.", show_default="runs/ and a name"
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Score a model against a region of a recording, in time.
+
+    Fits one linear map from one layer for all time bins on three quarters of the images, compares
+    its prediction with the responses to the others, and writes score.nc, score.json, report.html
+    and figures/ to the run's folder. The last line printed is the report's path.
+
+    Example: brainfit score --model median_convrnn --region pIT
+    """
+    chosen = _benchmark(benchmark, region, recording, mapping)
+    if out is not None:
+        runs.prepare_run(out)
+
+    net = _load_model(model, weights, image_size, seed)
+    data = registry.load_recording(chosen.recording, n_images=images)
+    if net.weights.startswith("random"):
+        note(f"the weights of {net.name} are random ({net.weights}): the score is a baseline")
+    if data.simulated:
+        note(f"the recording {data.name!r} is simulated: the score says nothing about a brain")
+    folder = runs.prepare_run(out or _default_folder(net, data, chosen, layer, seed, images, image_size))
+
+    from brainfit.scoring import score as compute
+
+    result = compute(
+        net,
+        data,
+        region=chosen.region,
+        layer=layer or "committed",
+        mapping=chosen.mapping,
+        presentation=chosen.presentation if benchmark else None,
+        test_fraction=chosen.test_fraction,
+        benchmark=benchmark,
+        batch_size=batch_size,
+        device=device.value,
+        seed=seed,
+        progress=True,
+    )
+    report = runs.write_run(result, folder)
+    if as_json:
+        print_json({**result.to_dict(), "run": str(folder), "report": str(report)})
+    else:
+        _print_summary(result)
+        typer.echo(report)
+
+
+def _benchmark(
+    name: str | None, region: str | None, recording: str | None, mapping: Mapping | None
+) -> Benchmark:
+    from brainfit.benchmark import Benchmark
+
+    if name is None:
+        if region is None:
+            raise typer.BadParameter(
+                "say which region to score against, as in --region pIT, or name a --benchmark"
+            )
+        return Benchmark("", recording or "simulated", region, mapping=(mapping or Mapping.ridge).value)
+    if region or recording or mapping:
+        raise typer.BadParameter(
+            "a --benchmark has its own --region, --recording and --mapping: leave them out"
+        )
+    return registry.load_benchmark(name)
+
+
+def _load_model(name: str, weights: str, image_size: int | None, seed: int) -> Model:
+    """Build the model with what was asked for, and with the seed if it has anything to draw."""
+    asked: dict[str, Any] = {}
+    if weights != "random":
+        asked["weights"] = weights
+    if image_size is not None:
+        asked["image_size"] = image_size
+    if registry.model_takes(name, "seed"):
+        asked["seed"] = seed
+    return registry.load_model(name, **asked)
+
+
+def _default_folder(
+    model: Model,
+    recording: Recording,
+    benchmark: Benchmark,
+    layer: str | None,
+    seed: int,
+    images: int | None,
+    image_size: int | None,
+) -> Path:
+    """Name the run by what was scored, and what was not left at its default."""
+    parts = [
+        model.name,
+        "" if benchmark.recording == "simulated" else recording.name,
+        benchmark.region,
+        layer or model.region_layers.get(benchmark.region, ""),
+        benchmark.mapping,
+        f"{image_size}px" if image_size else "",
+        f"{images}images" if images else "",
+        f"seed{seed}",
+    ]
+    return Path("runs", "-".join(part for part in parts if part).replace("/", "_"))
+
+
+def _print_summary(score: Score) -> None:
+    summary = score.to_dict()
+    info = score.info
+    rows = [
+        [
+            name,
+            *(_number(window[key]) for key in ("r", "ceiling", "normalized")),
+            " to ".join(dict.fromkeys(map(_number, window["ci95"]))),
+        ]
+        for name, window in {"pooled": summary["pooled"], **summary["windows"]}.items()
+    ]
+    simulated = " (simulated)" if info["simulated"] else ""
+    print_table(
+        ["bins", "r", "ceiling", "normalized", "95 % interval"],
+        rows,
+        title=f"{info['model']} {info['layer']} on {info['region']} of {info['recording']}{simulated}: "
+        f"normalized {_number(summary['pooled']['normalized'])}, {summary['n_units']} units",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"

@@ -1,0 +1,89 @@
+"""Every unit's pooled score against its own noise ceiling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from brainfit.figures.display import MEDIAN, MODEL, MUTED, Display, column, say_empty, subject
+from brainfit.figures.numbers import count, number
+from brainfit.result import Score
+
+
+def scores_against_ceiling(score: Score) -> Display:
+    """Show one point for each unit: its pooled correlation against its Spearman ceiling.
+
+    Returns
+    -------
+    Display
+        Its frame has a row for each unit, with whatever of `unit_id`, `animal` and `array` the
+        score has; the pooled `r`, `ceiling`, `reliability` and `normalized`; the `normalized` of
+        the `early` and `late` windows; `temporal_correlation` and `alpha`. NaN: not defined.
+    """
+    numbers = _numbers(score)
+    shown = numbers.dropna(subset=["ceiling", "r"])
+    left_out = len(numbers) - len(shown)
+    if shown.empty:
+        seen = "No unit has a reliable response, so there is no point to show."
+    else:
+        seen = (
+            f"The medians, r {number(np.median(column(shown, 'r')))} under a ceiling of "
+            f"{number(np.median(column(shown, 'ceiling')))}, cross at the diamond."
+        )
+    if left_out and not shown.empty:
+        are = "is" if left_out == 1 else "are"
+        seen += f" {count(left_out, 'unit')} without a reliable response {are} left out."
+    return Display(
+        name="units",
+        title="Each unit against its ceiling",
+        caption=(
+            "One point a unit: correlation over held-out images and time bins together, against the unit’s "
+            f"noise ceiling (Spearman split-half). On the diagonal, all that can be predicted is. {seen}"
+        ),
+        alt=f"Scatter plot of each unit’s pooled correlation against its noise ceiling. {seen}",
+        subject=subject(score),
+        numbers=numbers,
+        draw=_draw,
+    )
+
+
+def _numbers(score: Score) -> pd.DataFrame:
+    data = score.data
+    pooled = data.sel(window="pooled")
+    columns = {name: data[name].values for name in ("unit_id", "animal", "array") if name in data.coords}
+    columns |= {
+        name: pooled[f"window_{name}"].values for name in ("r", "ceiling", "reliability", "normalized")
+    }
+    columns |= {name: data["window_normalized"].sel(window=name).values for name in ("early", "late")}
+    columns |= {name: data[name].values for name in ("temporal_correlation", "alpha")}
+    return pd.DataFrame(columns)
+
+
+def _draw(numbers: pd.DataFrame) -> Figure:
+    figure = Figure(figsize=(4.6, 4.5), layout="constrained")
+    ax = figure.subplots()
+    shown = numbers.dropna(subset=["ceiling", "r"])
+    lowest = min(0.0, np.floor(column(shown, "r").min() * 10) / 10) if len(shown) else 0.0
+    ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="score = ceiling")
+    if shown.empty:
+        say_empty(ax, "no unit has a reliable response")
+    else:
+        x, y = (float(np.median(column(shown, name))) for name in ("ceiling", "r"))
+        ax.plot([x, x, 0], [lowest, y, y], color=MEDIAN, linewidth=0.8)
+        ax.scatter(
+            shown["ceiling"],
+            shown["r"],
+            s=24,
+            color=MODEL,
+            alpha=0.65,
+            linewidths=0,
+            label="unit",
+            gid="units",
+        )
+        ax.scatter(x, y, s=60, marker="D", color=MEDIAN, edgecolors="white", label="medians", zorder=3)
+    ax.set(
+        xlabel="Noise ceiling", ylabel="Pooled correlation r", xlim=(0, 1), ylim=(lowest, 1), aspect="equal"
+    )
+    ax.legend(loc="upper left")
+    return figure

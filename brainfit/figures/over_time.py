@@ -1,0 +1,188 @@
+"""Predictivity in each time bin, against the noise ceiling (Nayebi et al. 2018, Fig. 5c)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from brainfit.figures.display import (
+    CEILING,
+    FAINT,
+    INK,
+    MODEL,
+    MUTED,
+    WINDOWS,
+    Display,
+    column,
+    say_empty,
+    subject,
+)
+from brainfit.figures.numbers import count, number
+from brainfit.presentation import Presentation
+from brainfit.result import Score
+
+
+def predictivity_over_time(score: Score) -> Display:
+    """Show the median over units of `r` in each bin, under the Spearman ceiling.
+
+    Parameters
+    ----------
+    score
+        With any number of time bins; one bin is one point.
+
+    Returns
+    -------
+    Display
+        Its frame has a row for each bin: `time_bin_start`, `time_bin_end` in ms, `n_defined`
+        units, the medians `r`, `ceiling` and `normalized` over these units, the quartiles
+        `r_low`, `r_high`, `ceiling_low`, `ceiling_high`, and whether the `early` and `late`
+        windows pool the bin. NaN where fewer than half of the units are defined.
+
+    References
+    ----------
+    Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+    NeurIPS. arXiv:1807.00053, Fig. 5c.
+    """
+    numbers = _numbers(score)
+    n_units = score.data.sizes["unit"]
+    gaps = int(np.isnan(column(numbers, "r")).sum())
+    seen = _peak(numbers)
+    return Display(
+        name="predictivity",
+        title="Predictivity over time",
+        caption=(
+            "Correlation between predicted and measured responses over held-out images, in each time bin. "
+            f"Blue: median over {count(n_units, 'unit')}, with the range of the middle half of them. "
+            "Gray: the noise ceiling (Spearman split-half), drawn the same way. "
+            f"{seen} {_gaps(gaps)} Tinted: the early and late windows. "
+            "The black bar shows when the image was on."
+        ),
+        alt=(
+            "Line chart of predictivity against time from image onset, with the noise ceiling above it. "
+            f"{seen} {_gaps(gaps)}"
+        ),
+        subject=subject(score),
+        numbers=numbers,
+        draw=partial(_draw, on_ms=image_on_ms(score)),
+    )
+
+
+def image_on_ms(score: Score) -> float:
+    """How long the image was shown, in ms."""
+    presentation = score.info["provenance"].get("presentation", {})
+    return presentation.get("on_ms", Presentation().on_ms)
+
+
+def image_bar(ax: Axes, on_ms: float, height: float) -> None:
+    """Mark when the image was on, at `height` of the axes."""
+    ax.plot(
+        [0, on_ms], [height, height], color=INK, linewidth=3, solid_capstyle="butt", zorder=3,
+        transform=ax.get_xaxis_transform(), clip_on=False,
+    )  # fmt: skip
+
+
+def centers(numbers: pd.DataFrame) -> np.ndarray:
+    """Middle of each time bin, in ms."""
+    return (column(numbers, "time_bin_start") + column(numbers, "time_bin_end")) / 2
+
+
+def _numbers(score: Score) -> pd.DataFrame:
+    bins = score.per_bin
+    columns = {
+        "time_bin_start": bins["time_bin_start"].values,
+        "time_bin_end": bins["time_bin_end"].values,
+        "n_defined": bins["n_defined"].values,
+    }
+    for name in ("r", "ceiling"):
+        low, high = _quartiles(score, name, bins[name].notnull().values)
+        columns |= {f"{name}_low": low, name: bins[name].values, f"{name}_high": high}
+    columns["normalized"] = bins["normalized"].values
+    for window in WINDOWS:
+        columns[window] = score.data["window_bins"].sel(window=window).values
+    return pd.DataFrame(columns)
+
+
+def _quartiles(score: Score, name: str, shown: np.ndarray) -> np.ndarray:
+    """Quartiles over the defined units; shape (2, time_bin), NaN in bins that are not shown."""
+    values = score.data[name].where(score.data["defined"]).transpose("unit", "time_bin").values
+    quartiles = np.full((2, shown.size), np.nan)
+    quartiles[:, shown] = np.nanquantile(values[:, shown], [0.25, 0.75], axis=0)
+    return quartiles
+
+
+def _peak(numbers: pd.DataFrame) -> str:
+    r = column(numbers, "r")
+    if np.isnan(r).all():
+        return "No bin has a response that can be told from noise, so there is no curve."
+    peak = numbers.iloc[int(np.nanargmax(r))]
+    span = f"{number(peak['time_bin_start'], 0)}–{number(peak['time_bin_end'], 0)} ms"
+    return (
+        f"The median is highest, {number(peak['r'])}, at {span}, where the ceiling is "
+        f"{number(peak['ceiling'])}."
+    )
+
+
+def _gaps(gaps: int) -> str:
+    if not gaps:
+        return "Every bin is defined."
+    have = "has" if gaps == 1 else "have"
+    return (
+        f"{count(gaps, 'bin')} {have} no reliable response in at least half of the units and {have} no value."
+    )
+
+
+def _draw(numbers: pd.DataFrame, on_ms: float) -> Figure:
+    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
+    ax = figure.subplots()
+    time = centers(numbers)
+    _shade_windows(ax, numbers)
+    for name, color, label in (
+        ("ceiling", CEILING, "noise ceiling"),
+        ("r", MODEL, "model (median over units)"),
+    ):
+        ax.fill_between(
+            time, numbers[f"{name}_low"], numbers[f"{name}_high"], color=color, alpha=0.2, linewidth=0
+        )
+        ax.plot(time, numbers[name], color=color, marker="o", markersize=3, label=label, gid=name)
+    if np.isnan(column(numbers, "r")).all():
+        say_empty(ax, "no bin has a reliable response")
+    _mark_gaps(ax, numbers)
+    image_bar(ax, on_ms, 1.0)
+    ax.text(
+        on_ms / 2, 1.02, "image on", transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=8
+    )
+    ax.set(
+        xlabel="Time from image onset (ms)",
+        ylabel="Correlation over held-out images",
+        xlim=(min(0.0, numbers["time_bin_start"].min()), max(on_ms, numbers["time_bin_end"].max())),
+        ylim=(min(0.0, numbers["r_low"].min() - 0.02), 1.0),
+    )
+    ax.axhline(0, color=MUTED, linewidth=0.6, zorder=0)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _shade_windows(ax: Axes, numbers: pd.DataFrame) -> None:
+    for window, color in WINDOWS.items():
+        inside = numbers.loc[numbers[window]]
+        if inside.empty:
+            continue
+        start, end = column(inside, "time_bin_start").min(), column(inside, "time_bin_end").max()
+        ax.axvspan(start, end, color=color, alpha=0.1, linewidth=0, zorder=0)
+        ax.text(
+            (start + end) / 2, 0.97, window, transform=ax.get_xaxis_transform(), ha="center", va="top",
+            fontsize=8, color=MUTED,
+        )  # fmt: skip
+
+
+def _mark_gaps(ax: Axes, numbers: pd.DataFrame) -> None:
+    gaps = numbers[numbers["r"].isna()]
+    if not gaps.empty:
+        spans = zip(gaps["time_bin_start"], gaps["time_bin_end"] - gaps["time_bin_start"], strict=True)
+        ax.broken_barh(
+            list(spans), (0, 0.025), transform=ax.get_xaxis_transform(), color=FAINT, label="not defined"
+        )

@@ -1,0 +1,264 @@
+"""Models, recordings and benchmarks by name.
+
+A name is looked up, in this order, among what was registered at run time, the catalogues of
+`model_zoo`, `data_loaders` and `benchmarks`, and the entry points ``brainfit.models``,
+``brainfit.recordings`` and ``brainfit.benchmarks`` of other packages. ``package.module:factory``
+and ``path/to/file.py:factory`` name a factory of the user's own, and a path a recording's file.
+
+Catalogues are strings and plain values: nothing heavy is imported before something is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from brainfit import plugins
+from brainfit.errors import ContractError, IntegrityError
+from brainfit.names import unknown_name
+
+if TYPE_CHECKING:
+    from brainfit.benchmark import Benchmark
+    from brainfit.protocols import Model
+    from brainfit.recording import Recording
+
+Kind = Literal["model", "recording", "benchmark"]
+Factory = Callable[..., Any]
+
+_PACKAGES: dict[Kind, str] = {"model": "model_zoo", "recording": "data_loaders", "benchmark": "benchmarks"}
+_READERS = {".npz": "arrays:from_npz"}
+"""For each suffix of a recording's file, the function of `data_loaders` that reads it."""
+_REGISTERED: dict[Kind, dict[str, Factory]] = {"model": {}, "recording": {}, "benchmark": {}}
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A line of the catalogue of models: where its factory is, and plain facts to list."""
+
+    target: str
+    parameters: int | None = None
+    layers: tuple[str, ...] = ()
+    steps: int | None = None
+    image_sizes: tuple[int, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class RecordingEntry:
+    """A line of the catalogue of recordings; `simulated` is None where it is not known yet."""
+
+    target: str
+    summary: str = ""
+    simulated: bool | None = None
+
+
+@dataclass(frozen=True)
+class BenchmarkEntry:
+    """A line of the catalogue of benchmarks: where its builder is, and what it scores against."""
+
+    target: str
+    recording: str = ""
+    region: str = ""
+    summary: str = ""
+
+
+def load_model(name: str, **options: Any) -> Model:
+    """Build the model of that name.
+
+    Parameters
+    ----------
+    name
+        A name of `list_models`, or ``package.module:factory``, or ``path/to/file.py:factory``.
+    **options
+        Passed to its factory, such as ``image_size=224``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model.
+    PluginError
+        If its code cannot be imported, or a factory of the user's own fails.
+    ContractError
+        If the factory does not take these options, or does not return a model.
+    """
+    from brainfit.protocols import Model
+
+    model = _build("model", name, options)
+    missing = [part for part in (*Model.__annotations__, "unroll") if not hasattr(model, part)]
+    if missing:
+        raise ContractError(
+            f"model {name!r}: its factory returned a {type(model).__name__} without {', '.join(missing)}; "
+            "wanted a model as in brainfit.protocols (model_zoo.adapters wraps a torch module)"
+        )
+    return model
+
+
+def load_recording(name: str | Path, *, n_images: int | None = None, **options: Any) -> Recording:
+    """Load the recording of that name, or from that file.
+
+    Parameters
+    ----------
+    name
+        A name of `list_recordings`, or the path of an ``.npz`` file, or a factory as in `load_model`.
+    n_images
+        Use so many images: a generated recording makes as many, of any other they are drawn,
+        balanced over objects. By default all that it offers.
+    **options
+        Passed to its loader.
+
+    Raises
+    ------
+    UnknownNameError, PluginError, ContractError
+        As for `load_model`.
+    IntegrityError
+        If there is no such file.
+    """
+    from brainfit.recording import Recording
+    from brainfit.splits import sample_images
+
+    generated = n_images is not None and _takes("recording", str(name), "n_images")
+    recording = _build("recording", str(name), {"n_images": n_images, **options} if generated else options)
+    if not isinstance(recording, Recording):
+        raise ContractError(
+            f"recording {str(name)!r}: its loader returned a {type(recording).__name__}, wanted a Recording"
+        )
+    if n_images is None or generated:
+        return recording
+    return recording.select_images(sample_images(recording.responses["object_name"].values, n_images))
+
+
+def load_benchmark(name: str) -> Benchmark:
+    """Return the benchmark of that name; raises as `load_model` does."""
+    from brainfit.benchmark import Benchmark
+
+    benchmark = _build("benchmark", name, {})
+    if not isinstance(benchmark, Benchmark):
+        raise ContractError(
+            f"benchmark {name!r}: its builder returned a {type(benchmark).__name__}, wanted a Benchmark"
+        )
+    return benchmark
+
+
+def register_model(name: str, factory: Factory) -> None:
+    """Make ``factory(**options)`` loadable by `name` until Python exits, before all else of that name."""
+    _REGISTERED["model"][name] = factory
+
+
+def register_recording(name: str, factory: Factory) -> None:
+    """Make the recording that ``factory(**options)`` returns loadable by `name` until Python exits."""
+    _REGISTERED["recording"][name] = factory
+
+
+def register_benchmark(name: str, factory: Factory) -> None:
+    """Make the benchmark that ``factory()`` returns loadable by `name` until Python exits."""
+    _REGISTERED["benchmark"][name] = factory
+
+
+def list_models() -> dict[str, ModelEntry]:
+    """Return what is known of every model that has a name, without importing any."""
+    return _list("model", lambda target, origin: ModelEntry(target, source=origin))
+
+
+def list_recordings() -> dict[str, RecordingEntry]:
+    """Return what is known of every recording that has a name, without loading any."""
+    return _list("recording", lambda target, origin: RecordingEntry(target, summary=origin))
+
+
+def list_benchmarks() -> dict[str, BenchmarkEntry]:
+    """Return what is known of every benchmark that has a name, without importing any."""
+    return _list("benchmark", lambda target, origin: BenchmarkEntry(target, summary=origin))
+
+
+def load_object(target: str) -> Any:
+    """Call the factory that ``package.module:factory`` or ``path/to/file.py:factory`` names.
+
+    Raises
+    ------
+    UnknownNameError, PluginError, ContractError
+        As for `load_model`, but that anything may come out.
+    """
+    label = repr(target)
+    factory = plugins.foreign_attribute(label, target)
+    _check_options(label, factory, {})
+    return plugins.call_foreign(label, factory, {})
+
+
+def model_takes(name: str, option: str) -> bool:
+    """Whether the factory of the model of that name has an option of that name."""
+    return _takes("model", name, option)
+
+
+def is_recording_file(name: str) -> bool:
+    """Whether `name` is written like the path of a file rather than like a name."""
+    path = Path(name)
+    return path.suffix in _READERS or len(path.parts) > 1 or path.exists()
+
+
+def _takes(kind: Kind, name: str, option: str) -> bool:
+    return option in _signature(_find(kind, name)[0]).parameters
+
+
+def _list(kind: Kind, bare: Callable[[str, str], Any]) -> dict[str, Any]:
+    found = plugins.entry_points(f"brainfit.{kind}s")
+    outside = {name: bare(point.value, f"entry point of {point.dist.name}") for name, point in found.items()}
+    registered = {
+        name: bare(getattr(factory, "__qualname__", repr(factory)), "registered at run time")
+        for name, factory in _REGISTERED[kind].items()
+    }
+    return {**outside, **plugins.catalogue(_PACKAGES[kind]), **registered}
+
+
+def _find(kind: Kind, name: str) -> tuple[Factory, bool]:
+    """Return the factory of that name, and whether it is one of our own."""
+    label = f"{kind} {name!r}"
+    package = _PACKAGES[kind]
+    if factory := _REGISTERED[kind].get(name):
+        return factory, False
+    if entry := plugins.catalogue(package).get(name):
+        return plugins.own_attribute(package, entry.target), True
+    if point := plugins.entry_points(f"brainfit.{kind}s").get(name):
+        return plugins.foreign_attribute(label, point.value), False
+    if ":" in name:
+        return plugins.foreign_attribute(label, name), False
+    if kind == "recording" and is_recording_file(name):
+        return _reader(Path(name)), True
+    raise unknown_name(kind, name, _list(kind, lambda target, _: target))
+
+
+def _build(kind: Kind, name: str, options: dict[str, Any]) -> Any:
+    """Find the factory of `name` and call it, once its signature is known to take `options`."""
+    factory, ours = _find(kind, name)
+    label = f"{kind} {name!r}"
+    _check_options(label, factory, options)
+    return factory(**options) if ours else plugins.call_foreign(label, factory, options)
+
+
+def _reader(path: Path) -> Factory:
+    if path.suffix not in _READERS:
+        raise ContractError(
+            f"recording {str(path)!r}: cannot read {path.suffix or 'files without a suffix'}; "
+            f"wanted {' or '.join(_READERS)}, or a name: see `brainfit list recordings`"
+        )
+    if not path.is_file():
+        raise IntegrityError(f"recording {str(path)!r}: there is no such file")
+    return functools.partial(plugins.own_attribute(_PACKAGES["recording"], _READERS[path.suffix]), path)
+
+
+def _check_options(label: str, factory: Factory, options: dict[str, Any]) -> None:
+    """Raise unless the factory's signature says that it takes these options."""
+    signature = _signature(factory)
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise ContractError(f"{label}: {error}; its options are {signature}") from error
+
+
+def _signature(factory: Factory) -> inspect.Signature:
+    try:
+        return inspect.signature(factory)
+    except ValueError:  # some callables written in C have none: they may take anything
+        return inspect.Signature([inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)])

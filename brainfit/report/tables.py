@@ -1,0 +1,155 @@
+"""Tables of a report: numbers become text here, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from brainfit.figures.numbers import MISSING, interval, number
+from brainfit.result import Score
+
+Column = tuple[str, str, Callable[[Any], str]]
+"""Name in the frame, heading on the page, and how a value is written."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows and columns; the first `n_names` columns say what a row is, the others are numbers."""
+
+    caption: str
+    heads: list[str]
+    rows: list[list[str]]
+    n_names: int = 1
+
+
+def windows_frame(score: Score) -> pd.DataFrame:
+    """Pooled, early and late: what `Score.windows` says, and over what.
+
+    Returns
+    -------
+    DataFrame
+        A row for each window: `start` and `end` in ms of the bins it pools, `n_bins`,
+        `n_defined` units, `r`, `ceiling`, `reliability`, `normalized`, `low`, `high`.
+    """
+    data = score.data
+    rows = []
+    for window, medians in score.windows.items():
+        here = data.sel(window=window)
+        bins = here["window_bins"].values
+        low, high = medians["ci95"]
+        rows.append(
+            {
+                "window": window,
+                "start": data["time_bin_start"].values[bins].min(initial=math.inf),
+                "end": data["time_bin_end"].values[bins].max(initial=-math.inf),
+                "n_bins": int(bins.sum()),
+                "n_defined": int(here["window_normalized"].notnull().sum()),
+                **{name: medians[name] for name in ("r", "ceiling", "reliability", "normalized")},
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def windows_table(score: Score) -> Table:
+    """Write the pooled, early and late scores."""
+    frame = windows_frame(score)
+    frame["span"] = [_span(*pair) for pair in zip(frame["start"], frame["end"], strict=True)]
+    frame["ci95"] = [interval(*pair) for pair in zip(frame["low"], frame["high"], strict=True)]
+    return _table(
+        "Medians over units, pooled over time and in the early and late windows",
+        frame,
+        [
+            ("window", "Window", str),
+            ("span", "Time bins", str),
+            ("normalized", "Normalised", number),
+            ("ci95", "95% interval", str),
+            ("r", "r", number),
+            ("ceiling", "Ceiling", number),
+            ("reliability", "Reliability", number),
+            ("n_defined", "Units defined", str),
+        ],
+    )
+
+
+def bins_table(frame: pd.DataFrame) -> Table:
+    """Write the frame of `predictivity_over_time`."""
+    spans = [_span(*pair) for pair in zip(frame["time_bin_start"], frame["time_bin_end"], strict=True)]
+    return _table(
+        "Medians over units in each time bin; quartiles of r over units",
+        frame.assign(span=spans),
+        [
+            ("span", "Time bin", str),
+            ("r", "r", number),
+            ("r_low", "r, lower quartile", number),
+            ("r_high", "r, upper quartile", number),
+            ("ceiling", "Ceiling", number),
+            ("normalized", "Normalised", number),
+            ("n_defined", "Units defined", str),
+        ],
+    )
+
+
+def units_table(frame: pd.DataFrame) -> Table:
+    """Write the frame of `scores_against_ceiling`."""
+    names: list[Column] = [
+        (name, heading, str)
+        for name, heading in (("unit_id", "Unit"), ("animal", "Animal"), ("array", "Array"))
+        if name in frame
+    ]
+    return _table(
+        "Scores of each unit, pooled over time; early and late are normalised scores of these windows",
+        frame,
+        [
+            *names,
+            ("r", "r", number),
+            ("ceiling", "Ceiling", number),
+            ("reliability", "Reliability", number),
+            ("normalized", "Normalised", number),
+            ("early", "Early", number),
+            ("late", "Late", number),
+            ("temporal_correlation", "Temporal r", number),
+            ("alpha", "Penalty", lambda value: f"{value:.3g}" if math.isfinite(value) else MISSING),
+        ],
+        n_names=len(names),
+    )
+
+
+def plain_rows(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Flatten JSON values to rows of a dotted key and text."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from plain_rows(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in value):
+        for position, item in enumerate(value, start=1):
+            yield from plain_rows(item, f"{key}.{position}" if key else str(position))
+    elif isinstance(value, (list, tuple)):
+        yield key, ", ".join(_plain(item) for item in value) or MISSING
+    else:
+        yield key, _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    missing = value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
+    return MISSING if missing else str(value)
+
+
+def _span(start: float, end: float) -> str:
+    return f"{number(start, 0)} to {number(end, 0)} ms" if end > start else MISSING
+
+
+def _table(caption: str, frame: pd.DataFrame, columns: list[Column], n_names: int = 1) -> Table:
+    cells = [[write(value) for value in frame[name]] for name, _, write in columns]
+    return Table(
+        caption,
+        [heading for _, heading, _ in columns],
+        [list(row) for row in zip(*cells, strict=True)],
+        n_names,
+    )

@@ -1,0 +1,144 @@
+"""Responses ready to be fitted: bins matched to steps, trials averaged, what is missing dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brainfit.errors import ContractError
+from brainfit.presentation import Presentation
+from brainfit.recording import Recording
+
+_CHUNK_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Trial-averaged responses.
+
+    Attributes
+    ----------
+    mean
+        Shape (image, unit, time_bin), float32; NaN where an image has no trial for a unit.
+    n_trials
+        Trials averaged, shape (image, unit); a trial with NaN in any bin does not count.
+    """
+
+    mean: np.ndarray
+    n_trials: np.ndarray
+
+
+@dataclass
+class Dropped:
+    """What was left out, and why: goes into every Score."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, what: str, n: int, why: str) -> None:
+        """Note that `n` of `what` were left out, if any were."""
+        if n:
+            self.records.append({"what": what, "n": int(n), "why": why})
+
+
+def require_trials(recording: Recording) -> None:
+    """Raise unless the recording has the single trials that a noise ceiling needs."""
+    n_trials = recording.responses.sizes.get("trial", 0)
+    if n_trials < 2:
+        raise ContractError(
+            f"recording {recording.name!r} has {('no single trials', 'one trial')[n_trials]} "
+            f"(dims {recording.responses.dims}), but a noise ceiling needs at least 2 trials an image; "
+            "give the trial-level responses (image, trial, unit, time_bin)"
+        )
+
+
+def align_bins(
+    recording: Recording, presentation: Presentation, dropped: Dropped
+) -> tuple[Recording, np.ndarray]:
+    """Keep the bins that the presentation reaches, and say which model step each belongs to.
+
+    A bin belongs to the step that holds its centre; bins before the image or after the last
+    step are dropped.
+
+    Returns
+    -------
+    recording, steps
+        The recording with the bins kept, and for each the step, shape (time_bin,).
+    """
+    start = recording.responses["time_bin_start"].values.astype(float)
+    end = recording.responses["time_bin_end"].values.astype(float)
+    steps = np.floor((start + end) / 2 / presentation.step_ms).astype(int)
+    inside = (steps >= 0) & (steps < presentation.n_steps)
+    length = presentation.n_steps * presentation.step_ms
+    if not inside.any():
+        raise ContractError(
+            f"recording {recording.name!r}: no time bin lies within the presentation's 0 to {length} ms; "
+            f"its bins run from {start[0]:g} to {end[-1]:g}: are they in ms from image onset?"
+        )
+    if len(np.unique(steps[inside])) < inside.sum():
+        raise ContractError(
+            f"recording {recording.name!r}: several time bins fall in one {presentation.step_ms} ms step; "
+            f"average them to bins of at least {presentation.step_ms} ms"
+        )
+    dropped.add("time bins", int((~inside).sum()), f"outside the presentation's 0 to {length} ms")
+    kept = replace(recording, responses=recording.responses.isel(time_bin=inside))
+    return kept, steps[inside]
+
+
+def average_trials(responses: xr.DataArray, advance: Callable[[int], None] = lambda images: None) -> Averages:
+    """Average over trials, reading as many images at a time as fit a fixed budget.
+
+    Parameters
+    ----------
+    responses
+        Dims (image, trial, unit, time_bin), may be lazy.
+    advance
+        Called with the number of images done.
+    """
+    n_images, _, n_units, n_bins = responses.shape
+    mean = np.empty((n_images, n_units, n_bins), np.float32)
+    n_trials = np.empty((n_images, n_units), int)
+    for images in _chunks(responses, "image"):
+        trials = responses.isel(image=images).values
+        present = np.asarray(np.isfinite(trials).all(axis=3))
+        n_trials[images] = present.sum(axis=1)
+        total = np.where(present[..., None], trials, 0).sum(axis=1, dtype=float)
+        with np.errstate(invalid="ignore"):
+            mean[images] = total / n_trials[images][..., None]
+        advance(len(trials))
+    return Averages(mean, n_trials)
+
+
+def unit_chunks(responses: xr.DataArray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield slices of units with their single trials, shape (image, trial, unit, time_bin)."""
+    for units in _chunks(responses, "unit"):
+        yield units, responses.isel(unit=units).values
+
+
+def _chunks(responses: xr.DataArray, dim: str) -> Iterator[slice]:
+    size = responses.sizes[dim]
+    chunk = max(1, int(_CHUNK_BYTES // (4 * responses.size / size)))
+    return (slice(start, min(start + chunk, size)) for start in range(0, size, chunk))
+
+
+def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, dropped: Dropped) -> np.ndarray:
+    """Units with a trial of every training image and two of every test image, shape (unit,), bool."""
+    complete = (averages.n_trials[train].min(axis=0) >= 1) & (averages.n_trials[test].min(axis=0) >= 2)
+    if not complete.any():
+        raise ContractError(
+            f"none of {len(complete)} units has a trial of every training image and two of every test image; "
+            "leave out the images that few units saw"
+        )
+    dropped.add(
+        "units", int((~complete).sum()), "no trial of some training image, or under two of some test image"
+    )
+    constant = complete & (np.nan_to_num(averages.mean[train]).std(axis=(0, 2)) == 0)
+    if (constant == complete).all():
+        raise ContractError(
+            "no unit responds at all: every response is the same number for all images and bins"
+        )
+    dropped.add("units", int(constant.sum()), "the same response to every training image in every bin")
+    return complete & ~constant

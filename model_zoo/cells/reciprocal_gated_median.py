@@ -1,0 +1,87 @@
+"""The reciprocal gated cell that the search of [1]_ arrived at: its median model.
+
+A cell state c and an output state h gate each other, each by bypassing (keeping what it had) and by
+gating (letting in what is new). `ds7` is a depthwise 7 x 7 then pointwise convolution with a bias.
+
+.. code-block:: text
+
+    x   = ELU(pre)                                                      pre: the node's convolution
+    c_t = ELU( a_tau (1 - sigmoid(ds7(c))) c  +  a_gate (1 - tanh(ds7(h))) conv2(x) )
+    h_t = ELU( a_tau (1 - sigmoid(ds7(h))) h  +  a_gate (1 - tanh(ds7(c))) o )
+    o   = conv3(x) + shortcut(ff) + conv1(feedback)
+
+c and h on the right are those of the step before, both of them.
+
+References
+----------
+.. [1] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053, section 3.3, supplement 6.3 and Fig. 4. The constants are those of the
+   authors' published configuration of the median model.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.functional import elu
+
+from ..graph import Cell, Drive, State
+from ..layers import Conv, Feedback, SeparableConv
+
+A_TAU = 0.9219348064291611
+A_GATE = 0.7006566684988862
+
+
+class ReciprocalGatedMedian(Cell):
+    """The median model's cell.
+
+    Parameters
+    ----------
+    inputs, channels, depth
+        Channels of the node's raw input, of h (and x), and of c.
+    feedback
+        Channels of each feedback source; empty for a layer without.
+    kernel
+        Size of the depthwise kernels.
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, depth: int, feedback: tuple[int, ...] = (), kernel: int = 7
+    ) -> None:
+        super().__init__()
+        self.input_to_cell = Conv(channels, depth, 2)
+        self.cell_tau = SeparableConv(depth, depth, kernel)
+        self.cell_gate = SeparableConv(channels, depth, kernel)
+        self.input_to_out = Conv(channels, channels, 3)
+        self.shortcut = nn.Identity() if inputs == channels else Conv(inputs, channels, 1, bias=False)
+        self.feedback = Feedback(feedback, channels) if feedback else None
+        self.out_tau = SeparableConv(channels, channels, kernel)
+        self.out_gate = SeparableConv(depth, channels, kernel)
+
+    def drive(self, x: Tensor, ff: Tensor) -> Drive:
+        """Return what comes in from below: for the cell (depth) and for the output (channels)."""
+        x = elu(x)
+        return self.input_to_cell(x), self.input_to_out(x) + self.shortcut(ff)
+
+    def initial_state(self, drive: Drive) -> State:
+        """Return zeros for c (image, depth, height, width) and h (image, channels, height, width)."""
+        to_cell, to_out = drive
+        return to_cell.new_zeros(to_cell.shape), to_out.new_zeros(to_out.shape)
+
+    def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """One step; the output is h."""
+        c, h = state
+        to_cell, to_out = drive
+        if self.feedback is not None:
+            to_out = to_out + self.feedback(fb, to_out.shape[2:])
+        next_c = elu(_bypass(self.cell_tau(c)) * c + _gate(self.cell_gate(h)) * to_cell)
+        next_h = elu(_bypass(self.out_tau(h)) * h + _gate(self.out_gate(c)) * to_out)
+        return next_h, (next_c, next_h)
+
+
+def _bypass(tau: Tensor) -> Tensor:
+    return A_TAU * F.sigmoid(-tau)  # 1 - sigmoid(tau)
+
+
+def _gate(gate: Tensor) -> Tensor:
+    return A_GATE * (1 - F.tanh(gate))

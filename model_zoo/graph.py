@@ -1,0 +1,233 @@
+"""The engine: nodes with feedforward and feedback edges, stepped all at once, 10 ms a step.
+
+At step t every node reads what its predecessors gave at step t-1 and its own state at t-1; only the
+first node reads the frame of step t itself. At t = 0 all outputs and states are zero, and nodes are
+evaluated all the same, so that a layer that nothing has reached yet shows its biases.
+
+One node is one step of ``out, state = node(ff, fb, state)``. It comes in two parts, `drive` (all
+that depends on the feedforward input alone) and `advance` (the rest), because the input of a node often
+stays the same *object* for many steps while its state moves on; the drive is then computed once.
+
+References
+----------
+.. [1] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053, section 2 and supplement 6.1.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from brainfit.errors import ContractError
+from brainfit.presentation import Presentation
+from brainfit.trajectory import Trajectory
+
+from .inputs import check_request, normalizer
+
+Drive = tuple[Tensor, ...]
+State = tuple[Tensor, ...]
+
+
+class Cell(nn.Module, ABC):
+    """The recurrent part of a node.
+
+    Every operation on states must broadcast over a batch of one: what no image has reached yet is
+    computed once for all images. So apply a convolution of ``concat(x, h)`` as the sum of one of x,
+    in `drive`, and one of h, in `forward`.
+    """
+
+    @abstractmethod
+    def drive(self, x: Tensor, ff: Tensor) -> Drive:
+        """Return all that depends on the input alone, from it before (`ff`) and after (`x`) the pre-op."""
+
+    @abstractmethod
+    def initial_state(self, drive: Drive) -> State:
+        """Return zeros of the state's shapes."""
+
+    @abstractmethod
+    def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """One step: the output before the node's post-op, and the next state.
+
+        `fb` has the outputs of the feedback predecessors, each at its own resolution.
+        """
+
+
+class Node(nn.Module):
+    """One layer: pre-op, cell if it is recurrent, post-op.
+
+    Parameters
+    ----------
+    out_shape
+        Shape of one image's output, (channel, height, width) or (class,).
+    pre, post
+        Modules of one tensor: convolution before the cell; activation, pool … after it.
+    cell
+        What makes it recurrent; without one the node has no state and takes no feedback.
+    """
+
+    def __init__(
+        self, out_shape: tuple[int, ...], pre: nn.Module, post: nn.Module, cell: Cell | None = None
+    ) -> None:
+        super().__init__()
+        self.out_shape = out_shape
+        self.pre = pre
+        self.cell = cell
+        self.post = post
+
+    def drive(self, ff: Tensor) -> Drive:
+        """Return all that depends on the feedforward input alone; without a cell that is the output."""
+        x = self.pre(ff)
+        return (self.post(x),) if self.cell is None else self.cell.drive(x, ff)
+
+    def advance(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """Do the rest of the step. An empty state is the initial one."""
+        if self.cell is None:
+            return drive[0], ()
+        out, state = self.cell(drive, fb, state or self.cell.initial_state(drive))
+        return self.post(out), state
+
+    def forward(self, ff: Tensor, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """One step, nothing skipped."""
+        return self.advance(self.drive(ff), fb, state)
+
+
+class Edges(NamedTuple):
+    """Where a node's input comes from: ``None`` is the frame."""
+
+    feedforward: str | None
+    feedback: tuple[str, ...] = ()
+
+
+class GraphState(NamedTuple):
+    """Outputs and cell states of all nodes after one step; a cell that has not run yet has ``()``."""
+
+    outputs: dict[str, Tensor]
+    cells: dict[str, State]
+
+
+class GraphModel(nn.Module):
+    """Nodes that are unrolled in time; satisfies `brainfit.protocols.Model`.
+
+    Parameters
+    ----------
+    nodes
+        From the input up.
+    edges
+        For each node, where its inputs come from. Concatenated feedback has the order given here.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        edges: Mapping[str, Edges],
+        *,
+        name: str,
+        image_size: int,
+        region_layers: Mapping[str, str],
+        weights: str,
+        normalize: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.nodes = nn.ModuleDict(nodes)
+        self.edges = edges
+        self.name = name
+        self.layers: Sequence[str] = tuple(nodes)
+        self.image_size = image_size
+        self.region_layers = region_layers
+        self.weights = weights
+        self.step_ms: int = 10
+        self.normalize = normalize or normalizer()
+        if stateless := [n for n in nodes if edges[n].feedback and nodes[n].cell is None]:
+            raise ContractError(f"nodes {', '.join(stateless)} have feedback but no cell to take it")
+
+    def initial_state(self, like: Tensor, batch: int = 1) -> GraphState:
+        """Return zeros, on the device and of the type of `like`; by default for any number of images."""
+        outputs = {name: like.new_zeros(batch, *node.out_shape) for name, node in self._items()}
+        return GraphState(outputs, dict.fromkeys(outputs, ()))
+
+    def step(self, frame: Tensor, state: GraphState) -> GraphState:
+        """Move every node by one step, in the plain way.
+
+        Parameters
+        ----------
+        frame
+            What is seen, normalised: (image, 3, image_size, image_size).
+        state
+            Of the step before; `initial_state` at first.
+        """
+        outputs, cells = {}, {}
+        for name, node in self._items():
+            source, feedback = self.edges[name]
+            ff = frame if source is None else state.outputs[source]
+            fb = [state.outputs[origin] for origin in feedback]
+            outputs[name], cells[name] = node(ff, fb, state.cells[name])
+        return GraphState(outputs, cells)
+
+    @torch.inference_mode()
+    def unroll(
+        self, images: Tensor, presentation: Presentation, layers: Sequence[str]
+    ) -> dict[str, Trajectory]:
+        """Show `images` and return what each of `layers` did: what `step` gives, with less work.
+
+        Nothing is approximated. A drive is computed again only when its input is another tensor object;
+        what does not depend on the image (gray, and all before the signal arrives) stays a batch of
+        one; and what can no longer reach one of `layers` is left out.
+
+        Parameters
+        ----------
+        images
+            Pixels in [0, 1], shape (image, 3, image_size, image_size); moved to the model's device.
+        presentation
+            What is shown when.
+        layers
+            Some of `self.layers`.
+
+        Raises
+        ------
+        UnknownNameError, ContractError
+            For an unknown layer; for images or a presentation that do not fit.
+        """
+        check_request(self, images, presentation, layers)
+        images = images.to(next(self.parameters())).contiguous(memory_format=torch.channels_last)
+        shown = (frame for frame, steps in presentation.frames(images, self.normalize) for _ in range(steps))
+        outputs, cells = self.initial_state(images)
+        drives: dict[str, tuple[Tensor, Drive]] = {}  # for each node the input it last saw, and its drive
+        kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+        for frame, wanted in zip(shown, self._needed(layers, presentation.n_steps), strict=True):
+            now = {}
+            for name, node in self._items():
+                if name not in wanted:
+                    continue
+                source, feedback = self.edges[name]
+                ff = frame if source is None else outputs[source]
+                if name not in drives or drives[name][0] is not ff:
+                    drives[name] = ff, node.drive(ff)
+                fb = [outputs[origin] for origin in feedback]
+                now[name], cells[name] = node.advance(drives[name][1], fb, cells[name])
+            outputs = now
+            for layer, steps in kept.items():
+                steps.append(outputs[layer])
+        return {layer: Trajectory.from_steps(steps) for layer, steps in kept.items()}
+
+    def _needed(self, layers: Sequence[str], n_steps: int) -> list[set[str]]:
+        """Return, for each step, the nodes whose output can still reach one of `layers`.
+
+        The sets grow backwards in time, so a node that is needed at a step was needed, and has its
+        state, at all steps before.
+        """
+        needed = [set(layers)]
+        for _ in range(n_steps - 1):
+            before = set(layers)
+            for name in needed[-1]:
+                source, feedback = self.edges[name]
+                before |= {*feedback} if source is None else {source, *feedback}
+            needed.append(before)
+        return needed[::-1]
+
+    def _items(self) -> list[tuple[str, Node]]:
+        return [(name, cast(Node, node)) for name, node in self.nodes.items()]

@@ -1,0 +1,119 @@
+"""Convolutions and pools as TensorFlow pads them, with parameters that are filled in later.
+
+`torch.nn.Conv2d` pads both sides alike and initialises itself from the global random numbers. The
+published weights want TensorFlow's "SAME" padding, and a seeded model wants to be filled only once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Padding(NamedTuple):
+    """Zeros before and after one spatial dimension."""
+
+    before: int
+    after: int
+
+
+def same_padding(size: int, kernel: int, stride: int = 1) -> Padding:
+    """TensorFlow's "SAME": ceil(size / stride) outputs, and an odd zero goes after.
+
+    Examples
+    --------
+    >>> same_padding(224, 7, 2), same_padding(14, 2), same_padding(14, 3)
+    (Padding(before=2, after=3), Padding(before=0, after=1), Padding(before=1, after=1))
+    """
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return Padding(total // 2, total - total // 2)
+
+
+class Conv(nn.Module):
+    """Two-dimensional convolution (cross-correlation) with "SAME" zero padding.
+
+    Parameters are not initialised: see `model_zoo.init`.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.groups = kernel, stride, groups
+        shape = (outputs, inputs // groups, kernel, kernel)
+        # With channels last (here, and for the images in `model_zoo.graph`) this is faster on CPUs.
+        self.weight = nn.Parameter(torch.empty(shape, memory_format=torch.channels_last))
+        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(image, inputs, height, width) -> (image, outputs, height / stride, width / stride)."""
+        top, bottom = same_padding(x.shape[2], self.kernel, self.stride)
+        left, right = same_padding(x.shape[3], self.kernel, self.stride)
+        # The convolution itself can pad both sides alike; only what is over on one side costs a copy.
+        if (top, left) != (bottom, right):
+            x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
+        return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
+
+
+class SeparableConv(nn.Module):
+    """Depthwise k x k, then pointwise 1 x 1 convolution with a bias."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.depthwise = Conv(inputs, inputs, kernel, groups=inputs, bias=False)
+        self.pointwise = Conv(inputs, outputs, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(image, inputs, height, width) -> (image, outputs, height, width)."""
+        return self.pointwise(self.depthwise(x))
+
+
+class MaxPool(nn.Module):
+    """2 x 2 max-pool with stride 2; the last row or column of an odd map pools by itself."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(image, channel, height, width) -> (image, channel, ceil(height / 2), ceil(width / 2))."""
+        return F.max_pool2d(x, 2, 2, ceil_mode=True)
+
+
+class MeanReadout(nn.Module):
+    """Mean over the map, then a linear layer to the classes."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(classes, inputs))
+        self.bias = nn.Parameter(torch.empty(classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(image, inputs, height, width) -> (image, classes)."""
+        return F.linear(x.mean((2, 3)), self.weight, self.bias)
+
+
+class Feedback(nn.Module):
+    """1 x 1 convolution of feedback from several sources, resized to the map of the target.
+
+    What is computed is ``conv(concat(resize(source) for source in sources))``. The convolution
+    commutes with the resize, whose interpolation weights sum to one, so each source is convolved at its
+    own, lower, resolution.
+    """
+
+    def __init__(self, inputs: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.weight = nn.Parameter(torch.empty(outputs, sum(inputs), 1, 1))
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, sources: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """From sources (image, inputs[k], h_k, w_k) to (image, outputs, height, width)."""
+        total = self.bias.view(1, -1, 1, 1)
+        for weight, source in zip(self.weight.split(self.inputs, dim=1), sources, strict=True):
+            total = total + resize(F.conv2d(source, weight), size)
+        return total
+
+
+def resize(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Bilinear, corners aligned, as TensorFlow 1 did; nothing to do where the size is right."""
+    return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=True)

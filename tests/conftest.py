@@ -1,0 +1,25 @@
+"""What every test can count on: quiet thread pools, a home of its own, seeded randomness."""
+
+import os
+
+# Before torch is imported: waiting threads must not spin on cores that others use too.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ["MPLBACKEND"] = "Agg"
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory):
+    """Nothing is read from, or left in, the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("XDG_CACHE_HOME", raising=False)
+        patch.delenv("XDG_CONFIG_HOME", raising=False)
+        yield
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

@@ -1,0 +1,190 @@
+"""Recordings from plain arrays and .npz files: what is taken, and how the rest is refused."""
+
+import io
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.recording import check_recording
+from data_loaders.arrays import from_arrays, from_npz
+
+OPTIONAL = (
+    "image_id", "object_name", "category_name", "variation", "unit_id", "region", "animal", "array",
+    "time_bin_start", "time_bin_end",
+)  # fmt: skip
+
+
+@pytest.fixture
+def arrays(rng):
+    return {
+        "responses": rng.normal(size=(6, 3, 4, 25)),
+        "images": rng.integers(0, 256, (6, 8, 8, 3), np.uint8),
+        "region": ["V4", "pIT", "pIT", "aIT"],
+    }
+
+
+def test_defaults_are_the_stated_ones(arrays):
+    recording = from_arrays(**arrays)
+    check_recording(recording)
+    responses = recording.responses
+    assert not recording.simulated
+    assert responses["image_id"].values[:2].tolist() == ["image_0000", "image_0001"]
+    assert responses["unit_id"].values[-1] == "unit_0003"
+    assert set(responses["object_name"].values) == {"unknown"}
+    assert responses["time_bin_start"].values.tolist() == [10.0 * t for t in range(25)]
+    assert responses["time_bin_end"].values[-1] == 250
+    np.testing.assert_array_equal(responses.values, arrays["responses"])
+    np.testing.assert_array_equal(recording.stimuli.values, arrays["images"])
+
+
+def test_averaged_responses_gray_images_one_bin_and_one_region(rng):
+    images = rng.random((5, 8, 8)).astype(np.float32)
+    recording = from_arrays(
+        rng.normal(size=(5, 4, 1)).astype(np.float32),
+        images,
+        region="cIT",
+        object_name=np.array([b"cat", b"cat", b"dog", b"dog", b"dog"]),
+        time_bin_start=[70],
+        time_bin_end=[170],
+    )
+    assert not recording.has_trials
+    assert recording.responses.dtype == np.float32
+    assert recording.stimuli.shape == (5, 8, 8, 3)
+    np.testing.assert_array_equal(recording.stimuli.values[..., 2], images)
+    assert recording.responses["object_name"].values.tolist() == ["cat", "cat", "dog", "dog", "dog"]
+
+
+def test_missing_trials_are_nan(arrays):
+    arrays["responses"][2, 1:] = np.nan
+    assert np.isnan(from_arrays(**arrays).responses.values[2, 1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"region": None}, "region is missing"),
+        ({"region": "PIT"}, "PIT"),
+        ({"region": ["pIT"] * 3}, "region has shape"),
+        ({"responses": np.zeros((6, 25))}, "responses"),
+        ({"responses": np.full((6, 4, 25), "a")}, "responses"),
+        ({"responses": [[1], [1, 2]]}, "responses"),
+        ({"responses": np.full((6, 4, 25), np.inf)}, "600 infinite"),
+        ({"responses": np.zeros((6, 4, 24))}, "time_bin_start"),
+        ({"responses": np.zeros((6, 0, 4, 25))}, "no trial"),
+        ({"responses": np.zeros((5, 4, 25))}, "6 images but responses to 5"),
+        ({"images": np.zeros((6, 8, 8, 3), int)}, "images are int"),
+        ({"images": np.full((6, 8, 8, 3), 255.0)}, "divide by 255"),
+        ({"images": np.full((6, 8, 8, 3), np.nan)}, r"not all in \[0, 1\]"),
+        ({"images": np.zeros((6, 8, 9, 3), np.uint8)}, "square"),
+        ({"images": np.zeros((6, 8, 8, 1), np.uint8)}, "3 channels"),
+        ({"images": np.zeros((6, 64), np.uint8)}, "images have shape"),
+        ({"image_id": ["a"] * 6}, "unique"),
+        ({"unit_id": "a"}, "unique"),
+        ({"animal": [None] * 4}, "animal"),
+        ({"time_bin_start": np.arange(25)}, "time_bin_end"),
+        ({"time_bin_start": np.arange(25), "time_bin_end": np.arange(25)}, "time bins"),
+        ({"time_bin_start": "soon", "time_bin_end": np.arange(25)}, "time_bin_start"),
+    ],
+)
+def test_what_is_off_is_named_in_one_line(arrays, change, says):
+    with pytest.raises(ContractError, match=says) as error:
+        from_arrays(**{**arrays, **change})
+    assert "\n" not in str(error.value)
+
+
+RUBBISH = st.one_of(
+    st.none(),
+    st.text(max_size=3),
+    st.floats(),
+    st.integers(),
+    st.lists(st.one_of(st.none(), st.text(max_size=2), st.floats()), max_size=4),
+    hnp.arrays(
+        dtype=st.one_of(
+            hnp.scalar_dtypes(), hnp.unicode_string_dtypes(max_len=3), hnp.byte_string_dtypes(max_len=3)
+        ),
+        shape=hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    key=st.sampled_from(("responses", "images", *OPTIONAL)),
+    value=RUBBISH,
+    more=st.dictionaries(st.sampled_from(OPTIONAL), RUBBISH, max_size=2),
+)
+def test_rubbish_is_refused_or_taken_whole(key, value, more):
+    good = {"responses": np.ones((4, 2, 3, 25)), "images": np.zeros((4, 8, 8)), "region": "pIT"}
+    with suppress(BrainfitError):
+        check_recording(from_arrays(**{**good, **more, key: value}))
+
+
+def test_npz_gives_what_the_arrays_give(tmp_path, arrays):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    recording, same = from_npz(path), from_arrays(**arrays, name="mine")
+    assert recording.name == "mine"
+    assert len(recording.provenance["sha256"]) == 64
+    assert recording.responses.identical(same.responses)
+    assert recording.stimuli.identical(same.stimuli)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"images": None}, ContractError, "'images' is missing"),
+        ({"region": None}, ContractError, "region is missing"),
+        ({"regions": "V4"}, ContractError, "did you mean 'region'"),
+        ({"region": np.array(["V4", None, 3, {}], object)}, ContractError, "'region' holds pickled"),
+        ({"responses": np.zeros(3)}, ContractError, "responses"),
+    ],
+)
+def test_npz_with_wrong_keys(tmp_path, arrays, change, error, says):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{key: v for key, v in {**arrays, **change}.items() if v is not None})
+    with pytest.raises(error, match=says) as caught:
+        from_npz(path)
+    assert "mine.npz" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_npz(tmp_path, arrays):
+    np.save(tmp_path / "one.npy", arrays["responses"])
+    (tmp_path / "empty.npz").write_bytes(b"")
+    (tmp_path / "text.npz").write_text("responses,images\n")
+    (tmp_path / "pickle.npz").write_bytes(b"\x80\x04N.")
+    for name in ("one.npy", "empty.npz", "text.npz", "pickle.npz", "absent.npz", "."):
+        with pytest.raises(IntegrityError) as caught:
+            from_npz(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_member_that_is_no_array(tmp_path, arrays):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("animal", b"not an array")
+    with pytest.raises(BrainfitError):
+        from_npz(path)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_damaged_files_never_give_a_bare_traceback(tmp_path, arrays, rng, compressed):
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    whole = buffer.getvalue()
+    path = tmp_path / "mine.npz"
+    for n in rng.integers(0, len(whole), 30):
+        path.write_bytes(whole[:n])
+        with pytest.raises(IntegrityError, match=r"mine\.npz"):
+            from_npz(path)
+    for n in rng.integers(0, len(whole), 150):
+        path.write_bytes(whole[:n] + bytes([whole[n] ^ (1 << rng.integers(8))]) + whole[n + 1 :])
+        with suppress(BrainfitError):
+            check_recording(from_npz(path))

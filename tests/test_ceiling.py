@@ -1,0 +1,112 @@
+"""Split-half correlations against a plain loop, and against what is known of the noise."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from brainfit.ceiling import distinguishable, spearman_brown, split_half
+from brainfit.errors import ContractError
+
+
+def simulate(rng, n_images=60, n_trials=10, n_units=3, n_bins=4, noise=2.0):
+    signal = rng.normal(size=(n_images, 1, n_units, n_bins))
+    return signal + noise * rng.normal(size=(n_images, n_trials, n_units, n_bins))
+
+
+def plain_loop(trials, groups, n_splits, rng):
+    """Halve, average, correlate: one image, unit and group at a time, with scipy."""
+    n_images, n_trials, n_units, _ = trials.shape
+    keys = rng.random((n_splits, n_images, n_trials), dtype=np.float32)
+    spearman, pearson = np.zeros((2, n_splits, len(groups), n_units))
+    for s in range(n_splits):
+        for u in range(n_units):
+            halves = np.zeros((2, n_images, trials.shape[3]))
+            for i in range(n_images):
+                there = [k for k in np.argsort(keys[s, i]) if np.isfinite(trials[i, k, u]).all()]
+                cut = len(there) // 2
+                halves[0, i] = trials[i, there[:cut], u].mean(0)
+                halves[1, i] = trials[i, there[cut:], u].mean(0)
+            for g, bins in enumerate(groups):
+                a, b = halves[0][:, bins].ravel(), halves[1][:, bins].ravel()
+                spearman[s, g, u] = stats.spearmanr(a.astype("f4"), b.astype("f4"))[0]
+                pearson[s, g, u] = stats.pearsonr(a, b)[0]
+    return spearman.mean(0), pearson.mean(0)
+
+
+CASES = {
+    "continuous": lambda rng: simulate(rng),
+    "counts": lambda rng: rng.poisson(1 + rng.random((60, 1, 3, 4)), size=(60, 10, 3, 4)).astype(float),
+    "odd number of trials": lambda rng: simulate(rng, n_trials=7),
+    "two trials": lambda rng: simulate(rng, n_trials=2),
+}
+
+
+def unequal_trials(rng):
+    trials = simulate(rng)
+    trials[:20, 7:] = np.nan  # these images were shown less often …
+    trials[5, 2, 1, 3] = np.nan  # … and this unit lost one bin of one trial
+    return trials
+
+
+CASES["unequal trials"] = unequal_trials
+
+
+@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+def test_equals_a_plain_loop(make, rng):
+    trials = make(rng)
+    groups = np.vstack([np.eye(4, dtype=bool), [[True, True, False, True]]])
+    ours = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
+    spearman, pearson = plain_loop(trials, groups, 3, np.random.default_rng(1))
+    np.testing.assert_allclose(ours.spearman, spearman, atol=1e-5)
+    np.testing.assert_allclose(ours.pearson, pearson, atol=1e-5)
+
+
+def test_ties_of_counts_survive_normalisation_to_the_blank(rng):
+    counts = rng.poisson(0.2, size=(80, 20, 2, 3)).astype(np.float32)
+    groups = np.eye(3, dtype=bool)
+    plain, normalised = (
+        split_half(values, groups, n_splits=5, rng=np.random.default_rng(1)).spearman
+        for values in (counts, counts / np.float32(0.137))
+    )
+    np.testing.assert_allclose(normalised, plain, atol=1e-6)
+
+
+def test_reliability_is_that_of_the_average_of_all_trials(rng):
+    trials = simulate(rng, n_images=4000, n_trials=16, n_bins=1, noise=3.0)
+    halves = split_half(trials, np.ones((1, 1), bool), n_splits=10, rng=rng)
+    truth = 1 / (1 + 9 / 16)  # variance of the signal over that of the average
+    np.testing.assert_allclose(spearman_brown(halves.pearson), truth, atol=0.02)
+
+
+def test_permuting_units_permutes_ceilings_and_images_do_not_matter(rng):
+    trials = simulate(rng)
+    groups = np.eye(4, dtype=bool)
+    first = split_half(trials, groups, n_splits=4, rng=np.random.default_rng(1)).spearman
+    swapped = split_half(trials[:, :, ::-1], groups, n_splits=4, rng=np.random.default_rng(1)).spearman
+    np.testing.assert_allclose(swapped[:, ::-1], first, atol=1e-6)
+    shuffled = split_half(trials[::-1], groups, n_splits=50, rng=np.random.default_rng(1)).spearman
+    many = split_half(trials, groups, n_splits=50, rng=np.random.default_rng(1)).spearman
+    np.testing.assert_allclose(shuffled, many, atol=0.05)
+
+
+def test_what_carries_nothing_about_the_image_rarely_passes_as_reliable(rng):
+    noise = rng.normal(size=(160, 20, 40, 25))
+    halves = split_half(noise, np.eye(25, dtype=bool), n_splits=20, rng=rng)
+    assert distinguishable(halves.spearman, 160).mean() < 0.02
+
+
+def test_one_trial_is_refused_in_one_line(rng):
+    trials = simulate(rng, n_trials=3)
+    trials[4, 1:, 2] = np.nan
+    with pytest.raises(ContractError, match="at least 2 trials an image, but unit 2 has 1 for image 4"):
+        split_half(trials, np.eye(4, dtype=bool), n_splits=2, rng=rng)
+
+
+def test_an_empty_group_and_a_silent_unit_are_undefined(rng):
+    trials = simulate(rng)
+    trials[:, :, 1] = 0
+    halves = split_half(trials, np.array([[False] * 4, [True] * 4]), n_splits=2, rng=rng)
+    assert np.isnan(halves.spearman[0]).all()
+    assert np.isnan(halves.spearman[1, 1])
+    assert np.isfinite(halves.spearman[1, [0, 2]]).all()
+    assert not distinguishable(halves.spearman[:, 1], 60).any()

@@ -1,0 +1,241 @@
+"""Laws of unrolling, on graphs small enough to run everything in the plain way beside it."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from brainfit.errors import ContractError, UnknownNameError
+from brainfit.presentation import Presentation
+from brainfit.protocols import Model
+from brainfit.trajectory import Trajectory
+from model_zoo.graph import Edges, GraphModel, Node
+from model_zoo.layers import Conv, Feedback, MaxPool, resize, same_padding
+from model_zoo.median_convrnn import median_convrnn
+
+SIZE = 40  # odd maps inside: 20, 10, 5, 3, 2
+PIXEL_GRAY = Presentation(background_space="pixel")
+
+
+@pytest.fixture(scope="module")
+def model() -> GraphModel:
+    """A narrow median ConvRNN in which the biases matter too."""
+    model = median_convrnn(SIZE, channel_divisor=16, n_classes=10)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.rand(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(6))
+
+
+def plain_unroll(
+    model: GraphModel, images: torch.Tensor, presentation: Presentation
+) -> dict[str, torch.Tensor]:
+    """Every node at every step for every image: (image, step, feature) a layer."""
+    state = model.initial_state(images, batch=len(images))
+    outputs: dict[str, list[torch.Tensor]] = {layer: [] for layer in model.layers}
+    with torch.inference_mode():
+        for frame, steps in presentation.frames(images, model.normalize):
+            for _ in range(steps):
+                state = model.step(frame.expand_as(images), state)
+                for layer, output in state.outputs.items():
+                    outputs[layer].append(output.flatten(1))
+    return {layer: torch.stack(steps, dim=1) for layer, steps in outputs.items()}
+
+
+def dense(seen: dict[str, Trajectory], n_images: int) -> dict[str, torch.Tensor]:
+    return {layer: t.dense().expand(n_images, -1, -1) for layer, t in seen.items()}
+
+
+def assert_equal(ours: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-6) -> None:
+    assert ours.shape == expected.shape
+    assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def test_satisfies_the_protocol(model: GraphModel) -> None:
+    assert isinstance(model, Model)
+
+
+@pytest.mark.parametrize(
+    "presentation",
+    [Presentation(), PIXEL_GRAY, Presentation(on_ms=20, off_ms=170), Presentation(on_ms=200, off_ms=0)],
+    ids=["default", "pixel gray", "short", "always on"],
+)
+def test_unroll_is_the_plain_steps(model, images, presentation) -> None:
+    ours = dense(model.unroll(images, presentation, model.layers), 3)
+    expected = plain_unroll(model, images, presentation)
+    for layer in model.layers:
+        assert_equal(ours[layer], expected[layer])
+
+
+def test_gray_conventions_differ(model, images) -> None:
+    a, b = (
+        model.unroll(images, presentation, ["conv1"])["conv1"].blocks[-1]
+        for presentation in (Presentation(), PIXEL_GRAY)
+    )
+    assert (a - b).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("layers", [["conv7"], ["conv8", "conv5"], ["conv2"], ["imnetds"]])
+def test_fewer_layers_are_the_same_numbers(model, images, layers) -> None:
+    some = dense(model.unroll(images, Presentation(), layers), 3)
+    every = dense(model.unroll(images, Presentation(), model.layers), 3)
+    assert list(some) == layers
+    for layer in layers:
+        assert_equal(some[layer], every[layer], tolerance=0)
+
+
+def test_what_cannot_reach_a_layer_is_not_computed(model, images) -> None:
+    calls = dict.fromkeys(model.layers, 0)
+
+    def counting(name: str):
+        def hook(*_) -> None:
+            calls[name] += 1
+
+        return hook
+
+    hooks = [model.nodes[n].pre.register_forward_hook(counting(n)) for n in model.layers]  # type: ignore[union-attr]
+    model.unroll(images, Presentation(on_ms=60, off_ms=60), ["conv7"])
+    for hook in hooks:
+        hook.remove()
+    # Twelve steps. conv10 reaches conv7 by feedback one step later, conv9 after two, conv8 after three.
+    assert calls["imnetds"] == 0
+    assert (calls["conv10"], calls["conv9"], calls["conv8"], calls["conv7"]) == (11, 10, 9, 12)
+    # Layers without a state, and the input of the first one with, run once for each distinct input:
+    # what conv1 makes of gray, from the seventh step on, reaches conv7 in the thirteenth only.
+    assert [calls[f"conv{k}"] for k in (1, 2, 3, 4)] == [1, 2, 3, 4]
+
+
+def test_distinct_blocks(model, images) -> None:
+    seen = model.unroll(images, Presentation(), model.layers)
+    # Image and gray; before them conv2 saw zeros, and conv3 zeros, then what conv2 made of zeros.
+    assert [len(seen[f"conv{k}"].blocks) for k in (1, 2, 3)] == [2, 3, 4]
+    assert [len(block) for block in seen["conv3"].blocks] == [1, 1, 3, 1]
+    assert seen["conv3"].run_lengths == (1, 1, 10, 13)
+    # Before its signal arrives a layer is computed for one image.
+    assert [len(block) for block in seen["conv10"].blocks[8:10]] == [1, 3]
+
+
+def test_images_do_not_see_each_other(model, images) -> None:
+    together = dense(model.unroll(images, Presentation(), model.layers), 3)
+    order = [2, 0, 1]
+    permuted = dense(model.unroll(images[order], Presentation(), model.layers), 3)
+    alone = dense(model.unroll(images[1:2], Presentation(), model.layers), 1)
+    for layer in model.layers:
+        assert_equal(permuted[layer], together[layer][order])
+        assert_equal(alone[layer], together[layer][1:2])
+
+
+def test_past_does_not_depend_on_future(model, images) -> None:
+    shown = [
+        Presentation(on_ms=100, off_ms=150),
+        Presentation(on_ms=140, off_ms=20),
+        Presentation(on_ms=90, off_ms=0),
+    ]
+    a, b, c = (dense(model.unroll(images, presentation, model.layers), 3) for presentation in shown)
+    for layer in model.layers:
+        assert_equal(b[layer][:, :10], a[layer][:, :10])
+        assert_equal(c[layer], a[layer][:, :9])
+
+
+def test_signal_takes_one_step_a_layer(model, images) -> None:
+    seen = dense(model.unroll(images, Presentation(), model.layers), 3)
+    for k, layer in enumerate(model.layers):
+        differs = (seen[layer] != seen[layer][:1]).any(dim=2).any(dim=0)
+        assert int(differs.nonzero()[0]) == k
+
+
+def test_no_state_stays_between_calls(model, images) -> None:
+    first = dense(model.unroll(images, Presentation(), model.layers), 3)
+    model.unroll(images.flip(3), PIXEL_GRAY, ["conv9"])
+    again = dense(model.unroll(images, Presentation(), model.layers), 3)
+    for layer in model.layers:
+        assert_equal(again[layer], first[layer], tolerance=0)
+
+
+def test_steps_can_be_trained_through(model, images) -> None:
+    state = model.initial_state(images)
+    for _ in range(3):
+        state = model.step(images, state)
+    state.outputs["conv3"].sum().backward()
+    assert model.nodes["conv1"].pre.weight.grad is not None  # type: ignore[union-attr]
+    model.zero_grad()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"layers": ["conv77"]}, UnknownNameError, "did you mean 'conv7'"),
+        ({"layers": "conv7"}, ContractError, r"write \['conv7'\]"),
+        ({"images": torch.rand(2, 3, 41, 41)}, ContractError, r"\(image, 3, 40, 40\), got \(2, 3, 41, 41\)"),
+        ({"images": torch.rand(0, 3, SIZE, SIZE)}, ContractError, r"got \(0, 3, 40, 40\)"),
+        ({"images": torch.full((1, 3, SIZE, SIZE), 255.0)}, ContractError, "from 255 to 255; divide"),
+        ({"images": torch.ones(1, 3, SIZE, SIZE, dtype=torch.uint8)}, ContractError, "float pixels"),
+        ({"presentation": Presentation(step_ms=50)}, ContractError, "steps of 10 ms"),
+    ],
+)
+def test_wrong_requests_are_refused(model, images, change, error, message) -> None:
+    request = {"images": images, "presentation": Presentation(), "layers": ["conv7"]}
+    with pytest.raises(error, match=message):
+        model.unroll(**(request | change))
+
+
+def test_feedback_needs_a_cell() -> None:
+    node = Node((4, SIZE, SIZE), Conv(3, 4, 3), torch.nn.Identity())
+    with pytest.raises(ContractError, match="nodes a have feedback but no cell"):
+        GraphModel(
+            {"a": node}, {"a": Edges(None, ("a",))}, name="x", image_size=SIZE, region_layers={}, weights=""
+        )
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "expected"),
+    [
+        (224, 7, 2, (2, 3)),
+        (112, 7, 2, (2, 3)),
+        (15, 7, 2, (3, 3)),
+        (14, 2, 1, (0, 1)),
+        (14, 4, 1, (1, 2)),
+        (14, 3, 1, (1, 1)),
+        (4, 7, 1, (3, 3)),
+        (14, 1, 1, (0, 0)),
+    ],
+)
+def test_same_padding_is_tensorflows(size, kernel, stride, expected) -> None:
+    assert same_padding(size, kernel, stride) == expected
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (2, 1), (3, 1), (4, 1), (1, 1)])
+@pytest.mark.parametrize("size", [9, 14])
+def test_conv_is_a_valid_one_of_padded_images(size, kernel, stride) -> None:
+    conv = Conv(2, 5, kernel, stride)
+    for parameter in conv.parameters():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, 2, size, size)
+    before, after = same_padding(size, kernel, stride)
+    expected = F.conv2d(F.pad(x, (before, after, before, after)), conv.weight, conv.bias, stride)
+    assert expected.shape[2] == -(-size // stride)
+    torch.testing.assert_close(conv(x), expected)
+
+
+def test_pool_keeps_the_odd_last_one() -> None:
+    x = -torch.rand(1, 1, 7, 7)
+    pooled = MaxPool()(x)
+    assert pooled.shape == (1, 1, 4, 4)
+    assert pooled[0, 0, 3, 3] == x[0, 0, 6, 6]
+
+
+def test_feedback_is_the_convolution_of_resized_sources() -> None:
+    feedback = Feedback((3, 5), 4)
+    for parameter in feedback.parameters():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    sources = [torch.rand(2, 3, 4, 4), torch.rand(2, 5, 2, 2)]
+    size = torch.Size((7, 7))
+    joined = torch.cat([resize(source, size) for source in sources], dim=1)
+    torch.testing.assert_close(feedback(sources, size), F.conv2d(joined, feedback.weight, feedback.bias))
+    assert resize(joined, size) is joined

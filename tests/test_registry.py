@@ -1,0 +1,177 @@
+import functools
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny import TinyModel, tiny_recording
+
+import brainfit
+from brainfit import registry
+from brainfit.errors import ContractError, IntegrityError, PluginError, UnknownNameError
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_registered(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTERED", {"model": {}, "recording": {}, "benchmark": {}})
+
+
+@pytest.fixture
+def user_file(tmp_path):
+    def write(text):
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", list(registry.list_benchmarks()))
+def test_a_benchmark_is_what_its_catalogue_entry_says(name):
+    benchmark, entry = registry.load_benchmark(name), registry.list_benchmarks()[name]
+    assert benchmark.name == name
+    assert (benchmark.recording, benchmark.region) == (entry.recording, entry.region)
+    assert benchmark.recording in registry.list_recordings()
+
+
+def test_a_model_is_what_its_catalogue_entry_says():
+    model, entry = registry.load_model("median_convrnn"), registry.list_models()["median_convrnn"]
+    assert tuple(model.layers) == entry.layers
+    assert sum(p.numel() for p in model.parameters()) == entry.parameters  # pyright: ignore
+    assert model.image_size in entry.image_sizes
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "hint"),
+    [
+        (registry.load_model, "median_convrn", "did you mean 'median_convrnn'"),
+        (registry.load_recording, "simulatd", "did you mean 'simulated'"),
+        (registry.load_benchmark, "simulated-pit", "did you mean 'simulated-pIT'"),
+        (registry.load_model, "zzz", "known: median_convrnn"),
+    ],
+)
+def test_unknown_names_get_a_suggestion(load, name, hint):
+    with pytest.raises(UnknownNameError, match=hint):
+        load(name)
+
+
+def test_registered_comes_before_the_catalogue():
+    registry.register_model("median_convrnn", TinyModel)
+    assert isinstance(registry.load_model("median_convrnn", image_size=8), TinyModel)
+    assert registry.list_models()["median_convrnn"].source == "registered at run time"
+
+
+def test_registered_recordings_and_benchmarks():
+    registry.register_recording("mine", functools.partial(tiny_recording, n_units=2))
+    registry.register_benchmark("mine", lambda: brainfit.Benchmark("mine", "mine", "pIT"))
+    assert registry.load_recording("mine").responses.sizes["unit"] == 2
+    assert registry.load_benchmark("mine").region == "pIT"
+    assert {"mine", "simulated"} <= set(registry.list_recordings())
+
+
+def test_entry_points_of_other_packages(monkeypatch, tmp_path):
+    (tmp_path / "theirs.py").write_text("from tiny import TinyModel as build\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[brainfit.models]\ntheir_net = theirs:build\n")
+    importlib.invalidate_caches()
+    assert isinstance(registry.load_model("their_net"), TinyModel)
+    assert registry.list_models()["their_net"].source == "entry point of theirs"
+
+
+def test_a_factory_in_a_file_or_a_module(user_file):
+    path = user_file("from tiny import TinyModel\ndef net(image_size=8): return TinyModel(image_size)\n")
+    assert registry.load_model(f"{path}:net", image_size=4).image_size == 4
+    assert isinstance(registry.load_model("tiny:TinyModel"), TinyModel)
+    assert registry.model_takes("tiny:TinyModel", "seed")
+    assert not registry.model_takes(f"{path}:net", "seed")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("def f(:\n", PluginError, "SyntaxError.*mine.py, line 1"),
+        ("import no_such_package\n", PluginError, "cannot import.*no_such_package"),
+        ("\n1 / 0\n", PluginError, r"ZeroDivisionError.*mine.py, line 2\)"),
+        ("def nett(): ...\n", UnknownNameError, "did you mean 'nett'"),
+        ("net = 3\n", PluginError, "net is a int"),
+        (
+            "def net(): raise TypeError('oops')\n",
+            PluginError,
+            r"failed: TypeError: oops \(.*mine.py, line 1\)",
+        ),
+        ("def net(size): ...\n", ContractError, r"missing a required argument: 'size'.*\(size\)"),
+        ("def net(): return 3\n", ContractError, "returned a int without name, layers"),
+        ("def net(): return\n", ContractError, "returned a NoneType without"),
+    ],
+)
+def test_what_can_be_wrong_with_a_users_file(user_file, text, error, says):
+    with pytest.raises(error, match=says):
+        registry.load_model(f"{user_file(text)}:net")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        ("no_such_file.py:net", PluginError, "there is no file no_such_file.py"),
+        ("no_such_package:net", PluginError, "cannot import.*no_such_package"),
+        (":", PluginError, "cannot import"),
+    ],
+)
+def test_factories_that_are_not_there(name, error, says):
+    with pytest.raises(error, match=says):
+        registry.load_model(name)
+
+
+def test_options_that_a_factory_does_not_take():
+    with pytest.raises(ContractError, match=r"unexpected keyword argument 'size'.*image_size"):
+        registry.load_model("tiny:TinyModel", size=3)
+
+
+def test_a_loader_or_builder_that_returns_something_else():
+    registry.register_recording("odd", dict)
+    registry.register_benchmark("odd", dict)
+    with pytest.raises(ContractError, match="returned a dict, wanted a Recording"):
+        registry.load_recording("odd")
+    with pytest.raises(ContractError, match="returned a dict, wanted a Benchmark"):
+        registry.load_benchmark("odd")
+
+
+def test_a_recording_in_a_file(tmp_path):
+    recording = tiny_recording()
+    path = tmp_path / "mine.npz"
+    np.savez(
+        path,
+        responses=recording.responses.values,
+        images=recording.stimuli.values,
+        region=recording.responses["region"].values,
+    )
+    loaded = registry.load_recording(path)
+    np.testing.assert_allclose(loaded.responses.values, recording.responses.values)
+
+
+def test_files_that_cannot_be_read_as_recordings(tmp_path):
+    with pytest.raises(IntegrityError, match="there is no such file"):
+        registry.load_recording(tmp_path / "none.npz")
+    with pytest.raises(ContractError, match=r"cannot read \.mat; wanted \.npz"):
+        registry.load_recording(tmp_path / "mine.mat")
+    (tmp_path / "bad.npz").write_bytes(b"not a zip file")
+    with pytest.raises(brainfit.errors.BrainfitError, match=r"bad\.npz"):
+        registry.load_recording(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("init", ["", "CATALOG = {}\n"])
+def test_a_folder_that_hides_a_plugin_package_is_named(tmp_path, init):
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").write_text(init)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import brainfit\n"
+        "try: brainfit.list_benchmarks()\n"
+        "except brainfit.errors.PluginError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert str(tmp_path / "benchmarks" / "__init__.py") in done.stdout
+    assert "hides the package 'benchmarks'" in done.stdout

@@ -1,0 +1,158 @@
+"""Shared-over-time ridge against sklearn on the spelled-out rows, over shapes and dtypes."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge as SklearnRidge
+
+from brainfit.errors import ContractError
+from brainfit.mappings.ridge import Ridge
+from brainfit.mappings.rows import compress
+from brainfit.trajectory import Trajectory
+
+SHAPES = {  # images, bins, features, units
+    "tall": (60, 25, 10, 4),
+    "wide": (40, 10, 600, 3),
+    "square": (30, 10, 300, 5),
+    "more units than features": (50, 8, 20, 40),
+    "one unit": (40, 6, 100, 1),
+    "one feature": (60, 5, 1, 3),
+    "one bin": (60, 1, 30, 3),
+}
+
+
+def simulate(rng, n, n_bins, n_features, n_units, dtype):
+    """Features of few time courses and a falling spectrum, far from zero; noisy linear responses."""
+    courses, base = rng.normal(size=(n_bins, 3)), rng.normal(size=(n, 3, n_features))
+    features = np.einsum("tk,nkf->ntf", courses, base * np.arange(1, n_features + 1) ** -0.5)
+    features += 0.01 * rng.normal(size=features.shape) + 2
+    responses = features @ rng.normal(size=(n_features, n_units))
+    responses = responses / responses.std() + rng.normal(size=responses.shape) + 5
+    return features.astype(dtype), responses.swapaxes(1, 2).astype(dtype)
+
+
+def oracle(features, responses, alphas):
+    """Choose penalties by grouped folds and fit, with sklearn, in float64, on image x bin rows."""
+    n, n_bins, n_features = features.shape
+    x = features.reshape(-1, n_features).astype(float)
+    y = responses.swapaxes(1, 2).reshape(n * n_bins, -1).astype(float)
+    fold = np.repeat(np.arange(n) % 5, n_bins)
+    loss = np.zeros((len(alphas), y.shape[1]))
+    for k in range(5):
+        inside = fold == k
+        for a, alpha in enumerate(alphas):
+            fitted = SklearnRidge(alpha=alpha).fit(x[~inside], y[~inside])
+            loss[a] += ((fitted.predict(x[inside]).reshape(inside.sum(), -1) - y[inside]) ** 2).sum(0)
+    return SklearnRidge(alpha=alphas[loss.argmin(0)]).fit(x, y)
+
+
+def relative_error(got, wanted):
+    return np.abs(got - wanted).max() / np.abs(wanted).std()
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-8), (np.float32, 1e-3)])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_solved_to_the_end_it_is_sklearn(shape, dtype, limit, rng):
+    features, responses = simulate(rng, *shape, dtype=dtype)
+    ridge = Ridge(tolerance=0, max_blocks=40).fit(features, responses)
+    centered = features.reshape(-1, shape[2]) - features.reshape(-1, shape[2]).mean(0, dtype=float)
+    alphas = ridge.relative_alphas * (centered**2).sum() / shape[2]
+    wanted = oracle(features, responses, alphas)
+    np.testing.assert_allclose(ridge.alpha_, wanted.alpha, rtol=1e-3)
+    predicted = ridge.predict(Trajectory.from_steps(list(torch.from_numpy(features).unbind(1))))
+    flat = wanted.predict(features.reshape(-1, shape[2])).reshape(*features.shape[:2], -1)
+    assert relative_error(predicted, flat.swapaxes(1, 2)) < limit
+    by_hand = features @ ridge.coef_.T + ridge.intercept_
+    assert relative_error(by_hand.swapaxes(1, 2), predicted) < 1e-4
+
+
+def test_stopped_early_it_predicts_as_well(rng):
+    features, responses = simulate(rng, 200, 10, 800, 8, np.float32)
+    held = Trajectory.from_steps(list(torch.from_numpy(features[150:]).unbind(1)))
+    scores = []
+    for tolerance, max_blocks in ((1e-4, 12), (0, 40)):
+        ridge = Ridge(tolerance=tolerance, max_blocks=max_blocks).fit(features[:150], responses[:150])
+        predicted = ridge.predict(held)
+        scores.append(np.corrcoef(predicted.ravel(), responses[150:].ravel())[0, 1])
+    assert ridge.solution_.converged
+    assert abs(scores[0] - scores[1]) < 2e-3
+
+
+def test_repeated_blocks_are_merged_without_changing_the_fit(rng):
+    blocks = [torch.from_numpy(rng.normal(size=(40, 7))) for _ in range(3)]
+    index = [0] * 5 + [1] * 10 + [2] * 10
+    merged = Trajectory(tuple(blocks), tuple(index))
+    responses = rng.normal(size=(40, 4, 25)) + merged.dense().numpy()[..., :4].swapaxes(1, 2)
+    spelled = Trajectory.from_steps([blocks[k].clone() for k in index])
+    assert len(spelled.blocks) == 25
+    folds = np.arange(40) % 5
+    fits = [Ridge(tolerance=0).partial_fit(t, responses, folds) for t in (merged, spelled)]
+    assert len(fits[0].rows_[0][0].ones) <= 3 * 8
+    coefs = [fit.solve().coef_ for fit in fits]
+    np.testing.assert_allclose(coefs[0], coefs[1], atol=1e-6)
+
+
+def test_batches_make_no_difference(rng):
+    features, responses = simulate(rng, 60, 12, 50, 4, np.float32)
+    steps = torch.from_numpy(features)
+    predictions = []
+    for batch in (60, 7):
+        ridge = Ridge()
+        for start in range(0, 60, batch):
+            some = slice(start, start + batch)
+            trajectory = Trajectory.from_steps(list(steps[some].unbind(1)))
+            ridge.partial_fit(trajectory, responses[some], (np.arange(60) % 5)[some])
+        predictions.append(ridge.solve().predict(Trajectory.from_steps(list(steps.unbind(1)))))
+    assert relative_error(predictions[0], predictions[1]) < 1e-4
+
+
+def test_rotation_keeps_every_inner_product(rng):
+    features, responses = simulate(rng, 8, 25, 30, 3, np.float64)
+    features = features[:, [0, 1, 2, 3] + 21 * [4]] + 1e-6 * features  # nearly still from step 4 on
+    shift = torch.from_numpy(features.mean((0, 1)))
+    rows = compress(Trajectory.from_steps(list(torch.from_numpy(features).unbind(1))), responses, shift)
+    x = (features - shift.numpy()).reshape(-1, 30)
+    y = responses.swapaxes(1, 2).reshape(-1, 3)
+    np.testing.assert_allclose(rows.features.T @ rows.features, x.T @ x, atol=1e-6 * np.square(x).sum())
+    np.testing.assert_allclose(rows.features.T @ rows.ones, x.sum(0), atol=1e-3 * np.abs(x).sum(0).max())
+    np.testing.assert_allclose(rows.features.T @ rows.targets, x.T @ y, atol=1e-3 * np.abs(x.T @ y).max())
+    assert len(rows.ones) < len(x)
+
+
+def test_a_fold_s_responses_have_no_part_in_the_map_that_is_judged_on_it(rng):
+    """Pure noise must look like noise in the inner folds: choosing directions there would leak."""
+    features, _ = simulate(rng, 60, 5, 400, 1, np.float32)
+    responses = rng.normal(size=(60, 30, 5)).astype(np.float32)
+    ridge = Ridge().fit(features, responses)
+    assert ridge.solution_.validation_loss.min(0).mean() > 0.98
+
+
+@pytest.mark.parametrize("what", ["constant features", "a constant unit", "a constant feature among others"])
+def test_constants_are_survived(what, rng):
+    features, responses = simulate(rng, 40, 5, 20, 3, np.float32)
+    if what == "constant features":
+        features[:] = 1.5
+    elif what == "a constant unit":
+        responses[:, 1] = 2.0
+    else:
+        features[..., 3] = 7.0
+    ridge = Ridge().fit(features, responses)
+    predicted = ridge.predict(Trajectory.from_steps(list(torch.from_numpy(features).unbind(1))))
+    assert np.isfinite(predicted).all()
+    if what == "constant features":
+        np.testing.assert_allclose(predicted[0, :, 0], responses.mean((0, 2)), rtol=1e-4)
+    if what == "a constant unit":
+        np.testing.assert_allclose(predicted[:, 1], 2.0, rtol=1e-4)
+
+
+def test_it_is_an_sklearn_estimator():
+    assert Ridge(tolerance=0.5).get_params()["tolerance"] == 0.5
+
+
+def test_nan_responses_and_a_single_fold_are_refused(rng):
+    features, responses = simulate(rng, 10, 5, 4, 2, np.float32)
+    responses[0, 0, 0] = np.nan
+    with pytest.raises(ContractError, match="finite"):
+        Ridge().fit(features, responses)
+    with pytest.raises(ContractError, match="at least 2 inner folds"):
+        Ridge().fit(features, np.nan_to_num(responses), n_folds=1)
