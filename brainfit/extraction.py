@@ -11,7 +11,6 @@ import xarray as xr
 from torch.nn import functional as F
 
 from brainfit.errors import ContractError
-from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
 from brainfit.trajectory import Trajectory
@@ -56,16 +55,9 @@ def extract(
     Raises
     ------
     ContractError
-        If the presentation's step is not the model's, or the model returns something that is not
-        a trajectory of these images, or a value that is not finite.
+        If the model returns something that is not a trajectory of these images, or a value that
+        is not finite.
     """
-    if layer not in model.layers:
-        raise unknown_name("layer", layer, model.layers)
-    if presentation.step_ms != model.step_ms:
-        raise ContractError(
-            f"model {model.name!r} takes steps of {model.step_ms} ms, the presentation has "
-            f"{presentation.step_ms} ms; give a presentation with step_ms={model.step_ms}"
-        )
     for start in range(0, len(images), batch_size):
         some = images[start : start + batch_size]
         pixels = stimuli.isel(image=some).values

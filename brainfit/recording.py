@@ -133,7 +133,7 @@ def check_recording(recording: Recording) -> None:
     _check_unique(name, responses["image_id"])
     _check_unique(name, responses["unit_id"])
     _check_bins(name, responses)
-    strange = sorted(set(responses["region"].values.astype(str)) - set(REGIONS))
+    strange = sorted(set(responses["region"].values.astype(str).tolist()) - set(REGIONS))
     if strange:
         raise ContractError(
             f"recording {name!r}: unknown region {', '.join(map(repr, strange))}; "
@@ -175,7 +175,7 @@ def _check_stimuli(name: str, stimuli: xr.DataArray, responses: xr.DataArray) ->
     ):
         raise ContractError(
             f"recording {name!r}: images have dims {stimuli.dims} and shape {stimuli.shape}; "
-            f"wanted {wanted}, square, 3 channels; crop them, or repeat gray ones three times"
+            f"wanted {wanted}, square, 3 channels; crop them, or repeat gray ones"
         )
     if stimuli.sizes["image"] != responses.sizes["image"]:
         raise ContractError(

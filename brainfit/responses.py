@@ -14,6 +14,7 @@ from brainfit.presentation import Presentation
 from brainfit.recording import Recording
 
 _CHUNK_BYTES = 256 * 2**20
+_MIN_SEEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,19 @@ def _chunks(responses: xr.DataArray, dim: str) -> Iterator[slice]:
     size = responses.sizes[dim]
     chunk = max(1, int(_CHUNK_BYTES // (4 * responses.size / size)))
     return (slice(start, min(start + chunk, size)) for start in range(0, size, chunk))
+
+
+def seen_images(averages: Averages, dropped: Dropped) -> np.ndarray:
+    """Positions of the images that at least half of the units have trials of.
+
+    A unit must have seen all images that are used (`complete_units`), so an image that most units
+    missed would cost most units.
+    """
+    seen = (averages.n_trials > 0).mean(axis=1) >= _MIN_SEEN
+    dropped.add("images", int((~seen).sum()), "no trial for more than half of the region's units")
+    if not seen.any():
+        raise ContractError("no image has trials for half of the region's units; the responses are NaN")
+    return np.flatnonzero(seen)
 
 
 def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, dropped: Dropped) -> np.ndarray:

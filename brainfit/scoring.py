@@ -28,7 +28,14 @@ from brainfit.protocols import Model
 from brainfit.provenance import ContentHash, environment, weights_sha256
 from brainfit.recording import Recording, check_recording
 from brainfit.registry import load_model, load_recording
-from brainfit.responses import Dropped, align_bins, average_trials, complete_units, require_trials
+from brainfit.responses import (
+    Dropped,
+    align_bins,
+    average_trials,
+    complete_units,
+    require_trials,
+    seen_images,
+)
 from brainfit.result import Score
 from brainfit.splits import image_folds, sample_images, train_test_split
 
@@ -116,6 +123,11 @@ def score(
         raise ContractError(f"batch_size is at least 1, got {batch_size}")
     _place(model, device)
     presentation = presentation or Presentation(step_ms=model.step_ms)
+    if presentation.step_ms != model.step_ms:
+        raise ContractError(
+            f"model {model.name!r} takes steps of {model.step_ms} ms, the presentation has "
+            f"{presentation.step_ms} ms; give a presentation with step_ms={model.step_ms}"
+        )
 
     # Which responses: the bins the presentation reaches, images split within object.
     dropped = Dropped()
@@ -126,8 +138,7 @@ def score(
     recording, steps = align_bins(recording, presentation, dropped)
     with progress_bar("average trials (images)", recording.n_images, shown=progress) as advance:
         averages = average_trials(recording.responses, advance)
-    seen = np.flatnonzero((averages.n_trials > 0).any(axis=1))
-    dropped.add("images", recording.n_images - len(seen), "no trial for any unit of the region")
+    seen = seen_images(averages, dropped)
     objects = recording.responses["object_name"].values[seen]
     train, test = (seen[part] for part in train_test_split(objects, test_fraction=test_fraction, seed=seed))
     units = complete_units(averages, train, test, dropped)

@@ -28,8 +28,8 @@ def plain_loop(trials, groups, n_splits, rng):
                 halves[1, i] = trials[i, there[cut:], u].mean(0)
             for g, bins in enumerate(groups):
                 a, b = halves[0][:, bins].ravel(), halves[1][:, bins].ravel()
-                spearman[s, g, u] = stats.spearmanr(a.astype("f4"), b.astype("f4"))[0]
-                pearson[s, g, u] = stats.pearsonr(a, b)[0]
+                spearman[s, g, u] = float(stats.spearmanr(a.astype("f4"), b.astype("f4"))[0])  # type: ignore[arg-type]
+                pearson[s, g, u] = float(stats.pearsonr(a, b)[0])  # type: ignore[arg-type]
     return spearman.mean(0), pearson.mean(0)
 
 

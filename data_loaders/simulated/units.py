@@ -7,10 +7,10 @@ With M the maps of `features` (V4-like for V4, IT-like for pIT, cIT and aIT), rf
     ``z_n(i, u) = sum_c w_nuc sum_x rf_u(x) M_c(i, x)``,  n = 1, 2,
 
 standardised by mean and sd over the first 64 images of the catalogue, one of each object. With
-s(z) = log(1 + exp z) and a gain g_u, log-normal around 0.5, the two drives are
+s(z) = log(1 + exp q), q = z / sqrt(1 + (z / 1.5)^2), and a gain g_u, log-normal around 1.1, the two drives are
 
     ``d1 = 7 g_u s(z_1) / (4 + s(z_1))``                       feedforward, saturating
-    ``d2 = 5 g_u s(z_2)^2 / (2 + s(z_2)^2 + 2 mean over the region's units of s(z_2)^2)``  competition
+    ``d2 = 5 g_u s(z_2) / (2 + s(z_2) + 2 mean over the region's units of s(z_2))``  competition
 
 and the mean response, in units of the mean response to a blank image,
 
@@ -47,7 +47,8 @@ _ARRAYS = (
 _LATENCY = {"V4": 58.0, "pIT": 68.0, "cIT": 78.0, "aIT": 88.0}
 _RF_SD = {"V4": 1.5, "pIT": 1.3, "cIT": 2.0, "aIT": 3.0}
 _N_CHANNELS = 8
-_GAIN, _GAIN_SPREAD = 0.5, 0.7
+_GAIN, _GAIN_SPREAD = 1.1, 0.7
+_SQUASH = 1.5  # keeps responses over images as mildly skewed as those of multi-unit sites are
 
 
 class Units(NamedTuple):
@@ -133,12 +134,12 @@ def drives_from_gray(gray: np.ndarray, seed: int) -> np.ndarray:
     """Return d1 and d2 of all units for one gray uint8 image (128, 128): (2, unit), non-negative."""
     mean, sd = _standard(seed)
     units = unit_table(seed)
-    soft = np.logaddexp(0, (_projections(gray, seed) - mean) / sd)
-    power = soft[1] ** 2
-    competition = np.empty_like(power)
+    z = (_projections(gray, seed) - mean) / sd
+    soft = np.logaddexp(0, z / np.sqrt(1 + (z / _SQUASH) ** 2))
+    competition = np.empty_like(soft[1])
     for region in _LATENCY:
-        here = units.region == region
-        competition[here] = 5 * power[here] / (2 + power[here] + 2 * power[here].mean())
+        late = soft[1, units.region == region]
+        competition[units.region == region] = 5 * late / (2 + late + 2 * late.mean())
     return units.gain * np.stack([7 * soft[0] / (4 + soft[0]), competition])
 
 
