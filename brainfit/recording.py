@@ -180,7 +180,7 @@ def _check_stimuli(name: str, stimuli: xr.DataArray, responses: xr.DataArray) ->
     if stimuli.sizes["image"] != responses.sizes["image"]:
         raise ContractError(
             f"recording {name!r}: {stimuli.sizes['image']} images but responses to "
-            f"{responses.sizes['image']}; there must be one image for each row of responses, in the same order"
+            f"{responses.sizes['image']}; give one image for each row of responses, in order"
         )
     if not (stimuli.dtype == np.uint8 or stimuli.dtype.kind == "f"):
         raise ContractError(

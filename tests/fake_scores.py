@@ -119,7 +119,7 @@ def _info(n_images, simulated, weights):
         "n_test_images": n_images,
         "weights": weights,
         "simulated": simulated,
-        "dropped": [{"what": "2 units", "why": "constant response to every training image"}],
+        "dropped": [{"what": "units", "n": 2, "why": "constant response to every training image"}],
         "seconds": 83.4,
         "peak_memory_gb": 2.13,
         "provenance": {

@@ -160,7 +160,7 @@ def test_hostile_names_are_text(tmp_path):
         model=HOSTILE,
         layer=HOSTILE,
         recording=HOSTILE,
-        dropped={HOSTILE: HOSTILE},
+        dropped=[{"what": HOSTILE, "n": 1, "why": HOSTILE}],
         provenance={HOSTILE: [HOSTILE], "command": HOSTILE},
     )
     data = score.data.assign_coords(unit_id=("unit", [HOSTILE] * 6), image_id=("image", [HOSTILE] * 12))

@@ -38,7 +38,7 @@ def predictivity_over_time(score: Score) -> Display:
     -------
     Display
         Its frame has a row for each bin: `time_bin_start`, `time_bin_end` in ms, `n_defined`
-        units, the medians `r`, `ceiling` and `normalized` over these units, the quartiles
+        units, the medians `r`, `ceiling`, `pearson_ceiling` and `normalized` over these units, the quartiles
         `r_low`, `r_high`, `ceiling_low`, `ceiling_high`, and whether the `early` and `late`
         windows pool the bin. NaN where fewer than half of the units are defined.
 
@@ -57,7 +57,8 @@ def predictivity_over_time(score: Score) -> Display:
         caption=(
             "Correlation between predicted and measured responses over held-out images, in each time bin. "
             f"Blue: median over {count(n_units, 'unit')}, with the range of the middle half of them. "
-            "Gray: the noise ceiling (Spearman split-half), drawn the same way. "
+            "Gray: the noise ceiling (Spearman split-half), drawn the same way; dotted, its Pearson "
+            "counterpart, which is the one that the normalised score divides by. "
             f"{seen} {_gaps(gaps)} Tinted: the early and late windows. "
             "The black bar shows when the image was on."
         ),
@@ -100,10 +101,17 @@ def _numbers(score: Score) -> pd.DataFrame:
     for name in ("r", "ceiling"):
         low, high = _quartiles(score, name, bins[name].notnull().values)
         columns |= {f"{name}_low": low, name: bins[name].values, f"{name}_high": high}
+    columns["pearson_ceiling"] = _pearson_ceiling(score, bins["r"].notnull().values)
     columns["normalized"] = bins["normalized"].values
     for window in WINDOWS:
         columns[window] = score.data["window_bins"].sel(window=window).values
     return pd.DataFrame(columns)
+
+
+def _pearson_ceiling(score: Score, shown: np.ndarray) -> np.ndarray:
+    """Median over the defined units of the largest Pearson r; NaN in bins that are not shown."""
+    reliability = score.data["pearson_reliability"].where(score.data["defined"])
+    return np.where(shown, np.sqrt(reliability).median("unit").values, np.nan)
 
 
 def _quartiles(score: Score, name: str, shown: np.ndarray) -> np.ndarray:
@@ -141,13 +149,17 @@ def _draw(numbers: pd.DataFrame, on_ms: float) -> Figure:
     time = centers(numbers)
     _shade_windows(ax, numbers)
     for name, color, label in (
-        ("ceiling", CEILING, "noise ceiling"),
+        ("ceiling", CEILING, "noise ceiling (Spearman)"),
         ("r", MODEL, "model (median over units)"),
     ):
         ax.fill_between(
             time, numbers[f"{name}_low"], numbers[f"{name}_high"], color=color, alpha=0.2, linewidth=0
         )
         ax.plot(time, numbers[name], color=color, marker="o", markersize=3, label=label, gid=name)
+    ax.plot(
+        time, numbers["pearson_ceiling"], color=CEILING, linestyle=":", label="noise ceiling (Pearson)",
+        gid="pearson_ceiling",
+    )  # fmt: skip
     if np.isnan(column(numbers, "r")).all():
         say_empty(ax, "no bin has a reliable response")
     _mark_gaps(ax, numbers)
@@ -162,7 +174,7 @@ def _draw(numbers: pd.DataFrame, on_ms: float) -> Figure:
         ylim=(min(0.0, numbers["r_low"].min() - 0.02), 1.0),
     )
     ax.axhline(0, color=MUTED, linewidth=0.6, zorder=0)
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from brainfit.figures.display import has_random_weights
 from brainfit.figures.numbers import count, interval, number
@@ -62,11 +61,7 @@ def notices(score: Score) -> list[tuple[str, str]]:
 
 def left_out(score: Score) -> list[tuple[str, str]]:
     """List what was dropped before scoring, and what turned out undefined, each with its reason."""
-    dropped = score.info["dropped"]
-    if isinstance(dropped, Mapping):
-        found = [(str(what), str(why)) for what, why in dropped.items()]
-    else:
-        found = [(str(item["what"]), str(item["why"])) for item in dropped]
+    found = [(f"{item['n']} {item['what']}", str(item["why"])) for item in score.info["dropped"]]
     units = int(score.data["window_normalized"].sel(window="pooled").isnull().sum())
     if units:
         found.append(

@@ -7,7 +7,7 @@ With M the maps of `features` (V4-like for V4, IT-like for pIT, cIT and aIT), rf
     ``z_n(i, u) = sum_c w_nuc sum_x rf_u(x) M_c(i, x)``,  n = 1, 2,
 
 standardised by mean and sd over the first 64 images of the catalogue, one of each object. With
-s(z) = log(1 + exp q), q = z / sqrt(1 + (z / 1.5)^2), and a gain g_u, log-normal around 1.1, the two drives are
+s(z) = log(1 + exp q), q = z / sqrt(1 + (z / 1.5)^2), and a gain g_u, log-normal around 1.1, the drives are
 
     ``d1 = 7 g_u s(z_1) / (4 + s(z_1))``                       feedforward, saturating
     ``d2 = 5 g_u s(z_2) / (2 + s(z_2) + 2 mean over the region's units of s(z_2))``  competition
