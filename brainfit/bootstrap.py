@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from brainfit.ceiling import spearman_brown
+from brainfit.metrics import CONSTANT
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,23 @@ def normalized_from_moments(moments: Moments, counts: np.ndarray) -> np.ndarray:
     Returns
     -------
     array, shape (resample, unit)
-        Pearson r / sqrt(Pearson reliability), NaN where the reliability is not positive.
+        Pearson r / sqrt(Pearson reliability); NaN where the reliability is not positive, or the
+        predictions or the responses are constant.
     """
     n = counts.sum(axis=1, keepdims=True) * moments.n_bins
     mean_p, mean_r = counts @ moments.predicted / n, counts @ moments.response / n
-    var_p = counts @ moments.predicted_sq / n - mean_p**2
-    var_r = counts @ moments.response_sq / n - mean_r**2
+    var_p = _variance(counts @ moments.predicted_sq / n, mean_p)
+    var_r = _variance(counts @ moments.response_sq / n, mean_r)
     covariance = counts @ moments.product / n - mean_p * mean_r
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = covariance / np.sqrt(var_p * var_r)
-        rho = (counts @ moments.half_product / n - mean_r**2) / (counts @ moments.half_sq / n - mean_r**2)
-    return r / np.sqrt(spearman_brown(rho))
+    var_half = _variance(counts @ moments.half_sq / n, mean_r)
+    rho = (counts @ moments.half_product / n - mean_r**2) / var_half
+    return covariance / np.sqrt(var_p * var_r) / np.sqrt(spearman_brown(rho))
+
+
+def _variance(mean_sq: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Variance; NaN where it is rounding and the values are constant."""
+    variance = mean_sq - mean**2
+    return np.where(variance > CONSTANT**2 * mean_sq, variance, np.nan)
 
 
 def median_interval(

@@ -7,7 +7,7 @@ import torch
 
 # A column whose spread is below this share of its largest value holds rounding, not a signal:
 # predictions before the image reaches the layer differ between images in the last bit only.
-_CONSTANT = 1e-6
+CONSTANT = 1e-6
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def pearson_torch(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def _centered(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     x = x.double()
     centered = x - x.mean(-1, keepdim=True)
-    constant = ~(centered.abs().amax(-1) > _CONSTANT * x.abs().amax(-1))
+    constant = ~(centered.abs().amax(-1) > CONSTANT * x.abs().amax(-1))
     return centered, constant
 
 

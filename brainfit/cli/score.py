@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -119,6 +122,8 @@ def score(
         seed=seed,
         progress=True,
     )
+    provenance = {**result.info["provenance"], "command": shlex.join(["brainfit", *sys.argv[1:]])}
+    result = replace(result, info={**result.info, "provenance": provenance})
     report = runs.write_run(result, folder)
     if as_json:
         print_json({**result.to_dict(), "run": str(folder), "report": str(report)})
