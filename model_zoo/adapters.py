@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from brainfit.errors import ContractError
 from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
+from brainfit.provenance import weights_sha256
 from brainfit.trajectory import Trajectory
 
 from .inputs import IMAGENET_MEAN, IMAGENET_STD, check_request, normalizer
@@ -37,7 +38,7 @@ def from_module(
     region_layers: Mapping[str, str] | None = None,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    weights: str = "unknown",
+    weights: str | None = None,
     step_ms: int = 10,
 ) -> ModuleModel:
     """Make a feedforward network a model.
@@ -62,7 +63,7 @@ def from_module(
     mean, std
         Channel statistics by which pixels in [0, 1] are normalised. Default: ImageNet's.
     weights
-        Where they came from, for results.
+        Where they came from, for results. Default: the sha256 of the module's parameters and buffers.
     step_ms
         Milliseconds of one step.
 
@@ -94,7 +95,7 @@ def from_module(
         region_layers or {},
         image_size,
         step_ms,
-        weights,
+        weights or _fingerprint(module),
         normalizer(mean, std),
         module,
         delay,
@@ -110,7 +111,7 @@ def from_step(
     region_layers: Mapping[str, str] | None = None,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    weights: str = "unknown",
+    weights: str | None = None,
     step_ms: int = 10,
 ) -> StepModel:
     """Make a recurrent network a model.
@@ -138,7 +139,7 @@ def from_step(
         region_layers or {},
         image_size,
         step_ms,
-        weights,
+        weights or _fingerprint(_module_of(step)),
         normalizer(mean, std),
         step,
     )
@@ -194,9 +195,7 @@ class StepModel:
     ) -> dict[str, Trajectory]:
         """Step through the presentation; see `brainfit.protocols.Model.unroll`."""
         check_request(self, images, presentation, layers)
-        module = self.step if isinstance(self.step, nn.Module) else None
-        if inspect.ismethod(self.step) and isinstance(self.step.__self__, nn.Module):
-            module = self.step.__self__
+        module = _module_of(self.step)
         state: Any = None
         steps: dict[str, list[Tensor]] = {layer: [] for layer in layers}
         with _evaluating(module):
@@ -208,6 +207,16 @@ class StepModel:
                         # A copy: the step may go on to write into its own tensors.
                         steps[layer].append(_tensor(layer, outputs[layer], len(images)).clone())
         return {layer: Trajectory.from_steps(blocks) for layer, blocks in steps.items()}
+
+
+def _module_of(step: Step) -> nn.Module | None:
+    """Return the module that a step function is, or is a method of."""
+    owner = step.__self__ if inspect.ismethod(step) else step
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _fingerprint(module: nn.Module | None) -> str:
+    return f"sha256:{weights_sha256(module)}" if module is not None else "unknown"
 
 
 def _responses(module: nn.Module, frame: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:

@@ -177,3 +177,14 @@ def test_wrong_steps_are_refused(images, step, message) -> None:
 def test_pixels_can_be_left_as_they_are(images) -> None:
     model = from_step(lambda f, s: ({"a": f}, s), ["a"], SIZE, mean=(0, 0, 0), std=(1, 1, 1))
     torch.testing.assert_close(model.unroll(images, SHOWN, ["a"])["a"].blocks[0], images)
+
+
+def test_weights_are_named_by_what_they_hold():
+    net = nn.Sequential(nn.Conv2d(3, 2, 3))
+    first = from_module(net, ["0"], 8).weights
+    assert first.startswith("sha256:")
+    assert from_module(net, ["0"], 8).weights == first
+    with torch.no_grad():
+        net[0].weight.add_(1)  # type: ignore[union-attr]
+    assert from_module(net, ["0"], 8).weights != first
+    assert from_step(lambda frame, state: ({"a": frame}, state), ["a"], 8).weights == "unknown"
