@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -23,6 +24,7 @@ TRAJECTORY_MS = (50, 250)
 def assemble(
     predicted: np.ndarray,
     mean: np.ndarray,
+    time_course: np.ndarray,
     trials: xr.DataArray,
     *,
     n_splits: int,
@@ -35,12 +37,15 @@ def assemble(
     ----------
     predicted, mean
         Prediction and trial-averaged response, shape (image, unit, time_bin).
+    time_course
+        Each unit's mean response over the training images, shape (unit, time_bin): what a
+        predictor that knows nothing about the image would answer.
     trials
         The same images' single trials, dims (image, trial, unit, time_bin); may be lazy.
     n_splits, seed
         Of the noise ceiling; the seed also serves the bootstrap.
     advance
-        Called with the number of units done; every unit is done twice.
+        Called with the number of units done; every unit is done three times.
 
     Returns
     -------
@@ -48,28 +53,34 @@ def assemble(
         The variables of `brainfit.result.Score`, but for `alpha`.
     """
     n_images = len(mean)
-    each_bin = np.eye(trials.sizes["time_bin"], dtype=bool)
-    per_bin = _joined([half for _, _, half in _halves(trials, each_bin, n_splits, seed, advance)])
-    defined = distinguishable(per_bin.spearman, n_images).T
+    split = partial(_halves, trials, n_splits=n_splits, seed=seed, advance=advance)
+    per_bin = _joined([half for _, _, half in split(np.eye(trials.sizes["time_bin"], dtype=bool))])
+    defined = distinguishable(per_bin, n_images)
 
-    windows = {"pooled": defined.mean(axis=0) >= MIN_DEFINED}
+    windows = {"pooled": defined.mean(axis=1) >= MIN_DEFINED}
     windows |= {name: bins_within(trials, *span) for name, span in WINDOWS.items()}
     groups = np.array(list(windows.values()))
     halves, moments = [], []
-    for units, some, half in _halves(trials, groups, n_splits, seed, advance):
+    for units, some, half in split(groups):
         halves.append(half)
         moments.append([window_moments(predicted[:, units], some, bins) for bins in groups])
     pooled = _joined(halves)
-    known = distinguishable(pooled.spearman, n_images)
+    image_driven = _joined([half for _, _, half in split(groups, image_driven=True)])
+    # A time course that all images share makes halves agree, so it is not what defines a unit.
+    known = distinguishable(image_driven, n_images) & distinguishable(pooled, n_images)
     intervals = [
         median_interval(Moments.of_units(parts), units, rng=generator(seed, "bootstrap"))
         for parts, units in zip(zip(*moments, strict=True), known, strict=True)
     ]
 
     by_bin, by_window = ("unit", "time_bin"), ("window", "unit")
-    r = pearson(np.moveaxis(predicted, 0, -1), np.moveaxis(mean, 0, -1))
-    window_r = np.array([_pooled_r(predicted, mean, bins) for bins in groups])
+    over_images = [np.moveaxis(values, 0, -1) for values in (predicted, mean)]
+    r = _nothing_predicted(pearson(*over_images), defined.T)
+    window_r = _nothing_predicted(_pooled_r(predicted, mean, groups), known)
+    image_r = _pooled_r(predicted - predicted.mean(axis=0), mean - mean.mean(axis=0), groups)
+    baseline = np.broadcast_to(time_course, mean.shape)
     late_enough = bins_within(trials, *TRAJECTORY_MS)
+    trajectories = partial(temporal_correlation, mean[..., late_enough])
     arrays = {
         "response": (
             ("image", *by_bin),
@@ -79,16 +90,16 @@ def assemble(
         "predicted": (("image", *by_bin), predicted),
         "r": (by_bin, r),
         "split_half": (by_bin, per_bin.spearman.T),
-        "defined": (by_bin, defined),
-        **_normalized("", by_bin, r, SplitHalf(per_bin.spearman.T, per_bin.pearson.T), defined),
+        "defined": (by_bin, defined.T),
+        **_normalized("", by_bin, r, SplitHalf(per_bin.spearman.T, per_bin.pearson.T), defined.T),
         "window_r": (by_window, window_r),
         **_normalized("window_", by_window, window_r, pooled, known),
+        "window_time_course": (by_window, _divided(_pooled_r(baseline, mean, groups), pooled, known)),
+        "window_image_driven": (by_window, _divided(image_r, image_driven, known)),
         "window_ci95": (("window", "bound"), np.array(intervals)),
         "window_bins": (("window", "time_bin"), groups),
-        "temporal_correlation": (
-            "unit",
-            temporal_correlation(mean[..., late_enough], predicted[..., late_enough]),
-        ),
+        "temporal_correlation": ("unit", trajectories(predicted[..., late_enough])),
+        "temporal_correlation_time_course": ("unit", trajectories(baseline[..., late_enough])),
     }
     coords = {name: coord for name, coord in trials.coords.items() if "trial" not in coord.dims}
     return xr.Dataset(arrays, coords={**coords, "window": list(windows), "bound": ["low", "high"]})
@@ -100,12 +111,18 @@ def bins_within(responses: xr.DataArray, start: float, end: float) -> np.ndarray
 
 
 def _halves(
-    trials: xr.DataArray, groups: np.ndarray, n_splits: int, seed: int, advance: Callable[[int], None]
+    trials: xr.DataArray,
+    groups: np.ndarray,
+    *,
+    n_splits: int,
+    seed: int,
+    advance: Callable[[int], None],
+    image_driven: bool = False,
 ) -> Iterator[tuple[slice, np.ndarray, SplitHalf]]:
     """Yield a few units at a time: which, their trials, their split halves; the same halves for all."""
+    options = {"image_driven": image_driven, "n_splits": n_splits, "advance": advance}
     for units, some in unit_chunks(trials):
-        rng = generator(seed, "trial halves")
-        yield units, some, split_half(some, groups, n_splits=n_splits, rng=rng, advance=advance)
+        yield units, some, split_half(some, groups, rng=generator(seed, "trial halves"), **options)
 
 
 def _joined(parts: Sequence[SplitHalf]) -> SplitHalf:
@@ -120,18 +137,30 @@ def _normalized(
 ) -> dict:
     """Reliabilities, ceiling and normalised score; NaN where the reliability is not above zero for sure."""
     reliability = np.where(defined, spearman_brown(halves.spearman), np.nan)
-    pearson_reliability = np.where(defined, spearman_brown(halves.pearson), np.nan)
     return {
         f"{prefix}reliability": (dims, reliability),
         f"{prefix}ceiling": (dims, np.sqrt(reliability)),
-        f"{prefix}pearson_reliability": (dims, pearson_reliability),
-        f"{prefix}normalized": (dims, r / np.sqrt(pearson_reliability)),
+        f"{prefix}pearson_reliability": (dims, np.where(defined, spearman_brown(halves.pearson), np.nan)),
+        f"{prefix}normalized": (dims, _divided(r, halves, defined)),
     }
 
 
-def _pooled_r(predicted: np.ndarray, mean: np.ndarray, bins: np.ndarray) -> np.ndarray:
-    """Pearson over images x bins together, for each unit; NaN if the window has no bin."""
-    if not bins.any():
-        return np.full(mean.shape[1], np.nan)
-    flat = [np.moveaxis(values[..., bins], 1, 0).reshape(mean.shape[1], -1) for values in (predicted, mean)]
-    return pearson(*flat)
+def _divided(r: np.ndarray, halves: SplitHalf, defined: np.ndarray) -> np.ndarray:
+    """Pearson r over the square root of the Pearson reliability; NaN where that is not defined."""
+    reliability = np.where(defined, spearman_brown(halves.pearson), np.nan)
+    return _nothing_predicted(r, defined) / np.sqrt(reliability)
+
+
+def _nothing_predicted(r: np.ndarray, defined: np.ndarray) -> np.ndarray:
+    """Score 0, not undefined, for a constant prediction of a response that does tell images apart."""
+    return np.where(np.isnan(r) & defined, 0.0, r)
+
+
+def _pooled_r(predicted: np.ndarray, mean: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Pearson over images x bins together, for each window and unit; NaN if the window has no bin."""
+    result = np.full((len(groups), mean.shape[1]), np.nan)
+    for g, bins in enumerate(groups):
+        if bins.any():
+            flat = (np.moveaxis(v[..., bins], 1, 0).reshape(mean.shape[1], -1) for v in (predicted, mean))
+            result[g] = pearson(*flat)
+    return result

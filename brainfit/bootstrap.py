@@ -98,8 +98,8 @@ def normalized_from_moments(moments: Moments, counts: np.ndarray) -> np.ndarray:
     Returns
     -------
     array, shape (resample, unit)
-        Pearson r / sqrt(Pearson reliability); NaN where the reliability is not positive, or the
-        predictions or the responses are constant.
+        Pearson r / sqrt(Pearson reliability); 0 where the prediction is constant, NaN where the
+        reliability is not positive.
     """
     n = counts.sum(axis=1, keepdims=True) * moments.n_bins
     mean_p, mean_r = counts @ moments.predicted / n, counts @ moments.response / n
@@ -108,7 +108,8 @@ def normalized_from_moments(moments: Moments, counts: np.ndarray) -> np.ndarray:
     covariance = counts @ moments.product / n - mean_p * mean_r
     var_half = _variance(counts @ moments.half_sq / n, mean_r)
     rho = (counts @ moments.half_product / n - mean_r**2) / var_half
-    return covariance / np.sqrt(var_p * var_r) / np.sqrt(spearman_brown(rho))
+    r = np.where(np.isnan(var_p), 0.0, covariance / np.sqrt(var_p * var_r))
+    return r / np.sqrt(spearman_brown(rho))
 
 
 def _variance(mean_sq: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -130,6 +131,10 @@ def median_interval(
     Each resample draws images with replacement, recomputes every unit's score *and* reliability
     on them, then draws units with replacement and takes their median. The fitted map is held
     fixed: the interval speaks of new images and new units, not of a new training set.
+
+    It is conservative: the units' scores differ by the noise of the images already, and then the
+    images are drawn again. In simulations nominal 95 % covered 95-100 %, the more the noisier the
+    units; with three units it covered 90 %.
 
     Parameters
     ----------

@@ -35,22 +35,30 @@ class Score:
         =========================== ===================== =============================================
         response                    image, unit, time_bin trial-averaged response to held-out images
         predicted                   image, unit, time_bin the model's prediction of it
-        r                           unit, time_bin        Pearson over held-out images; [-1, 1]; NaN:
-                                                          prediction or response is constant
+        r                           unit, time_bin        Pearson over held-out images; [-1, 1]; 0: the
+                                                          prediction is constant; NaN: the response is
         split_half                  unit, time_bin        Spearman between halves of the trials
         reliability                 unit, time_bin        the same, Spearman-Brown corrected
         ceiling                     unit, time_bin        sqrt(reliability); [0, 1]; NaN: not defined
         pearson_reliability         unit, time_bin        as reliability, with Pearson
-        defined                     unit, time_bin        split_half is distinguishable from zero
+        defined                     unit, time_bin        split-half correlations, Spearman and Pearson,
+                                                          are distinguishable from zero
         normalized                  unit, time_bin        r / sqrt(pearson_reliability); NaN: not defined
         window_r                    window, unit          Pearson over held-out images x bins together
         window_ceiling, _reliability, _pearson_reliability, _normalized
                                     window, unit          as above, over images x bins together
+        window_time_course          window, unit          window_normalized of a predictor that knows the
+                                                          unit's mean time course and not the image
+        window_image_driven         window, unit          window_normalized once each bin's mean over
+                                                          images is taken off prediction and response:
+                                                          0 for that predictor
         window_ci95                 window, bound         bootstrap interval of the median
                                                           window_normalized, over images and units
         window_bins                 window, time_bin      which bins the window pools
         temporal_correlation        unit                  median over images of the correlation between
                                                           trajectories from 50 to 250 ms
+        temporal_correlation_time_course
+                                    unit                  the same for the unit's mean time course
         alpha                       unit                  the ridge penalty chosen for the unit
         =========================== ===================== =============================================
     info
@@ -64,10 +72,13 @@ class Score:
 
     @property
     def windows(self) -> dict[str, dict[str, Any]]:
-        """Medians over the defined units for each window: r, ceiling, reliability, normalized, ci95.
+        """Medians over the defined units for each window.
 
-        A unit is defined where its reliability over the window is distinguishable from zero; NaN
-        where no unit is. `ceiling` and `reliability` are Spearman split-half;
+        `r`, `ceiling`, `reliability`, `normalized`, its interval `ci95`; and what to hold it against:
+        `time_course`, the normalised score of a predictor that knows the mean time course and
+        not the image, and `image_driven`, the normalised score without the time course.
+        A unit is defined where its image-driven split-half correlation over the window is
+        distinguishable from zero; NaN where no unit is. `ceiling` and `reliability` are Spearman split-half;
         `normalized` divides Pearson by Pearson.
         """
         data = self.data
@@ -77,6 +88,8 @@ class Score:
                 "ceiling": _median(data["window_ceiling"].sel(window=window)),
                 "reliability": _median(data["window_reliability"].sel(window=window)),
                 "normalized": _median(data["window_normalized"].sel(window=window)),
+                "time_course": _median(data["window_time_course"].sel(window=window)),
+                "image_driven": _median(data["window_image_driven"].sel(window=window)),
                 "ci95": [float(v) for v in data["window_ci95"].sel(window=window).values],
             }
             for window in data["window"].values
@@ -107,6 +120,12 @@ class Score:
         defined = self.data["window_normalized"].sel(window="pooled").notnull()
         return _median(self.data["temporal_correlation"].where(defined))
 
+    @property
+    def temporal_correlation_time_course(self) -> float:
+        """The same for each unit's mean time course, which knows nothing about the image."""
+        defined = self.data["window_normalized"].sel(window="pooled").notnull()
+        return _median(self.data["temporal_correlation_time_course"].where(defined))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain values, NaN as None: what ``brainfit score --json`` prints."""
         windows = self.windows
@@ -128,6 +147,7 @@ class Score:
             "windows": windows,
             "per_bin": per_bin,
             "temporal_correlation": self.temporal_correlation,
+            "temporal_correlation_time_course": self.temporal_correlation_time_course,
         }
         return _without_nan(summary)
 

@@ -84,7 +84,7 @@ def score(
     n_images
         Use so many images of the recording, balanced over objects; by default all.
     batch_size
-        Images that go through the model together; the result does not depend on it.
+        Images that go through the model together; the result depends on it by rounding only.
     device
         ``"cpu"`` or ``"cuda"``.
     seed
@@ -169,10 +169,11 @@ def score(
             predictions.append(ridge.predict(batch.trajectory.select(steps)))
             content.update("pixels", batch.pixels)
             advance(len(batch.images))
-    with progress_bar("noise ceiling (units, twice)", 2 * mean.shape[1], shown=progress) as advance:
+    with progress_bar("noise ceiling (units, thrice)", 3 * mean.shape[1], shown=progress) as advance:
         data = assemble(
             np.concatenate(predictions),
             mean[test],
+            mean[train].mean(axis=0),
             recording.responses.isel(image=test),
             n_splits=N_SPLITS,
             seed=seed,

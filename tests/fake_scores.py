@@ -59,9 +59,12 @@ def fake_score(
             "window_reliability": (window_unit, window_reliability * 0.97),
             "window_pearson_reliability": (window_unit, window_reliability),
             "window_normalized": (window_unit, window_normalized),
+            "window_time_course": (window_unit, 0.4 * window_normalized),
+            "window_image_driven": (window_unit, 0.8 * window_normalized),
             "window_ci95": (("window", "bound"), np.array([[m - 0.03, m + 0.03] for m in middle])),
             "window_bins": (("window", "time_bin"), bins),
             "temporal_correlation": ("unit", np.median(trajectories, axis=1)),
+            "temporal_correlation_time_course": ("unit", 0.9 * np.median(trajectories, axis=1)),
             "alpha": ("unit", 10.0 ** rng.integers(1, 6, n_units)),
         },
         coords={

@@ -113,7 +113,15 @@ def test_score_as_json(asked, tmp_path):
     assert printed.pop("run") == str(tmp_path / "mine")
     assert printed.pop("report") == str(tmp_path / "mine" / "report.html")
     assert printed == json.loads((tmp_path / "mine" / "score.json").read_text())
-    assert set(printed["pooled"]) == {"r", "ceiling", "reliability", "normalized", "ci95"}
+    assert set(printed["pooled"]) == {
+        "r",
+        "ceiling",
+        "reliability",
+        "normalized",
+        "time_course",
+        "image_driven",
+        "ci95",
+    }
 
 
 def test_score_hands_its_options_on(asked):

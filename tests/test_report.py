@@ -108,11 +108,13 @@ def test_the_result_comes_first_with_its_numbers(page):
     low, high = pooled["ci95"]
     sentence = (
         f"median_convrnn (layer conv7) predicts {pooled['normalized']:.2f} of the explainable "
-        f"correlation in pIT (95% interval {low:.2f} to {high:.2f})."
+        f"correlation in pIT (95% interval {low:.2f} to {high:.2f}); "
+        f"the mean time course alone, without the image, {pooled['time_course']:.2f}."
     )
     assert sentence in page.text
     assert page.text.index(sentence) < page.text.index("Figures")
-    assert f"r = {pooled['r']:.2f} where noise allows about {pooled['ceiling']:.2f}" in page.text
+    assert f"r = {pooled['r']:.2f}, over" in page.text
+    assert f"the normalised score is {pooled['image_driven']:.2f}." in page.text
 
 
 def test_windows_are_those_of_the_score():

@@ -125,7 +125,10 @@ def test_the_noiseless_mean_itself_scores_one_and_both_ceilings_are_true():
     others = twice.responses.isel(trial=slice(50, 100)).mean("trial").values
     mean = mean_responses(recording).values
     average = recording.responses.mean("trial").values
-    data = assemble(mean, average, recording.responses, n_splits=20, seed=0, advance=lambda units: None)
+    course = average.mean(axis=0)
+    data = assemble(
+        mean, average, course, recording.responses, n_splits=20, seed=0, advance=lambda units: None
+    )
     assert Score(data, {}).pooled["normalized"] == pytest.approx(1, abs=0.02)
 
     truth = true_ceiling(recording).values

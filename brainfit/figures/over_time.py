@@ -149,15 +149,15 @@ def _draw(numbers: pd.DataFrame, on_ms: float) -> Figure:
     time = centers(numbers)
     _shade_windows(ax, numbers)
     for name, color, label in (
-        ("ceiling", CEILING, "noise ceiling (Spearman)"),
-        ("r", MODEL, "model (median over units)"),
+        ("ceiling", CEILING, "ceiling (Spearman)"),
+        ("r", MODEL, "model (median)"),
     ):
         ax.fill_between(
             time, numbers[f"{name}_low"], numbers[f"{name}_high"], color=color, alpha=0.2, linewidth=0
         )
         ax.plot(time, numbers[name], color=color, marker="o", markersize=3, label=label, gid=name)
     ax.plot(
-        time, numbers["pearson_ceiling"], color=CEILING, linestyle=":", label="noise ceiling (Pearson)",
+        time, numbers["pearson_ceiling"], color=CEILING, linestyle=":", label="ceiling (Pearson)",
         gid="pearson_ceiling",
     )  # fmt: skip
     if np.isnan(column(numbers, "r")).all():

@@ -49,8 +49,8 @@ class RidgeSolution:
     alpha
         The chosen penalties, shape (unit,), in the units of `sklearn.linear_model.Ridge`.
     validation_loss
-        Held-out squared error over the inner folds, as a share of the responses' variance,
-        shape (penalty, unit).
+        Held-out squared error over the inner folds, as a share of the variance of the targets of
+        the rows, shape (penalty, unit).
     n_directions
         Size of the subspace that was searched.
     converged
@@ -147,7 +147,8 @@ def solve_ridge(
     relative_alphas
         Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
     tolerance
-        Stop when the mean over units of the held-out loss (as a share of variance) moves by less.
+        Stop when a pass moves the mean over units of the held-out loss (as a share of variance) by
+        less, that of no unit by ten times as much, and the choice of no unit's penalty.
     max_blocks
         Most blocks to add, each of as many directions as there are units (at least `MIN_WIDTH`).
     rng
@@ -165,26 +166,31 @@ def solve_ridge(
 
     padding = _padding(total.xy, rng)
     blocks = [problem.extend(torch.cat([problem.xy, padding], 1)) for problem in problems]
-    losses, best, converged = np.empty((len(alphas), len(variance))), np.inf, False
-    for _ in range(max_blocks):
+    losses, converged = np.full((len(alphas), len(variance)), np.inf), False
+    for step in range(max_blocks):
         products = _multiply(folds, problems, blocks)
         for problem, (product, held) in zip(problems, products, strict=True):
             problem.absorb(product, held)
         advance()
-        losses = np.sum([problem.losses(alphas) for problem in problems[:-1]], axis=0)
-        losses = losses / np.where(variance > 0, variance, np.nan)
-        now = float(np.nanmean(losses.min(0))) if (variance > 0).any() else 0.0
-        converged = abs(best - now) < tolerance
-        best = now
-        if converged:
+        before, losses = losses, np.sum([problem.losses(alphas) for problem in problems[:-1]], axis=0)
+        losses = losses / np.where(variance > 0, variance, np.inf)
+        converged = _stands_still(before, losses, tolerance)
+        if converged or step == max_blocks - 1:
             break
         blocks = [problem.extend(product) for problem, (product, _) in zip(problems, products, strict=True)]
         if not any(block.shape[1] for block in blocks):
             converged = True
             break
-    chosen = np.where(variance > 0, np.argmin(np.nan_to_num(losses), axis=0), len(alphas) - 1)
+    chosen = np.where(variance > 0, losses.argmin(axis=0), len(alphas) - 1)
     coef, intercept = _coefficients(problems[-1], alphas[chosen])
     return RidgeSolution(coef, intercept, alphas[chosen], losses, problems[-1].basis.shape[1], converged)
+
+
+def _stands_still(before: np.ndarray, now: np.ndarray, tolerance: float) -> bool:
+    """Whether a pass moved neither the mean over units of the loss, nor any one unit much, nor a choice."""
+    moved = np.abs(before.min(axis=0) - now.min(axis=0))
+    same = before.argmin(axis=0) == now.argmin(axis=0)
+    return bool(moved.mean() < tolerance and moved.max() < 10 * tolerance and same.all())
 
 
 def _coefficients(problem: _Problem, alpha: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

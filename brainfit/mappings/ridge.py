@@ -31,7 +31,7 @@ class Ridge(BaseEstimator):
     relative_alphas
         Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
     tolerance
-        Solve until the mean held-out loss, as a share of the responses' variance, moves by less.
+        Solve until the held-out loss, as a share of the responses' variance, stands still to this.
     max_blocks
         Most Krylov blocks, each of as many directions as there are units.
     seed
@@ -65,7 +65,7 @@ class Ridge(BaseEstimator):
         self,
         relative_alphas: np.ndarray = RELATIVE_ALPHAS,
         tolerance: float = 1e-4,
-        max_blocks: int = 12,
+        max_blocks: int = 16,
         seed: int = 0,
     ) -> None:
         self.relative_alphas = relative_alphas
@@ -89,13 +89,26 @@ class Ridge(BaseEstimator):
             raise ContractError("responses to fit must be finite; drop units or images that have NaN")
         if not hasattr(self, "rows_"):
             self.rows_: dict[int, list[Rows]] = {}
-            self.shift_ = trajectory.stacked().mean((0, 1))
-        rows = compress(trajectory, responses, self.shift_)
+            self._set_origin(trajectory, responses)
+        rows = compress(trajectory, responses - self.target_shift_[:, None], self.shift_, self.scale_)
         for fold in np.unique(folds):
             inside = torch.from_numpy(folds == fold).to(rows.image.device)[rows.image]
             part = Rows(rows.features[inside], rows.ones[inside], rows.targets[inside], rows.image[inside])
             self.rows_.setdefault(int(fold), []).append(part)
         return self
+
+    def _set_origin(self, trajectory: Trajectory, responses: np.ndarray) -> None:
+        """Take the first image as origin and unit of measurement, whatever the size of its batch.
+
+        The solution does not depend on them, but its rounding does: the common mean of features
+        and responses is far larger than what tells images apart, and float32 squares of very
+        large or small features overflow or vanish.
+        """
+        first = trajectory.stacked()[0]
+        self.shift_ = first.mean(0)
+        spread, size = (float(x.double().square().mean().sqrt()) for x in (first - self.shift_, first))
+        self.scale_ = max(spread, 1e-3 * size) or 1.0
+        self.target_shift_ = responses[0].mean(-1)
 
     def solve(self, advance: Callable[[], None] = lambda: None) -> Ridge:
         """Fit the map to all that was taken in, and let go of it.
@@ -115,6 +128,11 @@ class Ridge(BaseEstimator):
             rng=generator(self.seed, "krylov padding"),
             advance=advance,
         )
+        if not torch.isfinite(self.solution_.coef).all():
+            raise ContractError(
+                f"the ridge map is not finite: features of size {self.scale_:.3g} span too many orders of "
+                "magnitude for float32; normalise the layer's features"
+            )
         del self.rows_
         return self
 
@@ -137,14 +155,15 @@ class Ridge(BaseEstimator):
     def predict(self, trajectory: Trajectory) -> np.ndarray:
         """Predict responses, shape (image, unit, step); each distinct block is mapped once."""
         blocks = trajectory.stacked()
-        shift = self.shift_.to(blocks)
-        predicted = (blocks - shift) @ self.solution_.coef.to(blocks) + self.solution_.intercept.to(blocks)
-        return predicted[:, list(trajectory.index)].transpose(1, 2).cpu().numpy()
+        features = (blocks - self.shift_.to(blocks)) / self.scale_
+        predicted = features @ self.solution_.coef.to(blocks) + self.solution_.intercept.to(blocks)
+        predicted = predicted[:, list(trajectory.index)].transpose(1, 2).cpu().numpy()
+        return predicted + self.target_shift_[:, None]
 
     def summary(self) -> dict[str, Any]:
         """Return what a reviewer would ask of the fit, as plain values."""
         solution, grid = self.solution_, np.asarray(self.relative_alphas)
-        chosen = np.argmin(np.nan_to_num(solution.validation_loss), axis=0)
+        chosen = solution.validation_loss.argmin(axis=0)
         return {
             "n_features": len(self.shift_),
             "n_directions": solution.n_directions,
@@ -162,15 +181,15 @@ class Ridge(BaseEstimator):
     @property
     def coef_(self) -> np.ndarray:
         """Weights, shape (unit, feature)."""
-        return self.solution_.coef.T.cpu().numpy()
+        return (self.solution_.coef.T / self.scale_).cpu().numpy()
 
     @property
     def intercept_(self) -> np.ndarray:
         """Intercepts, shape (unit,)."""
-        solution = self.solution_
-        return (solution.intercept - self.shift_ @ solution.coef).cpu().numpy()
+        at_origin = self.solution_.intercept.cpu().numpy() + self.target_shift_
+        return at_origin - self.coef_ @ self.shift_.cpu().numpy()
 
     @property
     def alpha_(self) -> np.ndarray:
         """Penalties, shape (unit,)."""
-        return self.solution_.alpha
+        return self.solution_.alpha * self.scale_**2

@@ -30,7 +30,7 @@ class Rows:
     Attributes
     ----------
     features
-        Shape (row, feature), less a constant `shift` that the caller chose.
+        Shape (row, feature), less a constant `shift` and divided by a `scale` that the caller chose.
     ones
         The intercept's column in these rows, shape (row,): no longer all ones.
     targets
@@ -50,8 +50,8 @@ class Rows:
         return sum(part.nbytes for part in (self.features, self.ones, self.targets, self.image))
 
 
-def compress(trajectory: Trajectory, responses: np.ndarray, shift: torch.Tensor) -> Rows:
-    """Rows equivalent to ``trajectory.dense() - shift`` regressed on `responses`.
+def compress(trajectory: Trajectory, responses: np.ndarray, shift: torch.Tensor, scale: float = 1.0) -> Rows:
+    """Rows equivalent to ``(trajectory.dense() - shift) / scale`` regressed on `responses`.
 
     Parameters
     ----------
@@ -62,8 +62,10 @@ def compress(trajectory: Trajectory, responses: np.ndarray, shift: torch.Tensor)
     shift
         Any constant near the mean feature, shape (feature,): taking it off first lets the
         rotation see what differs between bins rather than their common mean.
+    scale
+        Any constant near the spread of the features.
     """
-    blocks = trajectory.stacked() - shift
+    blocks = (trajectory.stacked() - shift) / scale
     n, n_blocks, _ = blocks.shape
     runs = torch.zeros(n_blocks, trajectory.n_steps)
     runs[list(trajectory.index), torch.arange(trajectory.n_steps)] = 1.0

@@ -74,9 +74,13 @@ def _tiles(score: Score) -> list[tuple[str, str, str]]:
     pooled = score.pooled
     return [
         ("Normalised", number(pooled["normalized"]), f"95% interval {interval(*pooled['ci95'])}"),
-        ("Correlation r", number(pooled["r"]), "model with recording"),
-        ("Noise ceiling", number(pooled["ceiling"]), "Spearman split-half"),
-        ("Temporal r", number(score.temporal_correlation), "over 50 to 250 ms, within images"),
+        ("Image-driven", number(pooled["image_driven"]), "normalised, without the mean time course"),
+        ("Correlation r", number(pooled["r"]), f"ceiling {number(pooled['ceiling'])} (Spearman split-half)"),
+        (
+            "Temporal r",
+            number(score.temporal_correlation),
+            f"within images; the mean time course has {number(score.temporal_correlation_time_course)}",
+        ),
     ]
 
 

@@ -14,6 +14,7 @@ from brainfit.result import Score
 
 Column = tuple[str, str, Callable[[Any], str]]
 """Name in the frame, heading on the page, and how a value is written."""
+_MEDIANS = ("r", "ceiling", "reliability", "normalized", "time_course", "image_driven")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def windows_frame(score: Score) -> pd.DataFrame:
     -------
     DataFrame
         A row for each window: `start` and `end` in ms of the bins it pools, `n_bins`,
-        `n_defined` units, `r`, `ceiling`, `reliability`, `normalized`, `low`, `high`.
+        `n_defined` units, `r`, `ceiling`, `reliability`, `normalized`, `time_course`,
+        `image_driven`, `low`, `high`.
     """
     data = score.data
     rows = []
@@ -48,7 +50,7 @@ def windows_frame(score: Score) -> pd.DataFrame:
                 "end": data["time_bin_end"].values[bins].max(initial=-math.inf),
                 "n_bins": int(bins.sum()),
                 "n_defined": int(here["window_normalized"].notnull().sum()),
-                **{name: medians[name] for name in ("r", "ceiling", "reliability", "normalized")},
+                **{name: medians[name] for name in _MEDIANS},
                 "low": low,
                 "high": high,
             }
@@ -69,6 +71,8 @@ def windows_table(score: Score) -> Table:
             ("span", "Time bins", str),
             ("normalized", "Normalised", number),
             ("ci95", "95% interval", str),
+            ("time_course", "Time course alone", number),
+            ("image_driven", "Image-driven", number),
             ("r", "r", number),
             ("ceiling", "Ceiling", number),
             ("reliability", "Reliability", number),

@@ -19,7 +19,8 @@ def headline(score: Score) -> str:
         )
     return (
         f"{who} predicts {number(pooled['normalized'])} of the explainable correlation in {info['region']} "
-        f"(95% interval {interval(*pooled['ci95'])})."
+        f"(95% interval {interval(*pooled['ci95'])}); the mean time course alone, without the image, "
+        f"{number(pooled['time_course'])}."
     )
 
 
@@ -32,8 +33,9 @@ def basis(score: Score) -> str:
     if not units:
         return f"{count(data.sizes['unit'], 'unit')} and {text} were tried; what was found is below."
     return (
-        f"Median over {count(units, 'unit')} with a reliable response: r = {number(pooled['r'])} where noise "
-        f"allows about {number(pooled['ceiling'])}, over {text} and {count(bins, 'time bin')} together."
+        f"Median over {count(units, 'unit')} that tell images apart: r = {number(pooled['r'])}, over {text} and "
+        f"{count(bins, 'time bin')} together. Without the time course that all images share, the normalised "
+        f"score is {number(pooled['image_driven'])}."
     )
 
 
@@ -54,6 +56,14 @@ def notices(score: Score) -> list[tuple[str, str]]:
                 "Random weights",
                 f"{score.info['model']} was not trained ({score.info['weights']}). "
                 "This score is a baseline for its architecture, not a result for the trained model.",
+            )
+        )
+    if not score.info["provenance"].get("fit", {}).get("converged", True):
+        found.append(
+            (
+                "Fit not converged",
+                "The held-out loss of the linear map still moved when the solver stopped. "
+                "The score is a lower bound of what the layer can give.",
             )
         )
     return found
