@@ -10,7 +10,7 @@ import xarray as xr
 
 from brainfit.bootstrap import Moments, median_interval, window_moments
 from brainfit.ceiling import SplitHalf, distinguishable, spearman_brown, split_half
-from brainfit.metrics import pearson, temporal_correlation
+from brainfit.metrics import CONSTANT, pearson, temporal_correlation
 from brainfit.responses import unit_chunks
 from brainfit.result import MIN_DEFINED
 from brainfit.seeds import generator
@@ -53,6 +53,7 @@ def assemble(
         The variables of `brainfit.result.Score`, but for `alpha`.
     """
     n_images = len(mean)
+    level = mean.mean(axis=(0, 2), keepdims=True)
     split = partial(_halves, trials, n_splits=n_splits, seed=seed, advance=advance)
     per_bin = _joined([half for _, _, half in split(np.eye(trials.sizes["time_bin"], dtype=bool))])
     defined = distinguishable(per_bin, n_images)
@@ -60,10 +61,12 @@ def assemble(
     windows = {"pooled": defined.mean(axis=1) >= MIN_DEFINED}
     windows |= {name: bins_within(trials, *span) for name, span in WINDOWS.items()}
     groups = np.array(list(windows.values()))
+    steady, mean_at_level = _steady(predicted, mean), mean - level
     halves, moments = [], []
     for units, some, half in split(groups):
         halves.append(half)
-        moments.append([window_moments(predicted[:, units], some, bins) for bins in groups])
+        some = some - level[:, None, units]
+        moments.append([window_moments(steady[:, units], some, bins) for bins in groups])
     pooled = _joined(halves)
     image_driven = _joined([half for _, _, half in split(groups, image_driven=True)])
     # A time course that all images share makes halves agree, so it is not what defines a unit.
@@ -74,13 +77,13 @@ def assemble(
     ]
 
     by_bin, by_window = ("unit", "time_bin"), ("window", "unit")
-    over_images = [np.moveaxis(values, 0, -1) for values in (predicted, mean)]
+    over_images = [np.moveaxis(values, 0, -1) for values in (steady, mean_at_level)]
     r = _nothing_predicted(pearson(*over_images), defined.T)
-    window_r = _nothing_predicted(_pooled_r(predicted, mean, groups), known)
-    image_r = _pooled_r(predicted - predicted.mean(axis=0), mean - mean.mean(axis=0), groups)
-    baseline = np.broadcast_to(time_course, mean.shape)
+    window_r = _nothing_predicted(_pooled_r(steady, mean_at_level, groups), known)
+    image_r = _pooled_r(steady - steady.mean(axis=0), mean - mean.mean(axis=0), groups)
+    baseline = _steady(np.broadcast_to(time_course, mean.shape), mean)
     late_enough = bins_within(trials, *TRAJECTORY_MS)
-    trajectories = partial(temporal_correlation, mean[..., late_enough])
+    trajectories = partial(temporal_correlation, mean_at_level[..., late_enough])
     arrays = {
         "response": (
             ("image", *by_bin),
@@ -94,11 +97,14 @@ def assemble(
         **_normalized("", by_bin, r, SplitHalf(per_bin.spearman.T, per_bin.pearson.T), defined.T),
         "window_r": (by_window, window_r),
         **_normalized("window_", by_window, window_r, pooled, known),
-        "window_time_course": (by_window, _divided(_pooled_r(baseline, mean, groups), pooled, known)),
+        "window_time_course": (
+            by_window,
+            _divided(_pooled_r(baseline, mean_at_level, groups), pooled, known),
+        ),
         "window_image_driven": (by_window, _divided(image_r, image_driven, known)),
         "window_ci95": (("window", "bound"), np.array(intervals)),
         "window_bins": (("window", "time_bin"), groups),
-        "temporal_correlation": ("unit", trajectories(predicted[..., late_enough])),
+        "temporal_correlation": ("unit", trajectories(steady[..., late_enough])),
         "temporal_correlation_time_course": ("unit", trajectories(baseline[..., late_enough])),
     }
     coords = {name: coord for name, coord in trials.coords.items() if "trial" not in coord.dims}
@@ -154,6 +160,20 @@ def _divided(r: np.ndarray, halves: SplitHalf, defined: np.ndarray) -> np.ndarra
 def _nothing_predicted(r: np.ndarray, defined: np.ndarray) -> np.ndarray:
     """Score 0, not undefined, for a constant prediction of a response that does tell images apart."""
     return np.where(np.isnan(r) & defined, 0.0, r)
+
+
+def _steady(predicted: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Predictions about the unit's own level, without rounding dust.
+
+    Before the image reaches the layer, predictions differ between images in the last bits only.
+    Where they differ by less than float32 rounding of the unit's predictions, or of its
+    responses' spread, they are made equal: dust must not be correlated with anything.
+    """
+    steady = predicted - predicted.mean(axis=(0, 2), keepdims=True)
+    scale = np.maximum(np.abs(steady).max(axis=(0, 2)), mean.std(axis=(0, 2)))
+    by_bin = steady.mean(axis=0)
+    dust = np.abs(steady - by_bin).max(axis=0) <= CONSTANT * scale[:, None]
+    return np.where(dust, by_bin, steady)
 
 
 def _pooled_r(predicted: np.ndarray, mean: np.ndarray, groups: np.ndarray) -> np.ndarray:

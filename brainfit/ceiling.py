@@ -16,7 +16,7 @@ from brainfit.errors import ContractError
 from brainfit.metrics import midranks, pearson_torch
 
 _CHUNK_BYTES = 128 * 2**20
-_WHOLE = 1e-3
+_ROUNDING, _WHOLE = 1e-6, 1e-3
 _Z_ONE_SIDED_5_PERCENT = 1.645
 
 
@@ -84,8 +84,7 @@ def split_half(
         chunk = max(1, _CHUNK_BYTES // (4 * n_splits * trials.shape[0] * trials.shape[3]))
         for start in range(0, len(units), chunk):
             some = units[start : start + chunk]
-            values = np.where(present[..., None, None], trials[:, :, some], 0)
-            values = torch.from_numpy(_counts_restored(values).astype(np.float32))
+            values = torch.from_numpy(_rescaled(trials[:, :, some], present[..., None, None]))
             halves = [_half_averages(values, mask) for mask in (first, second)]
             if image_driven:
                 halves = [half - half.mean(dim=2, keepdim=True) for half in halves]
@@ -127,18 +126,24 @@ def _half_averages(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return averages.reshape(image, -1, unit, time_bin).permute(1, 2, 0, 3).contiguous()
 
 
-def _counts_restored(trials: np.ndarray) -> np.ndarray:
-    """Undo a unit's division by its blank response, so that equal sums of counts are equal again.
+def _rescaled(trials: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Put each unit on a scale of its own that float32 holds without harm; missing trials are 0.
 
-    Ranks depend on ties, and sums of counts tie often; sums of counts that were divided by a
-    constant tie only up to rounding. A unit whose values are all whole multiples of its smallest
-    positive one holds counts, and gets them back; correlations do not depend on the unit's scale.
+    Correlations do not depend on a unit's scale and offset, but ranks depend on ties. Sums of
+    counts tie often, and tie no longer once they were divided by a blank response and rounded.
+    So a unit whose values are all whole multiples of its smallest positive one gets its counts
+    back; any other is centred and divided by its standard deviation.
     """
-    positive = np.where(trials > 0, trials, np.inf).min(axis=(0, 1, 3), keepdims=True)
-    multiples = trials / np.where(np.isfinite(positive), positive, 1)
+    over = (0, 1, 3)
+    values = np.where(present, trials, 0).astype(float)
+    smallest = np.where(values > 0, values, np.inf).min(axis=over, keepdims=True)
+    multiples = values / np.where(np.isfinite(smallest), smallest, 1)
     counts = np.rint(multiples)
-    whole = (np.abs(multiples - counts) < _WHOLE).all(axis=(0, 1, 3), keepdims=True)
-    return np.where(whole, counts, trials)
+    whole = np.abs(multiples - counts) <= np.minimum(_ROUNDING * np.abs(multiples), _WHOLE)
+    mean = np.mean(values, axis=over, keepdims=True, where=present)
+    sd = np.std(values, axis=over, keepdims=True, where=present)
+    scaled = np.where(present, (values - mean) / np.where(sd > 0, sd, 1), 0)
+    return np.where(whole.all(axis=over, keepdims=True), counts, scaled).astype(np.float32)
 
 
 def spearman_brown(rho: np.ndarray) -> np.ndarray:

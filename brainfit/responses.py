@@ -15,6 +15,7 @@ from brainfit.recording import Recording
 
 _CHUNK_BYTES = 256 * 2**20
 _MIN_SEEN = 0.5
+_LARGE = 1e12
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Averages:
     Attributes
     ----------
     mean
-        Shape (image, unit, time_bin), float32; NaN where an image has no trial for a unit.
+        Shape (image, unit, time_bin), float64; NaN where an image has no trial for a unit.
     n_trials
         Trials averaged, shape (image, unit); a trial with NaN in any bin does not count.
     """
@@ -58,35 +59,41 @@ def require_trials(recording: Recording) -> None:
 
 def align_bins(
     recording: Recording, presentation: Presentation, dropped: Dropped
-) -> tuple[Recording, np.ndarray]:
-    """Keep the bins that the presentation reaches, and say which model step each belongs to.
+) -> tuple[Recording, list[range]]:
+    """Keep the bins that the presentation reaches, and say which model steps each is compared with.
 
-    A bin belongs to the step that holds its centre; bins before the image or after the last
-    step are dropped.
+    A bin of up to two steps is compared with the step that holds its centre, so that overlapping
+    windows of 20 ms, 10 ms apart, are not smeared; a wider one with the mean of the steps whose
+    centres lie in it. Bins before the image or after the last step are dropped.
 
     Returns
     -------
     recording, steps
-        The recording with the bins kept, and for each the step, shape (time_bin,).
+        The recording with the bins kept, and for each the steps.
     """
+    step, length = presentation.step_ms, presentation.n_steps * presentation.step_ms
     start = recording.responses["time_bin_start"].values.astype(float)
     end = recording.responses["time_bin_end"].values.astype(float)
-    steps = np.floor((start + end) / 2 / presentation.step_ms).astype(int)
-    inside = (steps >= 0) & (steps < presentation.n_steps)
-    length = presentation.n_steps * presentation.step_ms
-    if not inside.any():
+    center = (start + end) / 2
+    inside = (center >= 0) & (center < length)
+    if not inside.any() or end[inside].max() < step:
         raise ContractError(
-            f"recording {recording.name!r}: no time bin lies within the presentation's 0 to {length} ms; "
-            f"its bins run from {start[0]:g} to {end[-1]:g}: are they in ms from image onset?"
+            f"recording {recording.name!r}: its time bins run from {start[0]:g} to {end[-1]:g}, "
+            f"the presentation from 0 to {length} ms in steps of {step} ms; are the bins in ms from image onset?"
         )
-    if len(np.unique(steps[inside])) < inside.sum():
+    steps = []
+    for first, last, middle in zip(start[inside], end[inside], center[inside], strict=True):
+        covered = range(max(0, round(first / step)), min(presentation.n_steps, round(last / step)))
+        steps.append(
+            covered if last - first > 2 * step else range(int(middle // step), int(middle // step) + 1)
+        )
+    if len({group for group in steps if len(group) == 1}) < sum(len(group) == 1 for group in steps):
         raise ContractError(
-            f"recording {recording.name!r}: several time bins fall in one {presentation.step_ms} ms step; "
-            f"average them to bins of at least {presentation.step_ms} ms"
+            f"recording {recording.name!r}: several time bins fall in one {step} ms step; "
+            f"average them to bins of at least {step} ms"
         )
     dropped.add("time bins", int((~inside).sum()), f"outside the presentation's 0 to {length} ms")
-    kept = replace(recording, responses=recording.responses.isel(time_bin=inside))
-    return kept, steps[inside]
+    return replace(recording, responses=recording.responses.isel(time_bin=inside)), steps
 
 
 def average_trials(responses: xr.DataArray, advance: Callable[[int], None] = lambda images: None) -> Averages:
@@ -100,7 +107,7 @@ def average_trials(responses: xr.DataArray, advance: Callable[[int], None] = lam
         Called with the number of images done.
     """
     n_images, _, n_units, n_bins = responses.shape
-    mean = np.empty((n_images, n_units, n_bins), np.float32)
+    mean = np.empty((n_images, n_units, n_bins))
     n_trials = np.empty((n_images, n_units), int)
     for images in _chunks(responses, "image"):
         trials = responses.isel(image=images).values
@@ -149,7 +156,13 @@ def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, drop
     dropped.add(
         "units", int((~complete).sum()), "no trial of some training image, or under two of some test image"
     )
-    constant = complete & (np.nan_to_num(averages.mean[train]).std(axis=(0, 2)) == 0)
+    spread = np.nan_to_num(averages.mean[train]).std(axis=(0, 2))
+    if (spread[complete] > _LARGE).any() or (spread[complete] < 1 / _LARGE)[spread[complete] > 0].any():
+        raise ContractError(
+            f"responses vary by {spread[complete].min():.3g} to {spread[complete].max():.3g}, beyond "
+            "what float32 sums can hold; give them in other units"
+        )
+    constant = complete & (spread == 0)
     if (constant == complete).all():
         raise ContractError(
             "no unit responds at all: every response is the same number for all images and bins"

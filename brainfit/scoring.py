@@ -153,7 +153,7 @@ def score(
     with progress_bar("unroll training images", len(train), shown=progress) as advance:
         for batch in extract(model, layer, recording.stimuli, train, presentation, **options):
             some = slice(done, done + len(batch.images))
-            ridge.partial_fit(batch.trajectory.select(steps), mean[batch.images], folds[some])
+            ridge.partial_fit(batch.trajectory.average(steps), mean[batch.images], folds[some])
             content.update("pixels", batch.pixels)
             if done == 0:
                 _check_fit(ridge, len(batch.images), len(train), mean.shape[1])
@@ -166,7 +166,7 @@ def score(
     predictions = []
     with progress_bar("unroll test images", len(test), shown=progress) as advance:
         for batch in extract(model, layer, recording.stimuli, test, presentation, **options):
-            predictions.append(ridge.predict(batch.trajectory.select(steps)))
+            predictions.append(ridge.predict(batch.trajectory.average(steps), len(batch.images)))
             content.update("pixels", batch.pixels)
             advance(len(batch.images))
     with progress_bar("noise ceiling (units, thrice)", 3 * mean.shape[1], shown=progress) as advance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,15 +55,32 @@ class Trajectory:
         blocks = {position[id(tensor)]: tensor for tensor in steps}
         return cls(tuple(blocks[k] for k in range(len(blocks))), tuple(position[id(t)] for t in steps))
 
-    def select(self, steps: Iterable[int]) -> Trajectory:
-        """Keep these steps, in this order, and only the blocks that they use."""
-        index = [self.index[step] for step in steps]
-        used = list(dict.fromkeys(index))
-        return Trajectory(tuple(self.blocks[k] for k in used), tuple(used.index(k) for k in index))
+    def average(self, steps: Sequence[Sequence[int]]) -> Trajectory:
+        """Average over groups of steps, one group for each time bin of a recording.
 
-    def stacked(self) -> torch.Tensor:
-        """Distinct blocks as one tensor of shape (image, block, feature), features flattened."""
-        n = max(block.shape[0] for block in self.blocks)
+        A bin of one step, or of steps with the same block, shares that block; no work is repeated.
+        """
+        made: dict[tuple[int, ...], torch.Tensor] = {}
+        for group in steps:
+            key = tuple(sorted(self.index[step] for step in group))
+            if key not in made:
+                made[key] = self._mean(key)
+        return Trajectory.from_steps([made[tuple(sorted(self.index[s] for s in group))] for group in steps])
+
+    def _mean(self, blocks: tuple[int, ...]) -> torch.Tensor:
+        if len(set(blocks)) == 1:
+            return self.blocks[blocks[0]]
+        total = self.blocks[blocks[0]].clone()
+        for k in blocks[1:]:
+            total = total + self.blocks[k]
+        return total / len(blocks)
+
+    def stacked(self, n_images: int | None = None) -> torch.Tensor:
+        """Distinct blocks as one tensor of shape (image, block, feature), features flattened.
+
+        `n_images` need be given only where no block may depend on the image.
+        """
+        n = n_images or max(block.shape[0] for block in self.blocks)
         flat = [block.flatten(1).expand(n, -1) for block in self.blocks]
         return torch.stack(flat, dim=1)
 

@@ -48,15 +48,27 @@ def test_moments_of_units_join(rng):
     np.testing.assert_array_equal(Moments.of_units(parts).half_sq, whole.half_sq)
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    hits = 0
+def test_the_interval_holds_the_truth_and_is_not_much_wider_than_it_must_be():
+    """Units of unequal quality; the truth is the median of the population they come from."""
+    hits, widths, estimates = 0, [], []
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        predicted, trials = simulate(rng, n_units=15, quality=0.8)
-        moments = window_moments(predicted[..., :1], trials[..., :1], np.ones(1, bool))
-        low, high = median_interval(moments, np.ones(15, bool), rng=rng, n_resamples=200)
-        hits += low <= 0.8 <= high
+        quality = rng.uniform(0.4, 0.8, 20)[:, None]
+        predicted, trials = simulate(rng, n_units=20, n_bins=1, quality=quality)
+        moments = window_moments(predicted, trials, np.ones(1, bool))
+        low, high = median_interval(moments, np.ones(20, bool), rng=rng, n_resamples=200)
+        hits += low <= 0.6 <= high
+        widths.append(high - low)
+        estimates.append(np.median(normalized_from_moments(moments, np.ones((1, 120)))))
     assert hits >= 35
+    assert 0.8 < np.mean(widths) / 3.92 / np.std(estimates) < 2
+    assert abs(np.mean(estimates) - 0.6) < 0.03
+
+
+def test_a_constant_prediction_scores_nothing(rng):
+    predicted, trials = simulate(rng)
+    moments = window_moments(np.ones_like(predicted), trials, np.ones(3, bool))
+    assert (normalized_from_moments(moments, np.ones((1, 120))) == 0).all()
 
 
 def test_no_unit_no_interval(rng):

@@ -53,12 +53,14 @@ def test_steps_that_are_one_object_share_a_block():
     torch.testing.assert_close(trajectory.dense()[2], torch.stack([a[0], a[0], b[2], b[2], b[2], a[0]]))
 
 
-def test_selecting_steps_drops_blocks_that_are_not_used():
+def test_averaging_keeps_blocks_where_a_bin_is_one_step_and_shares_what_is_the_same():
     blocks = tuple(torch.rand(2, 3) for _ in range(3))
-    chosen = Trajectory(blocks, (0, 0, 1, 2)).select([3, 0])
-    assert chosen.index == (0, 1)
-    assert [block is wanted for block, wanted in zip(chosen.blocks, (blocks[2], blocks[0]), strict=True)]
-    assert len(chosen.blocks) == 2
+    chosen = Trajectory(blocks, (0, 0, 1, 2)).average([[3], [0], [0, 1], [1, 2, 3]])
+    assert chosen.index == (0, 1, 1, 2)
+    assert chosen.blocks[0] is blocks[2]
+    assert chosen.blocks[1] is blocks[0]
+    torch.testing.assert_close(chosen.blocks[2], sum(blocks) / 3)
+    assert len(chosen.blocks) == 3
 
 
 @pytest.mark.parametrize("index", [(0, 2), (0,), ()])

@@ -78,6 +78,50 @@ def test_stopped_early_it_predicts_as_well(rng):
     assert abs(scores[0] - scores[1]) < 2e-3
 
 
+@pytest.mark.parametrize("max_blocks", [1, 2])
+def test_stopped_before_it_converged_it_says_so(max_blocks, rng):
+    features, responses = simulate(rng, 120, 5, 500, 6, np.float32)
+    ridge = Ridge(tolerance=0, max_blocks=max_blocks).fit(features, responses)
+    assert not ridge.solution_.converged
+    assert not ridge.summary()["converged"]
+    assert np.isfinite(ridge.coef_).all()
+    assert ridge.solution_.n_directions == 64 * max_blocks
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12])
+@pytest.mark.parametrize("offset", [0, 1e4])
+def test_units_of_measurement_and_offsets_make_no_difference(scale, offset, rng):
+    features, responses = simulate(rng, 60, 10, 80, 4, np.float32)
+    plain = Ridge().fit(features, responses)
+    other = Ridge().fit(features * np.float32(scale), responses.astype(float) + offset)
+    wanted, got = (
+        ridge.predict(Trajectory.from_steps(list(torch.from_numpy(x).unbind(1))))
+        for ridge, x in ((plain, features), (other, features * np.float32(scale)))
+    )
+    assert relative_error(got - offset, wanted) < 1e-3
+    np.testing.assert_allclose(other.alpha_, plain.alpha_ * scale**2, rtol=1e-3)
+
+
+def test_a_unit_s_fit_does_not_wait_for_its_neighbours(rng):
+    features, responses = simulate(rng, 80, 6, 400, 30, np.float32)
+    responses[:, :29] = rng.normal(size=responses[:, :29].shape)
+    held = Trajectory.from_steps(list(torch.from_numpy(features[60:]).unbind(1)))
+    company = Ridge().fit(features[:60], responses[:60])
+    alone = Ridge().fit(features[:60], responses[:60, 29:])
+    scores = [
+        np.corrcoef(ridge.predict(held)[:, -1].ravel(), responses[60:, 29].ravel())[0, 1]
+        for ridge in (company, alone)
+    ]
+    assert abs(scores[0] - scores[1]) < 0.01
+
+
+def test_a_layer_that_no_image_has_reached_predicts_the_mean(rng):
+    still = Trajectory((torch.ones(1, 3), torch.zeros(1, 3)), (0,) * 10 + (1,) * 15)
+    responses = rng.normal(size=(20, 2, 25))
+    ridge = Ridge().partial_fit(still, responses, np.arange(20) % 5).solve()
+    assert ridge.predict(still, 4).shape == (4, 2, 25)
+
+
 def test_repeated_blocks_are_merged_without_changing_the_fit(rng):
     blocks = [torch.from_numpy(rng.normal(size=(40, 7))) for _ in range(3)]
     index = [0] * 5 + [1] * 10 + [2] * 10

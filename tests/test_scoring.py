@@ -197,6 +197,75 @@ def test_a_test_image_s_responses_change_no_prediction():
     assert (first.data["r"].values != second.data["r"].values).any()
 
 
+def with_time_course(recording):
+    """The same, with a strong time course that all images share."""
+    course = np.concatenate([np.zeros(5), 5 * np.exp(-np.arange(20) / 8)])
+    return replace(recording, responses=recording.responses + xr.DataArray(course, dims="time_bin"))
+
+
+class BlindModel(LinearModel):
+    """Knows the time and not the image."""
+
+    def unroll(self, images, presentation, layers):
+        late = super().unroll(images, presentation, layers)["late"]
+        blocks = tuple(
+            block.mean(0, keepdim=True) * 0 + torch.eye(25)[k] for k, block in enumerate(clock(late))
+        )
+        return {"late": Trajectory(blocks, tuple(range(25)))}
+
+
+def clock(trajectory):
+    return [torch.zeros(1, 25)] * trajectory.n_steps
+
+
+def test_the_time_course_alone_is_told_apart_from_the_image():
+    recording, model = made_up(n_images=300)
+    recording = with_time_course(recording)
+    blind = score(BlindModel(model.features.numpy()), recording, region="pIT").pooled
+    assert blind["time_course"] > 0.5
+    assert blind["normalized"] == pytest.approx(blind["time_course"], abs=0.02)
+    assert blind["image_driven"] == pytest.approx(0, abs=1e-9)
+    seeing = score(model, recording, region="pIT").pooled
+    assert seeing["image_driven"] == pytest.approx(1, abs=0.03)
+    assert seeing["time_course"] == pytest.approx(blind["time_course"], abs=0.02)
+
+
+def test_units_that_do_not_tell_images_apart_are_undefined_whatever_their_time_course():
+    recording, model = made_up(n_images=200)
+    noise = np.random.default_rng(5).normal(size=recording.responses.shape)
+    silent = with_time_course(replace(recording, responses=recording.responses.copy(data=noise)))
+    result = score(model, silent, region="pIT")
+    assert result.data["window_normalized"].isnull().mean() > 0.8
+
+
+@pytest.mark.parametrize("offset", [0, 3000])
+def test_a_model_that_says_nothing_scores_nothing_and_no_unit_is_lost(offset):
+    recording, model = made_up()
+    shifted = replace(recording, responses=recording.responses + offset)
+    result = score(LinearModel(np.ones((200, 20, 12))), shifted, region="pIT")
+    assert result.pooled["image_driven"] == pytest.approx(0, abs=1e-9)
+    assert result.data["window_normalized"].sel(window="pooled").notnull().all()
+    good = score(model, shifted, region="pIT")
+    assert good.pooled["normalized"] == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"), [(70, 170, None), (0.07, 0.17, "in ms from image onset")]
+)
+def test_one_wide_bin_is_compared_with_the_mean_of_its_steps(start, end, message):
+    recording, model = made_up()
+    bins = recording.responses.isel(time_bin=slice(7, 17)).mean("time_bin").expand_dims("time_bin", axis=3)
+    bins = bins.assign_coords(time_bin_start=("time_bin", [start]), time_bin_end=("time_bin", [end]))
+    static = replace(recording, responses=bins)
+    if message:
+        with pytest.raises(ContractError, match=message):
+            score(model, static, region="pIT")
+        return
+    result = score(model, static, region="pIT")
+    assert result.pooled["normalized"] == pytest.approx(1, abs=0.05)
+    assert np.isnan(result.temporal_correlation)
+
+
 def test_what_is_missing_is_dropped_and_said():
     recording, model = made_up()
     responses = recording.responses.copy(deep=True)
@@ -252,7 +321,10 @@ def spoiled_block(change):
         (spoiled_block(lambda block: block * float("nan")), "not finite .* from step 7"),
         (spoiled_block(lambda block: block[:2]), "a block has shape"),
         (lambda unrolled: None, "must return a dict with a Trajectory"),
-        (lambda unrolled: {"late": unrolled["late"].select(range(20))}, "20 steps, wanted 25"),
+        (
+            lambda unrolled: {"late": unrolled["late"].average([[k] for k in range(20)])},
+            "20 steps, wanted 25",
+        ),
     ],
 )
 def test_models_that_break_the_contract_are_refused(spoil, message):

@@ -108,7 +108,7 @@ class Ridge(BaseEstimator):
         self.shift_ = first.mean(0)
         spread, size = (float(x.double().square().mean().sqrt()) for x in (first - self.shift_, first))
         self.scale_ = max(spread, 1e-3 * size) or 1.0
-        self.target_shift_ = responses[0].mean(-1)
+        self.target_shift_ = responses[0].mean(-1, dtype=float)
 
     def solve(self, advance: Callable[[], None] = lambda: None) -> Ridge:
         """Fit the map to all that was taken in, and let go of it.
@@ -152,9 +152,12 @@ class Ridge(BaseEstimator):
         trajectory = Trajectory.from_steps(list(steps))
         return self.partial_fit(trajectory, responses, np.arange(len(responses)) % n_folds).solve()
 
-    def predict(self, trajectory: Trajectory) -> np.ndarray:
-        """Predict responses, shape (image, unit, step); each distinct block is mapped once."""
-        blocks = trajectory.stacked()
+    def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:
+        """Predict responses, shape (image, unit, step); each distinct block is mapped once.
+
+        `n_images` need be given only where no block may depend on the image.
+        """
+        blocks = trajectory.stacked(n_images)
         features = (blocks - self.shift_.to(blocks)) / self.scale_
         predicted = features @ self.solution_.coef.to(blocks) + self.solution_.intercept.to(blocks)
         predicted = predicted[:, list(trajectory.index)].transpose(1, 2).cpu().numpy()

@@ -65,7 +65,7 @@ def compress(trajectory: Trajectory, responses: np.ndarray, shift: torch.Tensor,
     scale
         Any constant near the spread of the features.
     """
-    blocks = (trajectory.stacked() - shift) / scale
+    blocks = (trajectory.stacked(len(responses)) - shift) / scale
     n, n_blocks, _ = blocks.shape
     runs = torch.zeros(n_blocks, trajectory.n_steps)
     runs[list(trajectory.index), torch.arange(trajectory.n_steps)] = 1.0
