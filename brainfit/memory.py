@@ -49,7 +49,16 @@ def check_memory(needed: Mapping[str, float], hint: str) -> None:
     """
     total, free = sum(needed.values()), available_bytes()
     if total > free:
-        parts = ", ".join(f"{name} {size / GIB:.1f}" for name, size in needed.items())
+        parts = ", ".join(f"{name} {_readable(size)}" for name, size in needed.items())
         raise ResourceError(
-            f"this needs about {total / GIB:.1f} GiB ({parts}) and {free / GIB:.1f} GiB are available; {hint}"
+            f"this needs about {_readable(total)} ({parts}), and {_readable(free)} are available; {hint}"
         )
+
+
+def _readable(size: float) -> str:
+    """Bytes in a unit that shows them.
+
+    >>> _readable(3.21 * GIB), _readable(0.05 * GIB), _readable(1000)
+    ('3.2 GiB', '51.2 MiB', '0.000954 MiB')
+    """
+    return f"{size / GIB:.1f} GiB" if size >= 0.1 * GIB else f"{size * 1024 / GIB:.3g} MiB"

@@ -6,9 +6,9 @@ from difflib import get_close_matches
 from brainfit.errors import UnknownNameError
 
 
-def unknown_name(kind: str, got: str, known: Iterable[str]) -> UnknownNameError:
+def unknown_name(kind: str, got: object, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a name that is not known, with the nearest ones suggested."""
-    known = list(known)
+    got, known = str(got), list(known)
     near = get_close_matches(got, known, n=3, cutoff=0.5)
     near = near or [name for name in known if name.lower() == got.lower()]
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known) or 'none'}"

@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -59,9 +60,9 @@ def foreign_attribute(label: str, target: str) -> Callable[..., Any]:
     """
     source, _, attribute = target.rpartition(":")
     if source.endswith(".py"):
-        if not Path(source).is_file():
+        if not os.path.isfile(source):  # noqa: PTH113 - unlike Path, it takes any name
             raise PluginError(f"{label}: there is no file {source}")
-        module = _guarded(label, "cannot import", lambda: _import_file(Path(source)))
+        module = _guarded(label, "cannot import", lambda: _import_file(Path(source).resolve()))
     else:
         module = _guarded(label, "cannot import", lambda: importlib.import_module(source))
     if not hasattr(module, attribute):
@@ -85,14 +86,15 @@ def _guarded(label: str, what: str, action: Callable[[], Any]) -> Any:
         return action()
     except BrainfitError:
         raise
-    except Exception as error:  # code that is not ours may raise anything at all
+    except (Exception, SystemExit) as error:  # code that is not ours may raise anything at all
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = (
             ""
             if isinstance(error, (SyntaxError, ModuleNotFoundError))
             else f" ({frame.filename}, line {frame.lineno})"
         )
-        raise PluginError(f"{label} {what} {type(error).__name__}: {error}{where}") from error
+        line = " ".join(f"{label} {what} {type(error).__name__}: {error}{where}".split())
+        raise PluginError(line) from error
 
 
 @functools.cache

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from brainfit.arguments import number, one_of, whole_number
 from brainfit.errors import ContractError
 
 if TYPE_CHECKING:
     import torch
 
 BackgroundSpace = Literal["normalized", "pixel"]
+_BACKGROUNDS = {"normalized": (-100.0, 100.0), "pixel": (0.0, 1.0)}
+"""The gray values that make sense; normalised pixels lie within a few units of 0."""
 
 
 class Run(NamedTuple):
@@ -32,7 +35,7 @@ class Presentation:
     step_ms
         Duration of one model step, in milliseconds; each layer propagates in one step.
     background
-        The gray value, in [0, 1] if `background_space` is ``"pixel"``.
+        The gray value, in [0, 1] if `background_space` is ``"pixel"``, else in [-100, 100].
     background_space
         ``"normalized"`` (default): the constant `background` replaces the image *after* the
         model has normalised its pixels. This is what the authors of [1]_ did.
@@ -41,7 +44,8 @@ class Presentation:
     Raises
     ------
     ContractError
-        If a duration is not a whole number of steps, or the image is shown for no step.
+        If a duration is not a whole number of steps, the image is shown for no step, or the
+        background is out of range.
 
     Examples
     --------
@@ -62,18 +66,16 @@ class Presentation:
     background_space: BackgroundSpace = "normalized"
 
     def __post_init__(self) -> None:
-        if self.step_ms <= 0 or self.on_ms <= 0 or self.off_ms < 0:
-            raise ContractError(
-                f"a presentation needs step_ms > 0, on_ms > 0 and off_ms >= 0, got step_ms={self.step_ms}, "
-                f"on_ms={self.on_ms}, off_ms={self.off_ms}"
-            )
+        for name, least in (("on_ms", 1), ("off_ms", 0), ("step_ms", 1)):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
         if self.on_ms % self.step_ms or self.off_ms % self.step_ms:
             raise ContractError(
                 f"on_ms={self.on_ms} and off_ms={self.off_ms} must be whole numbers of "
                 f"step_ms={self.step_ms}; change the durations or the step"
             )
-        if self.background_space not in ("normalized", "pixel"):
-            raise ContractError(f"background_space is 'normalized' or 'pixel', got {self.background_space!r}")
+        space = one_of("background_space", self.background_space, tuple(_BACKGROUNDS))
+        background = number(f"background in {space} space", self.background, *_BACKGROUNDS[space])
+        object.__setattr__(self, "background", background)
 
     @property
     def n_steps(self) -> int:

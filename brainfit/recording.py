@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from brainfit.arguments import text
 from brainfit.errors import ContractError
 from brainfit.names import unknown_name
 
@@ -85,7 +86,7 @@ class Recording:
         ContractError
             If this recording has no unit in it.
         """
-        if region not in (*REGIONS, "IT"):
+        if text("region", region) not in (*REGIONS, "IT"):
             raise unknown_name("region", region, (*REGIONS, "IT"))
         wanted = IT if region == "IT" else (region,)
         here = self.responses["region"].values.astype(str)
@@ -110,7 +111,15 @@ def check_recording(recording: Recording) -> None:
     ContractError
         Naming the first thing that is off, what was wanted, and what was got.
     """
-    responses, stimuli, name = recording.responses, recording.stimuli, recording.name
+    if not isinstance(recording, Recording):
+        raise ContractError(f"wanted a brainfit.Recording, got {type(recording).__name__}")
+    name, responses, stimuli = recording.name, recording.responses, recording.stimuli
+    text("the name of a recording", name)
+    for part, array in (("responses", responses), ("stimuli", stimuli)):
+        if not isinstance(array, xr.DataArray):
+            raise ContractError(
+                f"recording {name!r}: {part} are {type(array).__name__}, wanted an xarray.DataArray"
+            )
     if responses.dims not in _DIMS:
         raise ContractError(
             f"recording {name!r}: responses have dims {responses.dims}, wanted {_DIMS[0]} "
@@ -130,6 +139,8 @@ def check_recording(recording: Recording) -> None:
                     f"recording {name!r}: coordinate {coord!r} is missing on dim {dim!r}; "
                     f"wanted {', '.join(coords)}"
                 )
+    for coord in responses.coords.values():
+        _check_labels(name, coord)
     _check_unique(name, responses["image_id"])
     _check_unique(name, responses["unit_id"])
     _check_bins(name, responses)
@@ -140,6 +151,18 @@ def check_recording(recording: Recording) -> None:
             f"a unit's region is one of {', '.join(REGIONS)}"
         )
     _check_stimuli(name, stimuli, responses)
+
+
+def _check_labels(name: str, coord: xr.DataArray) -> None:
+    """Refuse labels that a score could not be written with, or printed."""
+    if not str(coord.name).isidentifier() or coord.dtype.kind not in "biufUO" or coord.dtype.char in "eg":
+        raise ContractError(
+            f"recording {name!r}: coordinate {coord.name!r} is {coord.dtype}; wanted numbers or text, and a "
+            "name of letters, digits and _; convert, rename or drop it"
+        )
+    if coord.dtype.kind in "UO":
+        for label in np.unique(coord.values).tolist() if coord.dtype.kind == "U" else coord.values.flat:
+            text(f"recording {name!r}: each {coord.name}", label)
 
 
 def _check_unique(name: str, ids: xr.DataArray) -> None:
@@ -171,18 +194,19 @@ def _check_stimuli(name: str, stimuli: xr.DataArray, responses: xr.DataArray) ->
     if (
         stimuli.dims != wanted
         or stimuli.sizes["channel"] != 3
-        or stimuli.sizes["height"] != stimuli.sizes["width"]
+        or not 1 <= stimuli.sizes["height"] == stimuli.sizes["width"]
     ):
         raise ContractError(
             f"recording {name!r}: images have dims {stimuli.dims} and shape {stimuli.shape}; "
-            f"wanted {wanted}, square, 3 channels; crop them, or repeat gray ones"
+            f"wanted {wanted}, square, at least 1 pixel, 3 channels; crop them, or repeat gray ones"
         )
     if stimuli.sizes["image"] != responses.sizes["image"]:
         raise ContractError(
             f"recording {name!r}: {stimuli.sizes['image']} images but responses to "
             f"{responses.sizes['image']}; give one image for each row of responses, in order"
         )
-    if not (stimuli.dtype == np.uint8 or stimuli.dtype.kind == "f"):
+    if not (stimuli.dtype == np.uint8 or (stimuli.dtype.kind == "f" and stimuli.dtype.isnative)):
         raise ContractError(
-            f"recording {name!r}: images are {stimuli.dtype}; wanted uint8 in [0, 255] or float in [0, 1]"
+            f"recording {name!r}: images are {stimuli.dtype}; wanted uint8 in [0, 255], or float in [0, 1] "
+            "in this machine's byte order"
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def load_model(name: str, **options: Any) -> Model:
     return model
 
 
-def load_recording(name: str | Path, *, n_images: int | None = None, **options: Any) -> Recording:
+def load_recording(name: str | os.PathLike[str], *, n_images: int | None = None, **options: Any) -> Recording:
     """Load the recording of that name, or from that file.
 
     Parameters
@@ -105,8 +106,8 @@ def load_recording(name: str | Path, *, n_images: int | None = None, **options: 
     name
         A name of `list_recordings`, or the path of an ``.npz`` file, or a factory as in `load_model`.
     n_images
-        Use so many images: a generated recording makes as many, of any other they are drawn,
-        balanced over objects. By default all that it offers.
+        How many images to make, for a recording that is generated; any other is returned whole, and
+        `score` draws so many of its images, with its own seed.
     **options
         Passed to its loader.
 
@@ -118,17 +119,16 @@ def load_recording(name: str | Path, *, n_images: int | None = None, **options: 
         If there is no such file.
     """
     from brainfit.recording import Recording
-    from brainfit.splits import sample_images
 
-    generated = n_images is not None and _takes("recording", str(name), "n_images")
-    recording = _build("recording", str(name), {"n_images": n_images, **options} if generated else options)
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
+    if n_images is not None and _takes("recording", name, "n_images"):
+        options["n_images"] = n_images
+    recording = _build("recording", name, options)
     if not isinstance(recording, Recording):
         raise ContractError(
-            f"recording {str(name)!r}: its loader returned a {type(recording).__name__}, wanted a Recording"
+            f"recording {name!r}: its loader returned a {type(recording).__name__}, wanted a Recording"
         )
-    if n_images is None or generated:
-        return recording
-    return recording.select_images(sample_images(recording.responses["object_name"].values, n_images))
+    return recording
 
 
 def load_benchmark(name: str) -> Benchmark:
@@ -145,17 +145,17 @@ def load_benchmark(name: str) -> Benchmark:
 
 def register_model(name: str, factory: Factory) -> None:
     """Make ``factory(**options)`` loadable by `name` until Python exits, before all else of that name."""
-    _REGISTERED["model"][name] = factory
+    _register("model", name, factory)
 
 
 def register_recording(name: str, factory: Factory) -> None:
     """Make the recording that ``factory(**options)`` returns loadable by `name` until Python exits."""
-    _REGISTERED["recording"][name] = factory
+    _register("recording", name, factory)
 
 
 def register_benchmark(name: str, factory: Factory) -> None:
     """Make the benchmark that ``factory()`` returns loadable by `name` until Python exits."""
-    _REGISTERED["benchmark"][name] = factory
+    _register("benchmark", name, factory)
 
 
 def list_models() -> dict[str, ModelEntry]:
@@ -181,6 +181,7 @@ def load_object(target: str) -> Any:
     UnknownNameError, PluginError, ContractError
         As for `load_model`, but that anything may come out.
     """
+    _check_name("factory", target)
     label = repr(target)
     factory = plugins.foreign_attribute(label, target)
     _check_options(label, factory, {})
@@ -195,7 +196,23 @@ def model_takes(name: str, option: str) -> bool:
 def is_recording_file(name: str) -> bool:
     """Whether `name` is written like the path of a file rather than like a name."""
     path = Path(name)
-    return path.suffix in _READERS or len(path.parts) > 1 or path.exists()
+    if path.suffix in _READERS or len(path.parts) > 1:
+        return True
+    return os.path.exists(name)  # noqa: PTH110 - unlike Path, it takes any name
+
+
+def _register(kind: Kind, name: str, factory: Factory) -> None:
+    _check_name(kind, name)
+    if not callable(factory):
+        raise ContractError(
+            f"{kind} {name!r}: got a {type(factory).__name__} to register, wanted a function that builds it"
+        )
+    _REGISTERED[kind][name] = factory
+
+
+def _check_name(kind: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise ContractError(f"a {kind} is named by a string, got {name!r}, a {type(name).__name__}")
 
 
 def _takes(kind: Kind, name: str, option: str) -> bool:
@@ -214,6 +231,7 @@ def _list(kind: Kind, bare: Callable[[str, str], Any]) -> dict[str, Any]:
 
 def _find(kind: Kind, name: str) -> tuple[Factory, bool]:
     """Return the factory of that name, and whether it is one of our own."""
+    _check_name(kind, name)
     label = f"{kind} {name!r}"
     package = _PACKAGES[kind]
     if factory := _REGISTERED[kind].get(name):
@@ -243,7 +261,7 @@ def _reader(path: Path) -> Factory:
             f"recording {str(path)!r}: cannot read {path.suffix or 'files without a suffix'}; "
             f"wanted {' or '.join(_READERS)}, or a name: see `brainfit list recordings`"
         )
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path, it takes any name
         raise IntegrityError(f"recording {str(path)!r}: there is no such file")
     return functools.partial(plugins.own_attribute(_PACKAGES["recording"], _READERS[path.suffix]), path)
 

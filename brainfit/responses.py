@@ -79,7 +79,7 @@ def align_bins(
     if not inside.any() or end[inside].max() < step:
         raise ContractError(
             f"recording {recording.name!r}: its time bins run from {start[0]:g} to {end[-1]:g}, "
-            f"the presentation from 0 to {length} ms in steps of {step} ms; are the bins in ms from image onset?"
+            f"the presentation from 0 to {length} ms in steps of {step} ms; are they in ms from image onset?"
         )
     steps = []
     for first, last, middle in zip(start[inside], end[inside], center[inside], strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -9,12 +10,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import xarray as xr
+from xarray.backends import NetCDF4DataStore
 
 from brainfit.errors import IntegrityError
 
 FORMAT = 1
+_VARIABLES = {
+    ("image", "unit", "time_bin"): "response predicted",
+    ("unit", "time_bin"): "r split_half reliability ceiling pearson_reliability defined normalized",
+    ("window", "unit"): "window_r window_ceiling window_reliability window_pearson_reliability "
+    "window_normalized window_time_course window_image_driven",
+    ("window", "bound"): "window_ci95",
+    ("window", "time_bin"): "window_bins",
+    ("unit",): "unit_id temporal_correlation temporal_correlation_time_course alpha",
+    ("image",): "image_id",
+    ("time_bin",): "time_bin_start time_bin_end",
+    ("window",): "window",
+    ("bound",): "bound",
+}
+DIMS = {name: dims for dims, names in _VARIABLES.items() for name in names.split()}
+"""Dims of every variable and coordinate that a score must have; `Score` says what they mean."""
+INFO = (
+    "model", "recording", "benchmark", "region", "layer", "mapping", "seed", "n_images", "n_train_images",
+    "n_test_images", "weights", "simulated", "dropped", "seconds", "peak_memory_gb", "provenance",
+)  # fmt: skip
+_SEAL = b"\nbrainfit sha256 "
+# Whatever netCDF4, xarray and json raise on a file that is not what it should be.
+_UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
 MIN_DEFINED = 0.5
 """A bin's median is given where at least this share of the units is defined in it."""
 
@@ -157,11 +182,17 @@ class Score:
         Path(path).write_text(text + "\n", encoding="utf-8")
 
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one netCDF file; `from_netcdf` reads it back equal."""
-        data = self.data.assign_attrs(brainfit_score=FORMAT, info=json.dumps(dict(self.info)))
+        """Write everything to one netCDF file; `from_netcdf` reads it back equal.
+
+        The file ends with its own sha256, where no reader of netCDF looks.
+        """
+        data = self.data.drop_encoding().assign_attrs(brainfit_score=FORMAT, info=json.dumps(dict(self.info)))
         partial = Path(f"{os.fspath(path)}.partial")
         try:
             data.to_netcdf(partial, engine="netcdf4")
+            seal = _seal(partial.read_bytes())
+            with partial.open("ab") as file:
+                file.write(seal)
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
@@ -173,19 +204,40 @@ class Score:
         Raises
         ------
         IntegrityError
-            If the file is missing, cannot be read, or is not a brainfit score.
+            If the file is missing, cannot be read, is not a brainfit score, or is not as it was written.
         """
         try:
-            with xr.open_dataset(path, engine="netcdf4") as opened:
-                data = opened.load()
-        except (OSError, ValueError) as error:
-            raise IntegrityError(f"cannot read {path} as a score: {error}") from error
-        if data.attrs.pop("brainfit_score", None) != FORMAT:
-            raise IntegrityError(f"{path} is not a brainfit score of format {FORMAT}")
-        info = json.loads(data.attrs.pop("info"))
-        data["defined"] = data["defined"].astype(bool)
-        data["window_bins"] = data["window_bins"].astype(bool)
-        return cls(data, info)
+            return cls(*_read(Path(path).read_bytes()))
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise IntegrityError(f"cannot read {path} as a score: {reason}") from error
+
+
+def _seal(content: bytes) -> bytes:
+    return _SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def _read(sealed: bytes) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return data and info of a file.
+
+    The seal is checked before anything is parsed, because HDF5 can hang on a file with one wrong bit;
+    and the file is parsed from memory, because netCDF keeps what it knows of a path.
+    """
+    content, mark, _ = sealed.rpartition(_SEAL)
+    if not mark:
+        raise IntegrityError("it is not a brainfit score, or cut short")
+    if sealed != content + _seal(content):
+        raise IntegrityError("it is not as it was written (its sha256 differs); score again")
+    store = NetCDF4DataStore(netCDF4.Dataset("score", memory=content))
+    data = xr.load_dataset(store, decode_times=False).drop_encoding()
+    if data.attrs.pop("brainfit_score", None) != FORMAT:
+        raise IntegrityError(f"it is not a brainfit score of format {FORMAT}")
+    info = json.loads(data.attrs.pop("info"))
+    missing = [name for name, dims in DIMS.items() if name not in data or data[name].dims != dims]
+    missing += [key for key in INFO if key not in info]
+    if missing:
+        raise IntegrityError(f"it is not a whole score: it lacks {', '.join(missing)}; score again")
+    return data, info
 
 
 def _median(values: xr.DataArray) -> float:

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from brainfit.arguments import one_of, whole_number
 from brainfit.assembly import assemble
 from brainfit.errors import ContractError
 from brainfit.extraction import extract
 from brainfit.mappings.krylov import MIN_WIDTH
 from brainfit.mappings.ridge import Ridge
 from brainfit.memory import check_memory, peak_gib
+from brainfit.model_contract import check_attributes
 from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
@@ -40,6 +42,7 @@ from brainfit.result import Score
 from brainfit.splits import image_folds, sample_images, train_test_split
 
 MAPPINGS = ("ridge",)
+DEVICES = ("cpu", "cuda")
 N_FOLDS = 5
 N_SPLITS = 100
 
@@ -110,31 +113,18 @@ def score(
     Nayebi et al. (2018), arXiv:1807.00053, section 2 and supplement 6.6.
     """
     started = time.monotonic()
-    model = load_model(model) if isinstance(model, str) else model
-    recording = (
-        recording if isinstance(recording, Recording) else load_recording(recording, n_images=n_images)
-    )
-    check_recording(recording)
-    recording = recording.select_region(region)
-    layer = _layer(model, layer, region)
+    seed = whole_number("seed", seed)
+    batch_size = whole_number("batch_size", batch_size, least=1)
     if mapping not in MAPPINGS:
         raise unknown_name("mapping", mapping, MAPPINGS)
-    if batch_size < 1:
-        raise ContractError(f"batch_size is at least 1, got {batch_size}")
-    _place(model, device)
-    presentation = presentation or Presentation(step_ms=model.step_ms)
-    if presentation.step_ms != model.step_ms:
-        raise ContractError(
-            f"model {model.name!r} takes steps of {model.step_ms} ms, the presentation has "
-            f"{presentation.step_ms} ms; give a presentation with step_ms={model.step_ms}"
-        )
+    model = _model(model, device)
+    presentation = _presentation(presentation, model)
+    recording = _region(recording, region, n_images, seed)
+    layer = _layer(model, layer, region)
 
     # Which responses: the bins the presentation reaches, images split within object.
     dropped = Dropped()
     require_trials(recording)
-    if n_images is not None and n_images != recording.n_images:
-        names = recording.responses["object_name"].values
-        recording = recording.select_images(sample_images(names, n_images, seed=seed))
     recording, steps = align_bins(recording, presentation, dropped)
     with progress_bar("average trials (images)", recording.n_images, shown=progress) as advance:
         averages = average_trials(recording.responses, advance)
@@ -216,6 +206,41 @@ def score(
     return Score(data.assign(alpha=("unit", ridge.alpha_)), info)
 
 
+def _model(model: Model | str, device: str) -> Model:
+    model = load_model(model) if isinstance(model, str) else model
+    check_attributes(model)
+    if one_of("device", device, DEVICES) == "cuda" and not torch.cuda.is_available():
+        raise ContractError("device 'cuda' was asked for, but torch sees no GPU; use device 'cpu'")
+    if isinstance(model, torch.nn.Module):
+        model.to(device)
+    return model
+
+
+def _presentation(presentation: Presentation | None, model: Model) -> Presentation:
+    if presentation is None:
+        return Presentation(step_ms=model.step_ms)
+    if not isinstance(presentation, Presentation):
+        raise ContractError(f"presentation is a brainfit.Presentation, got {type(presentation).__name__}")
+    if presentation.step_ms != model.step_ms:
+        raise ContractError(
+            f"model {model.name!r} takes steps of {model.step_ms} ms, the presentation has "
+            f"{presentation.step_ms} ms; give a presentation with step_ms={model.step_ms}"
+        )
+    return presentation
+
+
+def _region(recording: Recording | str | Path, region: str, n_images: int | None, seed: int) -> Recording:
+    """Load the recording if it is a name, and keep the region's units and as many images as asked for."""
+    if not isinstance(recording, Recording):
+        recording = load_recording(recording, n_images=n_images)
+    check_recording(recording)
+    recording = recording.select_region(region)
+    if n_images is None or n_images == recording.n_images:
+        return recording
+    names = recording.responses["object_name"].values
+    return recording.select_images(sample_images(names, n_images, seed=seed))
+
+
 def _layer(model: Model, layer: str, region: str) -> str:
     if layer != "committed":
         if layer not in model.layers:
@@ -227,13 +252,6 @@ def _layer(model: Model, layer: str, region: str) -> str:
             f"name one of its layers: {', '.join(model.layers)}"
         )
     return model.region_layers[region]
-
-
-def _place(model: Model, device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ContractError("device 'cuda' was asked for, but torch sees no GPU; use device 'cpu'")
-    if isinstance(model, torch.nn.Module):
-        model.to(device)
 
 
 def _check_fit(ridge: Ridge, n_seen: int, n_train: int, n_units: int) -> None:

@@ -4,11 +4,23 @@ from zlib import crc32
 
 import numpy as np
 
-from brainfit.errors import ContractError
+from brainfit.arguments import whole_number
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
     """Return the generator of `seed` for one purpose, unaffected by any other purpose's draws.
+
+    Parameters
+    ----------
+    seed
+        Whole number from 0 up, the one that the user gives: the same seed, the same draws.
+    purpose
+        What the draws are for, such as ``"train-test split"``; its own stream for each.
+
+    Raises
+    ------
+    ContractError
+        If `seed` is not a whole number from 0 up.
 
     Examples
     --------
@@ -16,6 +28,4 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
     >>> bool(a.random() == b.random())
     True
     """
-    if seed < 0:
-        raise ContractError(f"a seed is a whole number from 0 up, got {seed}")
-    return np.random.default_rng([seed, crc32(purpose.encode())])
+    return np.random.default_rng([whole_number("a seed", seed), crc32(purpose.encode())])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from brainfit.arguments import fraction, whole_number
 from brainfit.errors import ContractError
 from brainfit.seeds import generator
 
@@ -25,9 +26,9 @@ def train_test_split(
     object_names
         One name an image, shape (image,).
     test_fraction
-        Share of images held out, in (0, 1).
+        Share of images held out, between 0 and 1, neither of them.
     seed
-        Same seed, same split.
+        Whole number from 0 up; same seed, same split.
 
     Returns
     -------
@@ -37,12 +38,13 @@ def train_test_split(
     Raises
     ------
     ContractError
-        If that leaves fewer than two images on either side.
+        If an argument is out of range, or fewer than two images are left on either side.
 
     References
     ----------
     Nayebi et al. (2018), arXiv:1807.00053, supplement 6.6: 75 % within each object category.
     """
+    test_fraction = fraction("test_fraction", test_fraction)
     order, phase = _dealt(object_names, generator(seed, "train-test split"))
     turn = np.floor((np.arange(len(order) + 1) + phase) * test_fraction)
     is_test = np.zeros(len(order), bool)
@@ -69,7 +71,8 @@ def sample_images(object_names: np.ndarray, n_images: int, *, seed: int = 0) -> 
     ContractError
         If there are not so many.
     """
-    if not 1 <= n_images <= len(object_names):
+    n_images = whole_number("n_images", n_images, least=1)
+    if n_images > len(object_names):
         raise ContractError(f"{n_images} images were asked for, but there are {len(object_names)}")
     order, phase = _dealt(object_names, generator(seed, "sample of images"))
     turn = np.floor((np.arange(len(order) + 1) * n_images + phase) / len(order))
@@ -84,6 +87,7 @@ def image_folds(object_names: np.ndarray, n_folds: int, *, seed: int = 0) -> np.
     array of int, shape (image,)
         The fold in which each image is held out.
     """
+    n_folds = whole_number("n_folds", n_folds, least=1)
     order, phase = _dealt(object_names, generator(seed, "inner folds"))
     if len(order) < n_folds:
         raise ContractError(f"{len(order)} training images cannot make {n_folds} folds; give more images")

@@ -121,6 +121,7 @@ def from_arrays(
         provenance={"source": "arrays"},
     )
     check_recording(recording)
+    _check_no_bin_is_empty(recording.responses)
     return replace(recording, stimuli=recording.stimuli.assign_coords(of_images))
 
 
@@ -200,6 +201,16 @@ def _array(key: str, value: Any) -> np.ndarray:
         raise ContractError(f"{key} cannot be made one array: {_one_line(error)}") from error
 
 
+def _native(values: np.ndarray) -> np.ndarray:
+    """Floats as float32 or float64, and integers, in this machine's byte order; anything else as it is."""
+    if values.dtype.kind in "iu":
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+    if values.dtype.kind != "f":
+        return values
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        return values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
+
+
 def _responses(value: Any) -> np.ndarray:
     values = _array("responses", value)
     if values.dtype.kind not in "fiu" or values.ndim not in (3, 4):
@@ -207,10 +218,7 @@ def _responses(value: Any) -> np.ndarray:
             f"responses are {values.dtype} of shape {values.shape}; wanted numbers of shape "
             "(image, trial, unit, time_bin) or (image, unit, time_bin)"
         )
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
-        values = values.astype(
-            np.float32 if values.dtype in (np.float16, np.float32) else np.float64, copy=False
-        )
+    values = _native(values.astype(np.float64) if values.dtype.kind in "iu" else values)
     infinite = np.count_nonzero(np.isinf(values))
     if infinite:
         raise ContractError(
@@ -219,8 +227,18 @@ def _responses(value: Any) -> np.ndarray:
     return values
 
 
+def _check_no_bin_is_empty(responses: xr.DataArray) -> None:
+    """Refuse a bin without one number: a trial that lacks a bin does not count, so none would be left."""
+    empty = np.flatnonzero(np.isnan(responses.values).all(axis=tuple(range(responses.ndim - 1))))
+    if empty.size:
+        first = responses.isel(time_bin=empty[0])
+        span = f"{float(first['time_bin_start']):g}-{float(first['time_bin_end']):g} ms"
+        others = f", as are {empty.size - 1} others; drop them" if empty.size > 1 else "; drop it"
+        raise ContractError(f"time bin {empty[0]} ({span}) is NaN in every trial{others}")
+
+
 def _pixels(value: Any) -> np.ndarray:
-    pixels = _array("images", value)
+    pixels = _native(_array("images", value))
     if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
         raise ContractError(f"images are {pixels.dtype}; wanted uint8 in [0, 255] or float in [0, 1]")
     if pixels.ndim not in (3, 4):
@@ -247,7 +265,7 @@ def _labels(key: str, value: Any, default: list) -> np.ndarray:
         raise ContractError(
             f"{key} has shape {labels.shape}; wanted {len(default)} entries, as responses has"
         )
-    return labels
+    return _native(labels)
 
 
 def _milliseconds(key: str, value: Any, n_bins: int) -> np.ndarray:

@@ -65,6 +65,31 @@ def test_missing_trials_are_nan(arrays):
     assert np.isnan(from_arrays(**arrays).responses.values[2, 1:]).all()
 
 
+def test_arrays_of_the_other_byte_order_and_of_odd_widths_become_native(arrays):
+    recording = from_arrays(
+        arrays["responses"].astype(">f4"),
+        (arrays["images"] / 255).astype(">f8"),
+        region="pIT",
+        variation=np.arange(6, dtype=">i4"),
+        animal=np.arange(4, dtype=np.float16),
+    )
+    dtypes = [recording.responses.dtype, recording.stimuli.dtype]
+    dtypes += [recording.responses[coord].dtype for coord in ("variation", "animal")]
+    assert dtypes == [np.float32, np.float64, np.int32, np.float32]
+    np.testing.assert_array_equal(recording.responses.values, arrays["responses"].astype(np.float32))
+
+
+def test_a_bin_without_a_number_is_named(arrays):
+    arrays["responses"][:, :, 0, 2] = np.nan  # of one unit only
+    from_arrays(**arrays)
+    arrays["responses"][..., 3] = np.nan
+    with pytest.raises(ContractError, match=r"time bin 3 \(30-40 ms\) is NaN in every trial; drop it"):
+        from_arrays(**arrays)
+    arrays["responses"][..., 7:9] = np.nan
+    with pytest.raises(ContractError, match="as are 2 others; drop them"):
+        from_arrays(**arrays)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -82,6 +107,8 @@ def test_missing_trials_are_nan(arrays):
         ({"images": np.full((6, 8, 8, 3), 255.0)}, "divide by 255"),
         ({"images": np.full((6, 8, 8, 3), np.nan)}, r"not all in \[0, 1\]"),
         ({"images": np.zeros((6, 8, 9, 3), np.uint8)}, "square"),
+        ({"images": np.zeros((6, 0, 0, 3), np.uint8)}, "at least 1 pixel"),
+        ({"image_id": [*"abcde", "\ud800"]}, "each image_id is text"),
         ({"images": np.zeros((6, 8, 8, 1), np.uint8)}, "3 channels"),
         ({"images": np.zeros((6, 64), np.uint8)}, "images have shape"),
         ({"image_id": ["a"] * 6}, "unique"),

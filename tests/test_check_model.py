@@ -1,15 +1,17 @@
 """Models that keep the contract pass; each way of breaking it is caught, and named."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from brainfit.check_model import LayerCheck, ModelCheck, check_model
-from brainfit.errors import ContractError
+from brainfit.errors import ContractError, PluginError, ResourceError
+from brainfit.model_contract import check_attributes
 from brainfit.names import unknown_name
 from brainfit.trajectory import Trajectory
 from model_zoo.adapters import from_module, from_step
@@ -70,21 +72,90 @@ def test_random_numbers_of_the_caller_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": None}, "has name=None, wanted a str"),
-        ({"layers": "conv1"}, "has layers='conv1', wanted a Sequence"),
-        ({"layers": ()}, "wanted one or more different names"),
-        ({"layers": ("a", "a")}, "wanted one or more different names"),
+        ({"name": None}, "has name=None, wanted str"),
+        ({"layers": "conv1"}, "has layers='conv1', wanted Sequence"),
+        ({"name": " "}, "has name=' ', wanted some printable text"),
+        ({"name": 3}, "has name=3, wanted str"),
+        ({"name": "a\nb"}, "wanted some printable text"),
+        ({"name": "a\udcff"}, "wanted some printable text"),
+        ({"layers": None}, "has layers=None, wanted Sequence"),
+        ({"layers": b"ab"}, "wanted Sequence"),
+        ({"layers": (1, 2)}, "wanted different printable names"),
+        ({"layers": ("a", ["b"])}, "wanted different printable names"),
+        ({"layers": ()}, "wanted different printable names"),
+        ({"layers": ("a", "a")}, "wanted different printable names"),
+        ({"region_layers": None}, "has region_layers=None, wanted Mapping"),
+        ({"region_layers": {3: "a"}}, "to region 3"),
         ({"region_layers": {"V4": "c"}}, "gives layer 'c' to region 'V4'"),
         ({"region_layers": {"V5": "a"}}, "to region 'V5'; regions are V1"),
-        ({"image_size": 8.0}, "has image_size=8.0, wanted a int"),
-        ({"step_ms": 0}, "wanted both above 0"),
+        ({"image_size": 8.0}, "has image_size=8.0, wanted int"),
+        ({"image_size": (8, 8)}, r"has image_size=\(8, 8\), wanted int"),
+        ({"image_size": np.int64(8)}, r"has image_size=np.int64\(8\), wanted int"),
+        ({"image_size": True}, "has image_size=True, wanted int"),
+        ({"image_size": -8}, "has image_size=-8, wanted 1 or more"),
+        ({"image_size": 10**400}, "wanted 1 or more, to a billion"),
+        ({"step_ms": 0}, "has step_ms=0, wanted 1 or more"),
+        ({"step_ms": "10"}, "has step_ms='10', wanted int"),
         ({"weights": None}, "has weights=None"),
-        ({"refuses": False}, "accepts the layer 'no such layer'"),
+        ({"weights": torch.zeros(30, 30)}, "has weights=tensor.*, wanted str"),
+        ({"unroll": None}, "without a method unroll"),
     ],
 )
 def test_wrong_attributes_are_caught(change, message) -> None:
+    model = Toy()
+    vars(model).update(change)
+    with pytest.raises(ContractError, match=message) as error:
+        check_attributes(model)
+    assert str(error.value).isprintable()
     with pytest.raises(ContractError, match=message):
-        check_model(replace(Toy(), **change))
+        check_model(model)
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        (None, "got a NoneType without a method unroll"),
+        (nn.ReLU(), "got a ReLU without a method unroll.*adapters wraps"),
+        (Toy, "got the class Toy itself; call it"),
+    ],
+)
+def test_what_is_no_model_at_all_is_refused(thing, message) -> None:
+    with pytest.raises(ContractError, match=message):
+        check_attributes(thing)
+
+
+def test_a_property_that_fails_is_named() -> None:
+    class Failing(Toy):
+        weights = property(lambda self: 1 / 0, lambda self, value: None)  # type: ignore[assignment]
+
+    with pytest.raises(PluginError, match=r"model Failing: .* ZeroDivisionError.*test_check_model.py, line"):
+        check_attributes(Failing())
+
+
+def refuses_oddly(model, images, presentation, layers):
+    if layers == ["no such layer"]:
+        raise ValueError("no")
+    return Toy.unroll(model, images, presentation, layers)
+
+
+def refuses_as_a_dict_does(model, images, presentation, layers):
+    return {layer: {"a": 0, "b": 0}[layer] for layer in layers} and Toy.unroll(
+        model, images, presentation, layers
+    )
+
+
+def test_a_layer_that_is_not_there_is_to_be_refused() -> None:
+    with pytest.raises(ContractError, match="'no such layer' with an UnknownNameError; got an answer"):
+        check_model(Toy(refuses=False))
+    odd = type("Odd", (Toy,), {"unroll": refuses_oddly})
+    with pytest.raises(ContractError, match=r"with an UnknownNameError; got .* ValueError: no"):
+        check_model(odd())
+    check_model(type("Dict", (Toy,), {"unroll": refuses_as_a_dict_does})())
+
+
+def test_images_that_do_not_fit_into_memory_are_refused() -> None:
+    with pytest.raises(ResourceError, match="lower the model's image_size"):
+        check_model(Toy(image_size=99999999))
 
 
 def too_short(model, images, presentation):
@@ -113,6 +184,14 @@ def scalars(model, images, presentation):
     return [step[:, 0] for step in good(model, images, presentation)]
 
 
+def fails(model, images, presentation):
+    raise ValueError("bad\nthing")
+
+
+def batch_shapes(model, images, presentation):
+    return [step.repeat(1, len(images)) for step in good(model, images, presentation)]
+
+
 def random(model, images, presentation):
     return [step + 0.1 * torch.rand(3) for step in good(model, images, presentation)]
 
@@ -137,21 +216,26 @@ def normalises_over_time(model, images, presentation):
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        (too_short, "layer 'a' returns 13 steps, wanted 14"),
-        (not_finite, "layer 'a' is not finite at step 5 of 14"),
-        (integers, "returns torch.int64"),
-        (odd_batch, r"returns blocks of \(5, 3\); wanted \(4 or 1"),
-        (growing, r"returns blocks of \(4, 1\), \(4, 2\)"),
-        (scalars, r"returns blocks \(4,\), wanted \(image, \*features\)"),
+        (too_short, "layer 'a': 17 steps, wanted 18"),
+        (not_finite, r"layer 'a': .* not finite \(NaN or infinite\) from step 5 on"),
+        (integers, "a block is torch.int64"),
+        (odd_batch, r"a block has shape \(5, 3\), wanted \(4 or 1"),
+        (growing, r"a block has shape \(4, 2\), wanted \(4 or 1, 1\)"),
+        (scalars, r"a block has shape \(4,\), wanted \(4 or 1, features"),
+        (
+            fails,
+            r"model 'toy', layers 'a', 'b': unroll failed: ValueError: bad thing \(.*test_check_model.py",
+        ),
         (random, "answers at random"),
         (remembers, "no state may stay from call to call"),
         (batch_norm, "depend on the other images"),
+        (batch_shapes, "depend on the other images"),
         (foresees, "depend on what is shown later"),
         (normalises_over_time, "depend on what is shown later, or for how long"),
     ],
 )
 def test_wrong_answers_are_caught(steps, message) -> None:
-    with pytest.raises(ContractError, match=message) as error:
+    with pytest.raises((ContractError, PluginError), match=message) as error:
         check_model(Toy(steps))
     assert "\n" not in str(error.value)
     assert "model 'toy'" in str(error.value)
@@ -187,8 +271,8 @@ class ReturnsList(Toy):
     [
         (WrongAlone, "answers differently when it is asked for alone"),
         (ReturnsAll, r"was asked for layers \['b'\] and returned \['b', 'a'\]"),
-        (ReturnsTensors, "layer 'a' returns a Tensor, wanted a Trajectory"),
-        (ReturnsList, "and returned list"),
+        (ReturnsTensors, "layer 'a': unroll must return a dict with a Trajectory for it, got Tensor"),
+        (ReturnsList, "must return a dict with a Trajectory for it, got list"),
     ],
 )
 def test_wrong_requests_are_caught(kind, message) -> None:

@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -132,6 +134,74 @@ def test_score_hands_its_options_on(asked):
     assert (asked["model"].image_size, asked["model"].seed) == (8, 3)
 
 
+def test_a_recording_that_is_not_generated_is_sampled_with_the_seed(asked, monkeypatch):
+    monkeypatch.setitem(registry._REGISTERED["recording"], "tiny", lambda: tiny_recording())
+    assert run(*RUN, "--images", 12, "--seed", 3).exit_code == 0
+    assert (asked["n_images"], asked["seed"], asked["recording"].n_images) == (12, 3, 16)
+
+
+def test_the_table_fits_a_narrow_terminal_and_has_what_to_hold_the_score_against(asked):
+    lines = run(*RUN).stdout.splitlines()[:-1]
+    assert max(map(len, lines)) <= 80
+    heads = " ".join(lines)
+    for word in ("time", "course", "image-", "driven"):
+        assert word in heads
+    pooled = next(line for line in lines if "pooled" in line)
+    assert len(re.findall(r"-?\d\.\d{3}", pooled)) == 7
+
+
+@pytest.mark.parametrize("converged", [True, False])
+def test_a_fit_that_did_not_converge_is_pointed_out(asked, monkeypatch, converged):
+    ready = fake_score(8, 12, 25)
+    info = {**ready.info, "provenance": {**ready.info["provenance"], "fit": {"converged": converged}}}
+    monkeypatch.setattr("brainfit.scoring.score", lambda *_, **__: Score(ready.data, info))
+    assert ("before it converged" in run(*RUN).stderr) != converged
+
+
+def test_another_model_of_the_same_name_does_not_replace_a_run(asked, monkeypatch, tmp_path):
+    assert run(*RUN).exit_code == 0
+
+    class Other(TinyModel):
+        weights = "9f86d081"
+
+    def score(model, recording, **options):
+        return fake_score(8, 12, 25, model=model.name, weights=model.weights)
+
+    monkeypatch.setattr("brainfit.scoring.score", score)
+    monkeypatch.setitem(registry._REGISTERED["model"], "tiny", Other)
+    for _ in range(2):
+        result = run(*RUN)
+        assert result.stdout.splitlines()[-1] == "runs/tiny-tiny-pIT-small-ridge-seed0-2/report.html"
+        assert "the run is in runs/tiny-tiny-pIT-small-ridge-seed0-2" in result.stderr
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["x" * 400, "a\0b", "a\nb", "a\u202eb", "é" * 200, "a/../b"])
+def test_any_name_of_a_model_makes_a_name_of_a_folder(asked, monkeypatch, name, tmp_path):
+    monkeypatch.setattr(TinyModel, "name", name)
+    result = run(*RUN)
+    assert result.exit_code == 0, result.output
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"[\w.+-]+", folder.name)
+    assert len(folder.name.encode()) <= 120
+    assert all(line.startswith("brainfit: ") for line in result.stderr.splitlines())
+
+
+def test_what_others_code_prints_is_no_result_and_it_cannot_end_the_command(asked, monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from tiny import TinyModel\n"
+        "def net(): print('built'); return TinyModel()\n"
+        "class Quits(TinyModel):\n"
+        "    weights = property(lambda self: exit(0))\n"
+    )
+    wordy = run("check", "mine.py:net", "--json")
+    assert json.loads(wordy.stdout)["ok"]
+    assert "built" in wordy.stderr
+    scored = run("score", "--model", "mine.py:net", "--recording", "tiny", "--region", "pIT", "--json")
+    assert json.loads(scored.stdout)["model"] == "tiny"
+    assert_one_line(run("score", "--model", "mine.py:Quits", "--region", "pIT"), "called sys.exit(0)")
+
+
 def test_score_on_a_benchmark(asked, monkeypatch):
     monkeypatch.setattr(registry, "load_recording", lambda name, n_images: tiny_recording())
     result = run("score", "--model", "tiny", "--benchmark", "simulated-pIT")
@@ -175,6 +245,12 @@ def test_wrong_usage_exits_with_2(arguments):
         (["score", "--model", "tiny", "--benchmark", "simulated-pit"], "did you mean 'simulated-pIT'"),
         (["check", "tinny"], "did you mean 'tiny'"),
         (["check", "none.npz"], "there is no such file"),
+        (["check", "x" * 300], "unknown model or recording"),
+        ([*RUN, "--recording", "x" * 300], "unknown recording"),
+        ([*RUN, "--recording", ""], "unknown recording ''"),
+        ([*RUN, "--layer", ""], "unknown layer ''"),
+        ([*RUN, "--out", "x" * 300], "File name too long"),
+        ([*RUN, "--out", "."], "is the folder one works in"),
         (["check", "mine.py:f"], "there is no file mine.py"),
         (["report", "nowhere"], "nowhere is not a run of brainfit"),
     ],
@@ -201,8 +277,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(asked, tmp_p
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.tex").write_text("kept")
-    assert_one_line(run(*RUN, "--out", "file"), "file is a file, not a folder")
-    assert_one_line(run(*RUN, "--out", "file/run"), "file is a file, not a folder")
+    assert_one_line(run(*RUN, "--out", "file"), "file is not a folder")
+    assert_one_line(run(*RUN, "--out", "file/run"), "file is not a folder")
     assert_one_line(run(*RUN, "--out", "folder"), "folder holds 'thesis.tex'")
     assert not asked
     assert (tmp_path / "folder" / "thesis.tex").read_text() == "kept"
@@ -274,7 +350,8 @@ def test_check_of_a_model_and_of_a_recording():
     assert found["units"] == "V4 3, pIT 3"
 
 
-def test_an_interrupt_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
     code = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -300,7 +377,7 @@ main()
         for line in child.stderr:
             if line == "working\n":
                 break
-        child.send_signal(signal.SIGINT)
+        child.send_signal(number)
         out, err = child.communicate(timeout=30)
     assert child.returncode == 1
     assert err.splitlines() == ["brainfit: interrupted; nothing half-done was kept"]
@@ -315,6 +392,49 @@ def test_a_reader_that_stops_reading_is_no_error():
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "[\n"
     assert done.stderr == ""
+
+
+def in_a_shell(tail, **environment):
+    code = (
+        "import brainfit, brainfit.scoring; from fake_scores import fake_score; from tiny import *\n"
+        "from brainfit.cli import main\n"
+        "brainfit.scoring.score = lambda *_, **__: fake_score(8, 12, 25, model='a…')\n"
+        "brainfit.register_model('tiny', TinyModel); brainfit.register_recording('tiny', tiny_recording)\n"
+        "main()"
+    )
+    command = f"{shlex.join([sys.executable, '-c', code])} {tail}"
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__), **environment}  # noqa: PTH120
+    return subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("tail", ["list models", "list models --json", "--help"])
+def test_a_result_that_cannot_be_printed_is_one_line(tail):
+    done = in_a_shell(f"{tail} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["brainfit: error: [Errno 28] No space left on device"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("stderr", ["/dev/full", "&-"])
+def test_neither_stderr_nor_ascii_nor_a_bad_backend_costs_a_run(tmp_path, stderr):
+    done = in_a_shell(
+        f"{shlex.join(RUN)} --out mine 2>{stderr}", PYTHONIOENCODING="ascii", MPLBACKEND="nonsense"
+    )
+    assert r"a\u2026 conv7 on pIT" in done.stdout
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "mine/report.html"
+    assert {item.name for item in (tmp_path / "mine").iterdir()} == FILES
+
+
+def test_a_folder_that_is_gone_is_one_line(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os; from brainfit.cli import main; os.rmdir(os.getcwd()); main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path / "gone"
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["brainfit: error: [Errno 2] No such file or directory"]
 
 
 def test_a_bug_keeps_its_traceback():

@@ -1,5 +1,10 @@
 """What is shown when, and trajectories that store each distinct block once."""
 
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -34,14 +39,34 @@ def test_both_conventions_of_gray(space, gray):
     [
         ({"on_ms": 95}, "whole numbers of step_ms=10"),
         ({"off_ms": 7}, "whole numbers of step_ms=10"),
-        ({"on_ms": 0}, "on_ms > 0"),
-        ({"step_ms": 0}, "step_ms > 0"),
+        ({"on_ms": 0}, "on_ms is a whole number from 1 up, got 0"),
+        ({"step_ms": 0}, "step_ms is a whole number from 1 up, got 0"),
+        ({"on_ms": 100.0}, "on_ms is a whole number"),
+        ({"on_ms": "100"}, "got '100'"),
+        ({"off_ms": None}, "off_ms is a whole number from 0 up, got None"),
+        ({"off_ms": -10}, "off_ms is a whole number from 0 up"),
+        ({"step_ms": True}, "got True"),
         ({"background_space": "grey"}, "'normalized' or 'pixel'"),
+        ({"background_space": ["pixel"]}, "'normalized' or 'pixel'"),
+        (
+            {"background": float("nan")},
+            "background in normalized space is a number from -100 to 100, got nan",
+        ),
+        ({"background": "gray"}, "got 'gray'"),
+        ({"background": 1e30}, "from -100 to 100"),
+        ({"background": 127, "background_space": "pixel"}, "in pixel space is a number from 0 to 1, got 127"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(options, message):
     with pytest.raises(ContractError, match=message):
         Presentation(**options)
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    numbers: list[Any] = [np.int64(50), np.uint8(100), np.int32(10), np.float32(0.25)]
+    presentation = Presentation(*numbers)
+    assert json.loads(json.dumps(asdict(presentation)))["on_ms"] == 50
+    assert presentation == Presentation(50, 100, 10, 0.25)
 
 
 def test_steps_that_are_one_object_share_a_block():

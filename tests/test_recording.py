@@ -1,6 +1,7 @@
 """The contract of recordings, and what is made ready of them for a fit."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def changed(**coords):
     return replace(recording, responses=recording.responses.assign_coords(coords))
 
 
-def stimuli(shape, dtype=np.uint8, dims=("image", "height", "width", "channel")):
+def stimuli(shape, dtype: Any = np.uint8, dims=("image", "height", "width", "channel")):
     return replace(tiny_recording(), stimuli=xr.DataArray(np.zeros(shape, dtype), dims=dims))
 
 
@@ -43,6 +44,19 @@ def test_a_good_recording_passes_averaged_too():
         (changed(region=("unit", ["V4", "MT"] * 3)), "unknown region 'MT'"),
         (changed(time_bin_end=("time_bin", np.zeros(25))), "end after they start"),
         (changed(time_bin_start=("time_bin", np.arange(25.0)[::-1])), "must increase"),
+        (None, "wanted a brainfit.Recording, got NoneType"),
+        (
+            replace(tiny_recording(), responses=np.zeros((16, 4, 6, 25))),
+            "responses are ndarray, wanted an xarray",
+        ),
+        (replace(tiny_recording(), name="a\nb"), "name of a recording is text"),
+        (changed(unit_id=("unit", [*"abcde", "\ud800"])), r"each unit_id is text .* '\\ud800'"),
+        (changed(object_name=("image", ["a\0b"] * 16)), "each object_name is text"),
+        (changed(animal=("unit", np.array(["a", 3] * 3, object))), "each animal is text .* 3"),
+        (changed(date=("unit", np.zeros(6, "M8[ns]"))), "'date' is datetime64"),
+        (changed(**{"the depth": ("unit", np.zeros(6))}), "'the depth' is float64"),
+        (stimuli((16, 0, 0, 3)), "at least 1 pixel"),
+        (stimuli((16, 8, 8, 3), ">f4"), "byte order"),
         (stimuli((16, 8, 9, 3)), "square"),
         (stimuli((16, 8, 8, 1)), "3 channels"),
         (stimuli((15, 8, 8, 3)), "15 images but responses to 16"),
@@ -62,6 +76,8 @@ def test_regions_are_selected_and_it_is_three():
     assert set(recording.select_region("IT").responses["region"].values) == {"pIT"}
     with pytest.raises(UnknownNameError, match="did you mean 'pIT'"):
         recording.select_region("pITT")
+    with pytest.raises(ContractError, match="region is text"):
+        recording.select_region(np.array(["V4", "pIT"]))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ContractError, match=r"no units in region 'cIT'; it has V4 3, pIT 3"):
         recording.select_region("cIT")
 
@@ -108,7 +124,7 @@ def test_bins_are_matched_to_steps_by_their_centre():
     shifted = shifted.assign_coords(time_bin_end=("time_bin", np.arange(30) * 10.0 - 10))
     dropped = Dropped()
     aligned, steps = align_bins(replace(recording, responses=shifted), Presentation(), dropped)
-    assert list(steps) == list(range(25))
+    assert steps == [range(k, k + 1) for k in range(25)]
     assert list(aligned.responses["time_bin_start"].values[:2]) == [0, 10]
     assert dropped.records[0]["n"] == 5
 

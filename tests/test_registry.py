@@ -126,6 +126,45 @@ def test_factories_that_are_not_there(name, error, says):
         registry.load_model(name)
 
 
+@pytest.mark.parametrize(
+    "text", ["def net(): exit(0)\n", "exit(0)\n", "def net(): raise ValueError('one\\ntwo')\n"]
+)
+def test_whatever_a_factory_raises_becomes_one_line(user_file, text):
+    with pytest.raises(PluginError) as caught:
+        registry.load_model(f"{user_file(text)}:net")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300, "a\0b", "\udcff"])
+def test_no_name_is_too_odd_to_be_unknown(name):
+    for load in (registry.load_model, registry.load_recording, registry.load_benchmark):
+        with pytest.raises(UnknownNameError):
+            load(name)
+    with pytest.raises(IntegrityError, match="there is no such file"):
+        registry.load_recording(f"{name}.npz" if name else "folder/.npz.npz")
+    with pytest.raises(PluginError, match="there is no file"):
+        registry.load_model(f"{name}.py:net")
+
+
+@pytest.mark.parametrize("name", [3, None, b"tiny", ["tiny"]])
+def test_a_name_is_a_string(name):
+    load = (registry.load_model, registry.load_recording, registry.load_benchmark, registry.load_object)
+    register = (registry.register_model, registry.register_recording, registry.register_benchmark)
+    for call in (*load, *(functools.partial(one, factory=dict) for one in register)):
+        with pytest.raises(ContractError, match="is named by a string, got"):
+            call(name)
+    for call in register:
+        with pytest.raises(ContractError, match=r"got a .* to register, wanted a function"):
+            call("mine", name)
+
+
+def test_only_a_generated_recording_is_made_to_size():
+    registry.register_recording("generated", tiny_recording)
+    registry.register_recording("whole", lambda: tiny_recording(16))
+    assert registry.load_recording("generated", n_images=12).n_images == 12
+    assert registry.load_recording("whole", n_images=12).n_images == 16
+
+
 def test_options_that_a_factory_does_not_take():
     with pytest.raises(ContractError, match=r"unexpected keyword argument 'size'.*image_size"):
         registry.load_model("tiny:TinyModel", size=3)

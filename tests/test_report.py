@@ -171,6 +171,11 @@ def test_hostile_names_are_text(tmp_path):
     assert HOSTILE in Page(path.read_text(encoding="utf-8")).text
 
 
+def test_names_that_are_no_text_do_not_stop_the_page(quick, tmp_path):
+    path = write_report(small_score(model="a\ud800b"), tmp_path)
+    assert r"a\ud800b" in path.read_text(encoding="utf-8")
+
+
 SCORES = {
     "nothing reliable": {"reliable": False},
     "one bin": {"n_bins": 1},

@@ -1,5 +1,7 @@
 """Splits: shares, balance within object, seeds."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from brainfit.errors import ContractError
 from brainfit.splits import image_folds, sample_images, train_test_split
 
+NOTHING: Any = None
 NAMES = np.repeat([f"object {k}" for k in range(64)], 10)
 
 
@@ -54,6 +57,14 @@ def test_the_seed_decides():
         (lambda: image_folds(NAMES[:3], 5), "cannot make 5 folds"),
         (lambda: sample_images(NAMES, 641), "641 images were asked for, but there are 640"),
         (lambda: train_test_split(NAMES, seed=-1), "whole number from 0 up"),
+        (lambda: train_test_split(NAMES, seed=NOTHING), "a seed is a whole number from 0 up, got None"),
+        (lambda: train_test_split(NAMES, test_fraction=0), "between 0 and 1, neither of them, got 0"),
+        (lambda: train_test_split(NAMES, test_fraction=1.0), "between 0 and 1"),
+        (lambda: train_test_split(NAMES, test_fraction=float("nan")), "between 0 and 1"),
+        (lambda: train_test_split(NAMES, test_fraction=NOTHING), "test_fraction is a number"),
+        (lambda: sample_images(NAMES, 0), "n_images is a whole number from 1 up, got 0"),
+        (lambda: sample_images(NAMES, NOTHING), "n_images is a whole number"),
+        (lambda: image_folds(NAMES, 0), "n_folds is a whole number from 1 up"),
     ],
 )
 def test_what_cannot_be_split_is_said(call, message):

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from brainfit.cli.check import check
 from brainfit.cli.list import list_names
+from brainfit.cli.output import note
 from brainfit.cli.report import report
 from brainfit.cli.score import score
 from brainfit.errors import BrainfitError
@@ -24,9 +25,9 @@ class _Group(TyperGroup):
         except BrainfitError as error:
             if ctx.params["debug"]:
                 traceback.print_exc()
-            typer.echo(f"brainfit: error: {' '.join(str(error).split())}", err=True)
+            note(f"error: {error}")
         except KeyboardInterrupt:
-            typer.echo("brainfit: interrupted; nothing half-done was kept", err=True)
+            note("interrupted; nothing half-done was kept")
         raise typer.Exit(1)
 
 

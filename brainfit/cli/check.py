@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit import registry
-from brainfit.cli.output import print_json, print_table
+from brainfit.cli.output import others_code, print_json, print_table
 from brainfit.names import unknown_name
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ def check(
 
     Example: brainfit check path/to/my_models.py:my_model
     """
-    thing = _load(name)
-    facts = _check_recording(thing) if hasattr(thing, "responses") else _check_model(thing)
+    with others_code():
+        thing = _load(name)
+        facts = _check_recording(thing) if hasattr(thing, "responses") else _check_model(thing)
     if as_json:
         print_json({"name": name, "ok": True, **facts})
         return

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import typer
+
+from brainfit.errors import PluginError
 
 
 def print_json(value: Any) -> None:
@@ -15,7 +20,17 @@ def print_json(value: Any) -> None:
 
 def note(line: str) -> None:
     """Tell the user something that is not the result."""
-    typer.echo(f"brainfit: {line}", err=True)
+    sys.stderr.write(f"brainfit: {' '.join(line.split())}\n")
+
+
+@contextmanager
+def others_code() -> Iterator[None]:
+    """Run code that may be a user's: what it prints is no result, and it does not end the command."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as error:
+        raise PluginError(f"the model's or the recording's code called sys.exit({error.code!r})") from error
 
 
 def print_table(columns: list[str], rows: list[list[str]], title: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit import registry, runs
-from brainfit.cli.output import note, print_json, print_table
+from brainfit.cli.output import note, others_code, print_json, print_table
 
 if TYPE_CHECKING:
     from brainfit.benchmark import Benchmark
     from brainfit.protocols import Model
     from brainfit.recording import Recording
     from brainfit.result import Score
+
+LONGEST_NAME = 120
+"""Bytes of a run's default name, of the 255 that file systems allow, to leave room beside it."""
 
 
 class Mapping(StrEnum):
@@ -98,35 +102,45 @@ def score(
     if out is not None:
         runs.prepare_run(out)
 
-    net = _load_model(model, weights, image_size, seed)
-    data = registry.load_recording(chosen.recording, n_images=images)
+    with others_code():
+        net = _load_model(model, weights, image_size, seed)
+        data = registry.load_recording(chosen.recording, n_images=images)
     if net.weights.startswith("random"):
         note(f"the weights of {net.name} are random ({net.weights}): the score is a baseline")
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: the score says nothing about a brain")
-    folder = runs.prepare_run(out or _default_folder(net, data, chosen, layer, seed, images, image_size))
+    folder = runs.prepare_run(
+        _default_folder(net, data, chosen, layer, seed, images, image_size) if out is None else out
+    )
 
+    import brainfit.report  # noqa: F401 - if it cannot be imported, better now than after the work
     from brainfit.scoring import score as compute
 
-    result = compute(
-        net,
-        data,
-        region=chosen.region,
-        layer=layer or "committed",
-        mapping=chosen.mapping,
-        presentation=chosen.presentation if benchmark else None,
-        test_fraction=chosen.test_fraction,
-        benchmark=benchmark,
-        batch_size=batch_size,
-        device=device.value,
-        seed=seed,
-        progress=True,
-    )
+    with others_code():
+        result = compute(
+            net,
+            data,
+            region=chosen.region,
+            layer="committed" if layer is None else layer,
+            mapping=chosen.mapping,
+            presentation=chosen.presentation if benchmark else None,
+            test_fraction=chosen.test_fraction,
+            benchmark=benchmark,
+            n_images=images,
+            batch_size=batch_size,
+            device=device.value,
+            seed=seed,
+            progress=True,
+        )
+    if result.info["provenance"].get("fit", {}).get("converged") is False:
+        note("the fit stopped before it converged: the score may be too low")
     provenance = {**result.info["provenance"], "command": shlex.join(["brainfit", *sys.argv[1:]])}
     result = replace(result, info={**result.info, "provenance": provenance})
-    report = runs.write_run(result, folder)
+    report = runs.write_run(result, folder, replace=out is not None)
+    if report.parent != folder:
+        note(f"{folder} holds something else; the run is in {report.parent}")
     if as_json:
-        print_json({**result.to_dict(), "run": str(folder), "report": str(report)})
+        print_json({**result.to_dict(), "run": str(report.parent), "report": str(report)})
     else:
         _print_summary(result)
         typer.echo(report)
@@ -142,8 +156,9 @@ def _benchmark(
             raise typer.BadParameter(
                 "say which region to score against, as in --region pIT, or name a --benchmark"
             )
-        return Benchmark("", recording or "simulated", region, mapping=(mapping or Mapping.ridge).value)
-    if region or recording or mapping:
+        recording = "simulated" if recording is None else recording
+        return Benchmark("", recording, region, mapping=(mapping or Mapping.ridge).value)
+    if any(option is not None for option in (region, recording, mapping)):
         raise typer.BadParameter(
             "a --benchmark has its own --region, --recording and --mapping: leave them out"
         )
@@ -176,13 +191,14 @@ def _default_folder(
         model.name,
         "" if benchmark.recording == "simulated" else recording.name,
         benchmark.region,
-        layer or model.region_layers.get(benchmark.region, ""),
+        model.region_layers.get(benchmark.region, "") if layer is None else layer,
         benchmark.mapping,
         f"{image_size}px" if image_size else "",
         f"{images}images" if images else "",
         f"seed{seed}",
     ]
-    return Path("runs", "-".join(part for part in parts if part).replace("/", "_"))
+    name = re.sub(r"[^\w.+-]", "_", "-".join(str(part) for part in parts if part))
+    return Path("runs", name.encode()[:LONGEST_NAME].decode(errors="ignore"))
 
 
 def _print_summary(score: Score) -> None:
@@ -193,12 +209,13 @@ def _print_summary(score: Score) -> None:
             name,
             *(_number(window[key]) for key in ("r", "ceiling", "normalized")),
             " to ".join(dict.fromkeys(map(_number, window["ci95"]))),
+            *(_number(window[key]) for key in ("time_course", "image_driven")),
         ]
         for name, window in {"pooled": summary["pooled"], **summary["windows"]}.items()
     ]
     simulated = " (simulated)" if info["simulated"] else ""
     print_table(
-        ["bins", "r", "ceiling", "normalized", "95 % interval"],
+        ["bins", "r", "ceiling", "normalized", "95 % interval", "time\ncourse", "image-\ndriven"],
         rows,
         title=f"{info['model']} {info['layer']} on {info['region']} of {info['recording']}{simulated}: "
         f"normalized {_number(summary['pooled']['normalized'])}, {summary['n_units']} units",

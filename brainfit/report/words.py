@@ -33,8 +33,8 @@ def basis(score: Score) -> str:
     if not units:
         return f"{count(data.sizes['unit'], 'unit')} and {text} were tried; what was found is below."
     return (
-        f"Median over {count(units, 'unit')} that tell images apart: r = {number(pooled['r'])}, over {text} and "
-        f"{count(bins, 'time bin')} together. Without the time course that all images share, the normalised "
+        f"Median over {count(units, 'unit')} that tell images apart: r = {number(pooled['r'])}, over {text} "
+        f"and {count(bins, 'time bin')} together. Without the time course that all images share, the normalised "
         f"score is {number(pooled['image_driven'])}."
     )
 

@@ -18,6 +18,16 @@ from brainfit.result import Score
 SAVING: dict[Any, Any] = {"savefig.dpi": 200, "svg.fonttype": "path", "svg.hashsalt": "brainfit"}
 METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
 """No dates or versions in the files: the same score gives the same bytes."""
+PAGE, FIGURES = "report.html", "figures"
+FILES = {
+    PAGE,
+    *(
+        f"{FIGURES}/{name}.{suffix}"
+        for name in ("predictivity", "units", "trajectories")
+        for suffix in METADATA
+    ),
+}
+"""All that `write_report` ever writes, by which a folder is known to hold nothing else."""
 
 
 def write_report(score: Score, folder: str | os.PathLike[str]) -> Path:
@@ -48,17 +58,17 @@ def write_report(score: Score, folder: str | os.PathLike[str]) -> Path:
     pictures = {display.name: _pictures(display) for display in shown}
     html = page(score, shown, {name: formats["svg"] for name, formats in pictures.items()})
     files = {
-        f"figures/{name}.{suffix}": content
+        f"{FIGURES}/{name}.{suffix}": content
         for name, formats in pictures.items()
         for suffix, content in formats.items()
     }
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for name, content in {**files, "report.html": html.encode()}.items():
+        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+        for name, content in {**files, PAGE: html.encode(errors="backslashreplace")}.items():
             _write_whole(folder / name, content)
     except OSError as error:
         raise IntegrityError(f"cannot write the report to {folder}: {error}") from error
-    return folder / "report.html"
+    return folder / PAGE
 
 
 def _pictures(display: Display) -> Mapping[str, bytes]:

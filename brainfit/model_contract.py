@@ -1,0 +1,266 @@
+"""What a model must be, and what `Model.unroll` must return: asked of every model, checked or scored."""
+
+from __future__ import annotations
+
+import reprlib
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from brainfit.errors import BrainfitError, ContractError, PluginError, ResourceError
+from brainfit.presentation import Presentation
+from brainfit.protocols import Model
+from brainfit.recording import REGIONS
+from brainfit.trajectory import Trajectory
+
+_ATTRIBUTES = {
+    "name": str,
+    "layers": Sequence,
+    "region_layers": Mapping,
+    "image_size": int,
+    "step_ms": int,
+    "weights": str,
+}
+_NOT = {int: bool, Sequence: (str, bytes)}  # which Python counts among them
+_LARGEST_SIZE = 10**9
+_LARGEST_FEATURE = 1e15  # beyond it float32 overflows in squares and their sums
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_CLOSE = 1e-4
+_CLOSE_ON_GPU = 1e-2  # which multiplies in fewer bits
+# Where an error came from is of use only outside these.
+_LIBRARIES = {*sys.stdlib_module_names, "brainfit", "numpy", "torch"}
+
+
+def check_attributes(model: object) -> None:
+    """Raise unless `model` has all that `brainfit.protocols.Model` lists, of the kind it lists.
+
+    Raises
+    ------
+    ContractError
+        At the first thing that is wrong, in one line.
+    PluginError
+        If a property of the model fails.
+    """
+    if isinstance(model, type):
+        raise ContractError(f"wanted a model, got the class {model.__name__} itself; call it to make one")
+    kind = type(model).__name__
+    with foreign_code(f"model {kind}: reading its attributes failed:"):
+        values: dict[str, Any] = {name: getattr(model, name, None) for name in (*_ATTRIBUTES, "unroll")}
+    if not callable(values["unroll"]):
+        raise ContractError(
+            f"wanted a model as in brainfit.protocols, got a {kind} without a method "
+            "unroll(images, presentation, layers); model_zoo.adapters wraps a torch module"
+        )
+    for attribute, wanted in _ATTRIBUTES.items():
+        value = values[attribute]
+        if not isinstance(value, wanted) or isinstance(value, _NOT.get(wanted, ())):
+            raise ContractError(
+                f"model {kind} has {attribute}={_shown(value)}, wanted {wanted.__name__}; "
+                "see brainfit.protocols.Model"
+            )
+    name, layers = values["name"], list(values["layers"])
+    for attribute in ("name", "weights"):
+        if not _is_text(values[attribute]):
+            raise ContractError(
+                f"model {kind} has {attribute}={values[attribute]!a}, wanted some printable text"
+            )
+    if not layers or not all(map(_is_text, layers)) or len(set(layers)) < len(layers):
+        raise ContractError(f"model {name!r} has layers {_shown(layers)}, wanted different printable names")
+    for attribute in ("image_size", "step_ms"):
+        if not 1 <= values[attribute] <= _LARGEST_SIZE:
+            raise ContractError(
+                f"model {name!r} has {attribute}={_shown(values[attribute])}, wanted 1 or more, to a billion"
+            )
+    for region, layer in values["region_layers"].items():
+        if region not in (*REGIONS, "IT") or layer not in layers:
+            raise ContractError(
+                f"model {name!r} gives layer {_shown(layer)} to region {_shown(region)}; "
+                f"regions are {', '.join(REGIONS)} and IT, its layers {', '.join(layers)}"
+            )
+
+
+def unroll(
+    model: Model, images: torch.Tensor, presentation: Presentation, layers: Sequence[str]
+) -> dict[str, Trajectory]:
+    """Ask `model` for `layers`, and return what it did if that has the promised form.
+
+    Parameters
+    ----------
+    model
+        Whose attributes are known to be right (`check_attributes`).
+    images, presentation, layers
+        As for `brainfit.protocols.Model.unroll`.
+
+    Returns
+    -------
+    dict
+        The trajectory of each of `layers`, in their order, without gradients.
+
+    Raises
+    ------
+    ContractError
+        If anything but finite trajectories of these images and steps comes back.
+    PluginError
+        If the model's code fails.
+    ResourceError
+        If it runs out of memory.
+    """
+    with foreign_code(f"{_where(model, *layers)}: unroll failed:"), torch.no_grad():
+        # A copy: the model may write into its input.
+        unrolled = model.unroll(images.clone(), presentation, list(layers))
+    if isinstance(unrolled, Mapping) and not set(unrolled) <= set(layers):
+        raise ContractError(
+            f"model {model.name!r} was asked for layers {list(layers)} and returned {_shown(list(unrolled))}"
+        )
+    return {
+        layer: check_trajectory(model, layer, unrolled, len(images), presentation.n_steps) for layer in layers
+    }
+
+
+def check_trajectory(model: Model, layer: str, unrolled: object, n_images: int, n_steps: int) -> Trajectory:
+    """Return the trajectory of `layer` in what a model returned, without gradients.
+
+    Raises
+    ------
+    ContractError
+        If there is none, or it is not one of so many images and steps, in dense blocks of one shape of
+        finite floating-point numbers.
+    """
+    where = _where(model, layer)
+    seen = unrolled.get(layer) if isinstance(unrolled, Mapping) else None
+    if not isinstance(seen, Trajectory):
+        raise ContractError(
+            f"{where}: unroll must return a dict with a Trajectory for it, "
+            f"got {type(unrolled if seen is None else seen).__name__}"
+        )
+    if seen.n_steps != n_steps:
+        raise ContractError(f"{where}: {seen.n_steps} steps, wanted {n_steps}")
+    index = tuple(int(k) for k in seen.index)
+    blocks = tuple(seen.blocks)
+    for k, block in enumerate(blocks):
+        _check_kind(where, block, blocks[0])
+        shape, features = tuple(block.shape), tuple(blocks[0].shape[1:])
+        if len(shape) < 2 or shape[0] not in (1, n_images) or shape[1:] != features or not block.numel():
+            wanted = ", ".join(map(str, features)) if k and features else "features…"
+            raise ContractError(f"{where}: a block has shape {shape}, wanted ({n_images} or 1, {wanted})")
+        low, high = map(float, block.detach().aminmax())
+        largest = max(-low, high)
+        if not largest < float("inf"):
+            raise ContractError(
+                f"{where}: features are not finite (NaN or infinite) from step {index.index(k)} on; "
+                "check its weights and normalisation"
+            )
+        if largest > _LARGEST_FEATURE:
+            raise ContractError(
+                f"{where}: features reach {largest:.3g} from step {index.index(k)} on, wanted at most "
+                f"{_LARGEST_FEATURE:g} in size; check its weights and normalisation"
+            )
+    return Trajectory(tuple(block.detach() for block in blocks), index)
+
+
+def image_of(seen: Trajectory, image: int) -> Trajectory:
+    """Return the trajectory of the one image at that position of its batch, copied."""
+    rows = (block[0 if len(block) == 1 else image] for block in seen.blocks)
+    return Trajectory(tuple(row.unsqueeze(0).clone() for row in rows), seen.index)
+
+
+def full_precision(seen: Trajectory) -> Trajectory:
+    """Return `seen` in float32 where it has fewer bits."""
+    wide = (block if block.dtype == torch.float64 else block.float() for block in seen.blocks)
+    return Trajectory(tuple(wide), seen.index)
+
+
+def same(a: Trajectory, b: Trajectory, tolerance: float | None = None, steps: int | None = None) -> bool:
+    """Whether two answers of a layer agree.
+
+    Parameters
+    ----------
+    a, b
+        Of the same images.
+    tolerance
+        Largest difference, in units of the largest activity of `a`. Default: what rounding makes where
+        the batch has another size, or other work was skipped.
+    steps
+        Compare so many from the first; all by default.
+    """
+    if a.blocks[0].shape[1:] != b.blocks[0].shape[1:]:
+        return False
+    if tolerance is None:
+        close = _CLOSE if a.blocks[0].device.type == "cpu" else _CLOSE_ON_GPU
+        tolerance = max(close, *(4 * torch.finfo(block.dtype).eps for block in a.blocks))
+    a, b = full_precision(a), full_precision(b)
+    scale = max(float(block.abs().max()) for block in a.blocks)
+    pairs = set(zip(a.index[:steps], b.index[:steps], strict=True))
+    return all(float((a.blocks[i] - b.blocks[j]).abs().max()) <= tolerance * scale for i, j in pairs)
+
+
+def _check_kind(where: str, block: object, first: torch.Tensor) -> None:
+    if not isinstance(block, torch.Tensor):
+        raise ContractError(f"{where}: a block is a {type(block).__name__}, wanted a torch.Tensor")
+    if block.layout != torch.strided or block.is_nested or block.is_meta:
+        kind = "nested" if block.is_nested else "meta" if block.is_meta else block.layout
+        raise ContractError(f"{where}: a block is a {kind} tensor, wanted a dense one with values")
+    if block.dtype not in _DTYPES:
+        raise ContractError(f"{where}: a block is {block.dtype}, wanted floating-point numbers, as float32")
+    if block.device != first.device:
+        raise ContractError(f"{where}: blocks are on {first.device} and {block.device}, wanted one device")
+
+
+@contextmanager
+def foreign_code(label: str) -> Iterator[None]:
+    """Turn whatever is raised in code that is not ours into one line that says where.
+
+    Raises
+    ------
+    ResourceError
+        If memory ran out.
+    PluginError
+        For anything else that is not an error of brainfit's own.
+    """
+    try:
+        yield
+    except BrainfitError:
+        raise
+    except (Exception, SystemExit) as error:  # code that is not ours may raise anything at all
+        line = _one_line(f"{type(error).__name__}: {error}")
+        if _is_out_of_memory(error):
+            raise ResourceError(
+                f"{label} {line}; there is not enough memory: lower the batch size or the model's image_size"
+            ) from error
+        raise PluginError(f"{label} {line} ({_place(error)})") from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    told = isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("not enough memory", "DefaultCPUAllocator")
+    )
+    return told or isinstance(error, (MemoryError, torch.OutOfMemoryError))
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and line, in code of the user's own if there is some, that the error came from."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    theirs = [at for at in frames if at[0].f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES]
+    frame, line = (theirs or frames)[-1]
+    return _one_line(f"{frame.f_code.co_filename}, line {line}")
+
+
+def _where(model: Model, *layers: str) -> str:
+    return f"model {model.name!r}, layer{'s' * (len(layers) > 1)} {', '.join(map(repr, layers))}"
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is visible text; lone surrogates, which UTF-8 has no code for, are not printable."""
+    return isinstance(value, str) and value.isprintable() and bool(value.strip())
+
+
+def _shown(value: object) -> str:
+    return _one_line(reprlib.repr(value))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
