@@ -21,28 +21,38 @@ if TYPE_CHECKING:
 class Model(Protocol):
     """A network that is shown images step by step.
 
-    Attributes
-    ----------
-    name
-        How it is called in results.
-    layers
-        Names of the layers that `unroll` can return, from the input up.
-    region_layers
-        The layer that the model commits to for a region (``{"pIT": "conv7"}``); may be empty.
-    image_size
-        Height and width in pixels of the images it takes.
-    step_ms
-        Milliseconds of one step.
-    weights
-        Where the weights came from: ``"random:<seed>"`` or the sha256 of their file.
+    Its attributes may be plain ones, of the class or of the instance, or properties.
     """
 
-    name: str
-    layers: Sequence[str]
-    region_layers: Dict[str, str]
-    image_size: int
-    step_ms: int
-    weights: str
+    @property
+    def name(self) -> str:
+        """How it is called in results."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """Names of the layers that `unroll` can return, from the input up."""
+        ...
+
+    @property
+    def region_layers(self) -> Dict[str, str]:
+        """The layer that the model commits to for a region (``{"pIT": "conv7"}``); may be empty."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels of the images it takes."""
+        ...
+
+    @property
+    def step_ms(self) -> int:
+        """Milliseconds of one step."""
+        ...
+
+    @property
+    def weights(self) -> str:
+        """Where the weights came from: ``"random:<seed>"`` or the sha256 of their file."""
+        ...
 
     def unroll(
         self, images: torch.Tensor, presentation: Presentation, layers: Sequence[str]

@@ -86,15 +86,13 @@ def load_model(name: str, **options: Any) -> Model:
     ContractError
         If the factory does not take these options, or does not return a model.
     """
-    from brainfit.protocols import Model
+    from brainfit.model_contract import check_attributes
 
     model = _build("model", name, options)
-    missing = [part for part in (*Model.__annotations__, "unroll") if not hasattr(model, part)]
-    if missing:
-        raise ContractError(
-            f"model {name!r}: its factory returned a {type(model).__name__} without {', '.join(missing)}; "
-            "wanted a model as in brainfit.protocols (model_zoo.adapters wraps a torch module)"
-        )
+    try:
+        check_attributes(model)
+    except ContractError as error:
+        raise ContractError(f"model {name!r}: its factory returned no model: {error}") from error
     return model
 
 

@@ -145,7 +145,7 @@ def from_step(
     )
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class ModuleModel:
     """A feedforward network as a model: see `from_module`."""
 
@@ -176,7 +176,7 @@ class ModuleModel:
         return {layer: Trajectory.from_steps(blocks[:n]) for layer, blocks in steps.items()}
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class StepModel:
     """A recurrent network as a model: see `from_step`."""
 

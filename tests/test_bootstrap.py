@@ -8,9 +8,10 @@ from brainfit.ceiling import spearman_brown, split_half
 from brainfit.metrics import pearson
 
 
-def simulate(rng, n_images=120, n_trials=8, n_units=5, n_bins=3, quality=0.8):
+def simulate(rng, n_images=120, n_trials=8, n_units=5, n_bins=3, quality: np.typing.ArrayLike = 0.8):
     signal = rng.normal(size=(n_images, n_units, n_bins)) + np.arange(n_bins)
     trials = signal[:, None] + 2 * rng.normal(size=(n_images, n_trials, n_units, n_bins))
+    quality = np.asarray(quality)
     predicted = quality * signal + np.sqrt(1 - quality**2) * rng.normal(size=signal.shape)
     return predicted, trials
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,8 +178,9 @@ def test_another_model_of_the_same_name_does_not_replace_a_run(asked, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["x" * 400, "a\0b", "a\nb", "a\u202eb", "é" * 200, "a/../b"])
-def test_any_name_of_a_model_makes_a_name_of_a_folder(asked, monkeypatch, name, tmp_path):
-    monkeypatch.setattr(TinyModel, "name", name)
+def test_any_name_makes_a_name_of_a_folder(asked, monkeypatch, name, tmp_path):
+    named = replace(tiny_recording(), name=name)
+    monkeypatch.setitem(registry._REGISTERED["recording"], "tiny", lambda: named)
     result = run(*RUN)
     assert result.exit_code == 0, result.output
     (folder,) = (tmp_path / "runs").iterdir()
@@ -189,17 +191,15 @@ def test_any_name_of_a_model_makes_a_name_of_a_folder(asked, monkeypatch, name, 
 
 def test_what_others_code_prints_is_no_result_and_it_cannot_end_the_command(asked, monkeypatch, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from tiny import TinyModel\n"
-        "def net(): print('built'); return TinyModel()\n"
-        "class Quits(TinyModel):\n"
-        "    weights = property(lambda self: exit(0))\n"
+        "from tiny import TinyModel\ndef net(): print('built'); return TinyModel()\n"
     )
     wordy = run("check", "mine.py:net", "--json")
     assert json.loads(wordy.stdout)["ok"]
     assert "built" in wordy.stderr
     scored = run("score", "--model", "mine.py:net", "--recording", "tiny", "--region", "pIT", "--json")
     assert json.loads(scored.stdout)["model"] == "tiny"
-    assert_one_line(run("score", "--model", "mine.py:Quits", "--region", "pIT"), "called sys.exit(0)")
+    monkeypatch.setattr("brainfit.scoring.score", lambda *_, **__: sys.exit(0))
+    assert_one_line(run(*RUN, "--out", "mine"), "called sys.exit(0)")
 
 
 def test_score_on_a_benchmark(asked, monkeypatch):

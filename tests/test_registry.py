@@ -104,8 +104,8 @@ def test_a_factory_in_a_file_or_a_module(user_file):
             r"failed: TypeError: oops \(.*mine.py, line 1\)",
         ),
         ("def net(size): ...\n", ContractError, r"missing a required argument: 'size'.*\(size\)"),
-        ("def net(): return 3\n", ContractError, "returned a int without name, layers"),
-        ("def net(): return\n", ContractError, "returned a NoneType without"),
+        ("def net(): return 3\n", ContractError, "got a int without"),
+        ("def net(): return\n", ContractError, "got a NoneType without"),
     ],
 )
 def test_what_can_be_wrong_with_a_users_file(user_file, text, error, says):

@@ -24,7 +24,7 @@ class TruthModel(TinyModel):
 
     name = "truth"
     layers = ("mean",)
-    region_layers = dict.fromkeys(("V4", "pIT", "cIT", "aIT", "IT"), "mean")
+    region_layers = {"pIT": "mean"}  # noqa: RUF012
 
     def __init__(self):
         super().__init__(image_size=128)

@@ -110,8 +110,8 @@ def _numbers(score: Score) -> pd.DataFrame:
 
 def _pearson_ceiling(score: Score, shown: np.ndarray) -> np.ndarray:
     """Median over the defined units of the largest Pearson r; NaN in bins that are not shown."""
-    reliability = score.data["pearson_reliability"].where(score.data["defined"])
-    return np.where(shown, np.sqrt(reliability).median("unit").values, np.nan)
+    ceiling = score.data["pearson_reliability"].where(score.data["defined"]) ** 0.5
+    return np.where(shown, ceiling.median("unit").values, np.nan)
 
 
 def _quartiles(score: Score, name: str, shown: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from brainfit.mappings.rows import Rows, compress
 from brainfit.seeds import generator
 from brainfit.trajectory import Trajectory
 
-RELATIVE_ALPHAS = np.logspace(-2, 5, 15)
+RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 
 
 class Ridge(BaseEstimator):

@@ -34,8 +34,8 @@ def basis(score: Score) -> str:
         return f"{count(data.sizes['unit'], 'unit')} and {text} were tried; what was found is below."
     return (
         f"Median over {count(units, 'unit')} that tell images apart: r = {number(pooled['r'])}, over {text} "
-        f"and {count(bins, 'time bin')} together. Without the time course that all images share, the normalised "
-        f"score is {number(pooled['image_driven'])}."
+        f"and {count(bins, 'time bin')} together. Without the time course that all images share, the "
+        f"normalised score is {number(pooled['image_driven'])}."
     )
 
 
