@@ -11,7 +11,9 @@ import xarray as xr
 
 from brainfit.errors import ContractError
 from brainfit.presentation import Presentation
+from brainfit.progress import progress_bar
 from brainfit.recording import Recording
+from brainfit.splits import image_folds, train_test_split
 
 _CHUNK_BYTES = 256 * 2**20
 _MIN_SEEN = 0.5
@@ -44,6 +46,60 @@ class Dropped:
         """Note that `n` of `what` were left out, if any were."""
         if n:
             self.records.append({"what": what, "n": int(n), "why": why})
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Responses of a region, ready to be fitted.
+
+    Attributes
+    ----------
+    recording
+        Units and bins that are used; all images.
+    mean
+        Trial averages, shape (image, unit, time_bin), float64.
+    steps
+        For each time bin, the model steps that it is compared with.
+    train, test
+        Positions of images.
+    folds
+        The inner fold of each training image, shape (training image,).
+    dropped
+        What was left out, and why.
+    """
+
+    recording: Recording
+    mean: np.ndarray
+    steps: list[range]
+    train: np.ndarray
+    test: np.ndarray
+    folds: np.ndarray
+    dropped: Dropped
+
+
+def prepare(
+    recording: Recording,
+    presentation: Presentation,
+    *,
+    test_fraction: float,
+    n_folds: int,
+    seed: int,
+    progress: bool = False,
+) -> Responses:
+    """Match bins to steps, average trials, drop what is missing, and split images within object."""
+    dropped = Dropped()
+    recording, steps = align_bins(recording, presentation, dropped)
+    with progress_bar("average trials (images)", recording.n_images, shown=progress) as advance:
+        averages = average_trials(recording.responses, advance)
+    seen = seen_images(averages, dropped)
+    objects = recording.responses["object_name"].values
+    split = train_test_split(objects[seen], test_fraction=test_fraction, seed=seed)
+    train, test = (seen[part] for part in split)
+    units = complete_units(averages, train, test, dropped)
+    folds = image_folds(objects[train], n_folds, seed=seed)
+    return Responses(
+        recording.select_units(units), averages.mean[:, units], steps, train, test, folds, dropped
+    )
 
 
 def require_trials(recording: Recording) -> None:

@@ -8,41 +8,28 @@ trials -> averages -----------------------------'         trials of held-out ima
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import xarray as xr
 
-from brainfit.arguments import one_of, whole_number
 from brainfit.assembly import assemble
-from brainfit.errors import ContractError
-from brainfit.extraction import extract
+from brainfit.extraction import Batch, extract
 from brainfit.mappings.krylov import MIN_WIDTH
 from brainfit.mappings.ridge import Ridge
 from brainfit.memory import check_memory, peak_gib
-from brainfit.model_contract import check_attributes
-from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
 from brainfit.protocols import Model
 from brainfit.provenance import ContentHash, environment, weights_sha256
-from brainfit.recording import Recording, check_recording
-from brainfit.registry import load_model, load_recording
-from brainfit.responses import (
-    Dropped,
-    align_bins,
-    average_trials,
-    complete_units,
-    require_trials,
-    seen_images,
-)
+from brainfit.recording import Recording
+from brainfit.request import Request, check_request
+from brainfit.responses import Responses, prepare
 from brainfit.result import Score
-from brainfit.splits import image_folds, sample_images, train_test_split
 
-MAPPINGS = ("ridge",)
-DEVICES = ("cpu", "cuda")
 N_FOLDS = 5
 N_SPLITS = 100
 
@@ -113,145 +100,103 @@ def score(
     Nayebi et al. (2018), arXiv:1807.00053, section 2 and supplement 6.6.
     """
     started = time.monotonic()
-    seed = whole_number("seed", seed)
-    batch_size = whole_number("batch_size", batch_size, least=1)
-    if mapping not in MAPPINGS:
-        raise unknown_name("mapping", mapping, MAPPINGS)
-    model = _model(model, device)
-    presentation = _presentation(presentation, model)
-    recording = _region(recording, region, n_images, seed)
-    layer = _layer(model, layer, region)
-
-    # Which responses: the bins the presentation reaches, images split within object.
-    dropped = Dropped()
-    require_trials(recording)
-    recording, steps = align_bins(recording, presentation, dropped)
-    with progress_bar("average trials (images)", recording.n_images, shown=progress) as advance:
-        averages = average_trials(recording.responses, advance)
-    seen = seen_images(averages, dropped)
-    objects = recording.responses["object_name"].values[seen]
-    train, test = (seen[part] for part in train_test_split(objects, test_fraction=test_fraction, seed=seed))
-    units = complete_units(averages, train, test, dropped)
-    recording, mean = recording.select_units(units), averages.mean[:, units]
-    folds = image_folds(recording.responses["object_name"].values[train], N_FOLDS, seed=seed)
-
-    # Fit: one map for all bins, from features that stream through and are never held whole.
+    request = check_request(
+        model,
+        recording,
+        region=region,
+        layer=layer,
+        mapping=mapping,
+        presentation=presentation,
+        n_images=n_images,
+        batch_size=batch_size,
+        device=device,
+        seed=seed,
+    )
+    responses = prepare(
+        request.recording,
+        request.presentation,
+        test_fraction=test_fraction,
+        n_folds=N_FOLDS,
+        seed=request.seed,
+        progress=progress,
+    )
     content = ContentHash()
-    ridge = Ridge(seed=seed)
-    done = 0
-    options: dict[str, Any] = {"batch_size": batch_size, "device": device}
-    with progress_bar("unroll training images", len(train), shown=progress) as advance:
-        for batch in extract(model, layer, recording.stimuli, train, presentation, **options):
-            some = slice(done, done + len(batch.images))
-            ridge.partial_fit(batch.trajectory.average(steps), mean[batch.images], folds[some])
-            content.update("pixels", batch.pixels)
-            if done == 0:
-                _check_fit(ridge, len(batch.images), len(train), mean.shape[1])
-            done = some.stop
-            advance(len(batch.images))
-    with progress_bar("fit ridge (passes, at most)", ridge.max_blocks, shown=progress) as advance:
-        ridge.solve(lambda: advance(1))
+    ridge = _fit(request, responses, content, progress)
+    predicted = _predict(request, responses, ridge, content, progress)
+    data = _judge(request, responses, predicted, progress)
+    content.update("responses", responses.mean[np.concatenate([responses.train, responses.test])])
 
-    # Predict and judge held-out images.
-    predictions = []
-    with progress_bar("unroll test images", len(test), shown=progress) as advance:
-        for batch in extract(model, layer, recording.stimuli, test, presentation, **options):
-            predictions.append(ridge.predict(batch.trajectory.average(steps), len(batch.images)))
-            content.update("pixels", batch.pixels)
-            advance(len(batch.images))
-    with progress_bar("noise ceiling (units, thrice)", 3 * mean.shape[1], shown=progress) as advance:
-        data = assemble(
-            np.concatenate(predictions),
-            mean[test],
-            mean[train].mean(axis=0),
-            recording.responses.isel(image=test),
-            n_splits=N_SPLITS,
-            seed=seed,
-            advance=advance,
-        )
-    content.update("responses", mean[np.concatenate([train, test])])
     undefined = int((~data["defined"]).sum())
-    dropped.add("unit x bin pairs", undefined, "split-half correlation not distinguishable from zero")
-
+    responses.dropped.add(
+        "unit x bin pairs", undefined, "split-half correlation not distinguishable from zero"
+    )
     info = {
-        "model": model.name,
-        "recording": recording.name,
+        **_description(request, responses),
         "benchmark": benchmark,
-        "region": region,
-        "layer": layer,
-        "mapping": mapping,
-        "seed": seed,
-        "n_images": len(train) + len(test),
-        "n_train_images": len(train),
-        "n_test_images": len(test),
-        "weights": model.weights,
-        "simulated": recording.simulated,
-        "dropped": dropped.records,
         "seconds": round(time.monotonic() - started, 1),
         "peak_memory_gb": round(peak_gib(), 2),
-        "provenance": {
-            "presentation": asdict(presentation),
-            "recording": {**recording.provenance, "sha256": content.hexdigest()},
-            "weights_sha256": weights_sha256(model),
-            "image_size": model.image_size,
-            "batch_size": batch_size,
-            "device": device,
-            "test_fraction": test_fraction,
-            "inner_folds": N_FOLDS,
-            "trial_splits": N_SPLITS,
-            "fit": ridge.summary(),
-            **environment(),
-        },
+        "provenance": _provenance(request, responses, ridge, content, test_fraction),
     }
     return Score(data.assign(alpha=("unit", ridge.alpha_)), info)
 
 
-def _model(model: Model | str, device: str) -> Model:
-    model = load_model(model) if isinstance(model, str) else model
-    check_attributes(model)
-    if one_of("device", device, DEVICES) == "cuda" and not torch.cuda.is_available():
-        raise ContractError("device 'cuda' was asked for, but torch sees no GPU; use device 'cpu'")
-    if isinstance(model, torch.nn.Module):
-        model.to(device)
-    return model
+def _fit(request: Request, responses: Responses, content: ContentHash, progress: bool) -> Ridge:
+    """Fit one map for all bins, from features that stream through and are never held whole."""
+    ridge = Ridge(seed=request.seed)
+    train, done = responses.train, 0
+    with progress_bar("unroll training images", len(train), shown=progress) as advance:
+        for batch in _unrolled(request, responses.recording, train):
+            some = slice(done, done + len(batch.images))
+            features = batch.trajectory.average(responses.steps)
+            ridge.partial_fit(features, responses.mean[batch.images], responses.folds[some])
+            content.update("pixels", batch.pixels)
+            if done == 0:
+                _check_fit(ridge, len(batch.images), len(train), responses.mean.shape[1])
+            done = some.stop
+            advance(len(batch.images))
+    with progress_bar("fit ridge (passes, at most)", ridge.max_blocks, shown=progress) as advance:
+        return ridge.solve(lambda: advance(1))
 
 
-def _presentation(presentation: Presentation | None, model: Model) -> Presentation:
-    if presentation is None:
-        return Presentation(step_ms=model.step_ms)
-    if not isinstance(presentation, Presentation):
-        raise ContractError(f"presentation is a brainfit.Presentation, got {type(presentation).__name__}")
-    if presentation.step_ms != model.step_ms:
-        raise ContractError(
-            f"model {model.name!r} takes steps of {model.step_ms} ms, the presentation has "
-            f"{presentation.step_ms} ms; give a presentation with step_ms={model.step_ms}"
+def _predict(
+    request: Request, responses: Responses, ridge: Ridge, content: ContentHash, progress: bool
+) -> np.ndarray:
+    """Predict the responses to held-out images, shape (image, unit, time_bin)."""
+    predictions = []
+    with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
+        for batch in _unrolled(request, responses.recording, responses.test):
+            features = batch.trajectory.average(responses.steps)
+            predictions.append(ridge.predict(features, len(batch.images)))
+            content.update("pixels", batch.pixels)
+            advance(len(batch.images))
+    return np.concatenate(predictions)
+
+
+def _judge(request: Request, responses: Responses, predicted: np.ndarray, progress: bool) -> xr.Dataset:
+    """Hold predictions against held-out responses, and these against their own trials."""
+    mean, n_units = responses.mean, responses.mean.shape[1]
+    with progress_bar("noise ceiling (units, thrice)", 3 * n_units, shown=progress) as advance:
+        return assemble(
+            predicted,
+            mean[responses.test],
+            mean[responses.train].mean(axis=0),
+            responses.recording.responses.isel(image=responses.test),
+            n_splits=N_SPLITS,
+            seed=request.seed,
+            advance=advance,
         )
-    return presentation
 
 
-def _region(recording: Recording | str | Path, region: str, n_images: int | None, seed: int) -> Recording:
-    """Load the recording if it is a name, and keep the region's units and as many images as asked for."""
-    if not isinstance(recording, Recording):
-        recording = load_recording(recording, n_images=n_images)
-    check_recording(recording)
-    recording = recording.select_region(region)
-    if n_images is None or n_images == recording.n_images:
-        return recording
-    names = recording.responses["object_name"].values
-    return recording.select_images(sample_images(names, n_images, seed=seed))
-
-
-def _layer(model: Model, layer: str, region: str) -> str:
-    if layer != "committed":
-        if layer not in model.layers:
-            raise unknown_name("layer", layer, model.layers)
-        return layer
-    if region not in model.region_layers:
-        raise ContractError(
-            f"model {model.name!r} commits to no layer for region {region!r}; "
-            f"name one of its layers: {', '.join(model.layers)}"
-        )
-    return model.region_layers[region]
+def _unrolled(request: Request, recording: Recording, images: np.ndarray) -> Iterator[Batch]:
+    return extract(
+        request.model,
+        request.layer,
+        recording.stimuli,
+        images,
+        request.presentation,
+        batch_size=request.batch_size,
+        device=request.device,
+    )
 
 
 def _check_fit(ridge: Ridge, n_seen: int, n_train: int, n_units: int) -> None:
@@ -265,3 +210,38 @@ def _check_fit(ridge: Ridge, n_seen: int, n_train: int, n_units: int) -> None:
         "solver": 4.0 * n_features * width * (N_FOLDS + 1) * (ridge.max_blocks / 2 + 4),
     }
     check_memory(needed, "lower the number of images or the batch size, or choose a smaller layer or region")
+
+
+def _description(request: Request, responses: Responses) -> dict[str, Any]:
+    return {
+        "model": request.model.name,
+        "recording": request.recording.name,
+        "region": request.region,
+        "layer": request.layer,
+        "mapping": request.mapping,
+        "seed": request.seed,
+        "n_images": len(responses.train) + len(responses.test),
+        "n_train_images": len(responses.train),
+        "n_test_images": len(responses.test),
+        "weights": request.model.weights,
+        "simulated": request.recording.simulated,
+        "dropped": responses.dropped.records,
+    }
+
+
+def _provenance(
+    request: Request, responses: Responses, ridge: Ridge, content: ContentHash, test_fraction: float
+) -> dict[str, Any]:
+    return {
+        "presentation": asdict(request.presentation),
+        "recording": {**responses.recording.provenance, "sha256": content.hexdigest()},
+        "weights_sha256": weights_sha256(request.model),
+        "image_size": request.model.image_size,
+        "batch_size": request.batch_size,
+        "device": request.device,
+        "test_fraction": test_fraction,
+        "inner_folds": N_FOLDS,
+        "trial_splits": N_SPLITS,
+        "fit": ridge.summary(),
+        **environment(),
+    }

@@ -1,0 +1,115 @@
+"""What is asked of a score, checked before any work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from brainfit.arguments import one_of, whole_number
+from brainfit.errors import ContractError
+from brainfit.model_contract import check_attributes
+from brainfit.names import unknown_name
+from brainfit.presentation import Presentation
+from brainfit.protocols import Model
+from brainfit.recording import Recording, check_recording
+from brainfit.registry import load_model, load_recording
+from brainfit.responses import require_trials
+from brainfit.splits import sample_images
+
+MAPPINGS = ("ridge",)
+DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A score that can be computed: names are resolved, and the parts fit together.
+
+    `recording` has the units of `region` and the images asked for; the rest is as for
+    `brainfit.score`.
+    """
+
+    model: Model
+    recording: Recording
+    region: str
+    layer: str
+    mapping: str
+    presentation: Presentation
+    batch_size: int
+    device: str
+    seed: int
+
+
+def check_request(
+    model: Model | str,
+    recording: Recording | str | Path,
+    *,
+    region: str,
+    layer: str,
+    mapping: str,
+    presentation: Presentation | None,
+    n_images: int | None,
+    batch_size: int,
+    device: str,
+    seed: int,
+) -> Request:
+    """Resolve names and defaults, and refuse what cannot be scored; raises as `brainfit.score` does."""
+    seed = whole_number("seed", seed)
+    batch_size = whole_number("batch_size", batch_size, least=1)
+    if mapping not in MAPPINGS:
+        raise unknown_name("mapping", mapping, MAPPINGS)
+    model = _model(model, device)
+    presentation = _presentation(presentation, model)
+    recording = _region(recording, region, n_images, seed)
+    require_trials(recording)
+    layer = _layer(model, layer, region)
+    return Request(model, recording, region, layer, mapping, presentation, batch_size, device, seed)
+
+
+def _model(model: Model | str, device: str) -> Model:
+    model = load_model(model) if isinstance(model, str) else model
+    check_attributes(model)
+    if one_of("device", device, DEVICES) == "cuda" and not torch.cuda.is_available():
+        raise ContractError("device 'cuda' was asked for, but torch sees no GPU; use device 'cpu'")
+    if isinstance(model, torch.nn.Module):
+        model.to(device)
+    return model
+
+
+def _presentation(presentation: Presentation | None, model: Model) -> Presentation:
+    if presentation is None:
+        return Presentation(step_ms=model.step_ms)
+    if not isinstance(presentation, Presentation):
+        raise ContractError(f"presentation is a brainfit.Presentation, got {type(presentation).__name__}")
+    if presentation.step_ms != model.step_ms:
+        raise ContractError(
+            f"model {model.name!r} takes steps of {model.step_ms} ms, the presentation has "
+            f"{presentation.step_ms} ms; give a presentation with step_ms={model.step_ms}"
+        )
+    return presentation
+
+
+def _region(recording: Recording | str | Path, region: str, n_images: int | None, seed: int) -> Recording:
+    """Load the recording if it is a name, and keep the region's units and as many images as asked for."""
+    if not isinstance(recording, Recording):
+        recording = load_recording(recording, n_images=n_images)
+    check_recording(recording)
+    recording = recording.select_region(region)
+    if n_images is None or n_images == recording.n_images:
+        return recording
+    names = recording.responses["object_name"].values
+    return recording.select_images(sample_images(names, n_images, seed=seed))
+
+
+def _layer(model: Model, layer: str, region: str) -> str:
+    if layer != "committed":
+        if layer not in model.layers:
+            raise unknown_name("layer", layer, model.layers)
+        return layer
+    if region not in model.region_layers:
+        raise ContractError(
+            f"model {model.name!r} commits to no layer for region {region!r}; "
+            f"name one of its layers: {', '.join(model.layers)}"
+        )
+    return model.region_layers[region]
