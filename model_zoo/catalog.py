@@ -11,6 +11,6 @@ CATALOG = {
         layers=(*_CONV_LAYERS, "imnetds"),
         steps=25,
         image_sizes=(128, 224),
-        source="Nayebi et al. 2018, Fig. 4-5: the median model of the search (rgc_intermediate)",
+        source="Nayebi et al. 2018, Fig. 4-5 (rgc_intermediate)",
     ),
 }
