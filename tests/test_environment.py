@@ -24,7 +24,7 @@ def test_what_fits_passes_and_what_does_not_says_what_to_lower(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 3 * 2**30)
     memory.check_memory({"features": 2 * 2.0**30}, "lower it")
     with pytest.raises(
-        ResourceError, match=r"about 4\.0 GiB \(features 2\.0, solver 2\.0\).*3\.0 GiB.*lower it"
+        ResourceError, match=r"about 4\.0 GiB \(features 2\.0 GiB, solver 2\.0 GiB\).*3\.0 GiB.*lower it"
     ):
         memory.check_memory({"features": 2 * 2.0**30, "solver": 2 * 2.0**30}, "lower it")
 
