@@ -198,7 +198,8 @@ def _check_stimuli(name: str, stimuli: xr.DataArray, responses: xr.DataArray) ->
     ):
         raise ContractError(
             f"recording {name!r}: images have dims {stimuli.dims} and shape {stimuli.shape}; "
-            f"wanted {wanted}, square, at least 1 pixel, 3 channels; crop them, or repeat gray ones"
+            f"wanted {wanted}, square, at least 1 pixel, 3 channels"
+            + ("; channels come last: transpose to (0, 2, 3, 1)" if stimuli.shape[1:2] == (3,) else "")
         )
     if stimuli.sizes["image"] != responses.sizes["image"]:
         raise ContractError(

@@ -108,8 +108,8 @@ def require_trials(recording: Recording) -> None:
     if n_trials < 2:
         raise ContractError(
             f"recording {recording.name!r} has {('no single trials', 'one trial')[n_trials]} "
-            f"(dims {recording.responses.dims}), but a noise ceiling needs at least 2 trials an image; "
-            "give the trial-level responses (image, trial, unit, time_bin)"
+            f"({', '.join(map(str, recording.responses.dims))}), but a noise ceiling needs at least 2 trials "
+            "an image; give the trial-level responses (image, trial, unit, time_bin)"
         )
 
 

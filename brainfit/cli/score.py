@@ -46,11 +46,16 @@ def score(
         ),
     ],
     region: Annotated[
-        str | None, typer.Option(help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three together.")
+        str | None,
+        typer.Option(
+            help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three. Needed unless --benchmark is given."
+        ),
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option(help="A name of `brainfit list benchmarks`; stands for region, recording and mapping."),
+        typer.Option(
+            help="A name of `brainfit list benchmarks`; use instead of --region, --recording and --mapping."
+        ),
     ] = None,
     recording: Annotated[
         str | None,
@@ -63,9 +68,14 @@ def score(
         typer.Option(help="The model's layer.", show_default="the one it commits to for the region"),
     ] = None,
     mapping: Annotated[
-        Mapping | None, typer.Option(help="The map from features to responses.", show_default="ridge")
+        Mapping | None,
+        typer.Option(
+            help="The map from features to responses; ridge is the only one so far.", show_default="ridge"
+        ),
     ] = None,
-    weights: Annotated[str, typer.Option(help="random, drawn from the seed.")] = "random",
+    weights: Annotated[
+        str, typer.Option(help="random is the only one so far: drawn from --seed.")
+    ] = "random",
     images: Annotated[
         int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
     ] = None,
@@ -78,7 +88,8 @@ def score(
     batch_size: Annotated[int, typer.Option(min=1, help="Images that go through the model together.")] = 16,
     device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.cpu,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the random weights, the split and the resampling.")
+        int,
+        typer.Option(min=0, help="Of the split, the resampling, and the weights of models that draw any."),
     ] = 0,
     out: Annotated[
         Path | None,
@@ -204,6 +215,7 @@ def _default_folder(
 def _print_summary(score: Score) -> None:
     summary = score.to_dict()
     info = score.info
+    defined = int(score.data["window_normalized"].sel(window="pooled").notnull().sum())
     rows = [
         [
             name,
@@ -213,14 +225,15 @@ def _print_summary(score: Score) -> None:
         ]
         for name, window in {"pooled": summary["pooled"], **summary["windows"]}.items()
     ]
-    simulated = " (simulated)" if info["simulated"] else ""
+    of = f"{info['recording']}{' (simulated)' if info['simulated'] else ''}"
+    weights = ", random weights" if info["weights"].startswith("random") else ""
     print_table(
         ["bins", "r", "ceiling", "normalized", "95 % interval", "time\ncourse", "image-\ndriven"],
         rows,
-        title=f"{info['model']} {info['layer']} on {info['region']} of {info['recording']}{simulated}: "
-        f"normalized {_number(summary['pooled']['normalized'])}, {summary['n_units']} units",
+        title=f"{info['model']} {info['layer']} on {info['region']} of {of}{weights}: "
+        f"normalized {_number(summary['pooled']['normalized'])}, {defined} of {summary['n_units']} units",
     )
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.3f}"

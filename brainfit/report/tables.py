@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from brainfit.figures.numbers import MISSING, interval, number
+from brainfit.figures.numbers import MISSING, count, interval, number
 from brainfit.result import Score
 
 Column = tuple[str, str, Callable[[Any], str]]
@@ -61,7 +61,9 @@ def windows_frame(score: Score) -> pd.DataFrame:
 def windows_table(score: Score) -> Table:
     """Write the pooled, early and late scores."""
     frame = windows_frame(score)
-    frame["span"] = [_span(*pair) for pair in zip(frame["start"], frame["end"], strict=True)]
+    spans = zip(frame["start"], frame["end"], frame["n_bins"], strict=True)
+    # The number of bins tells where a window has gaps.
+    frame["span"] = [f"{_span(a, b)} ({count(n, 'bin')})" if n else MISSING for a, b, n in spans]
     frame["ci95"] = [interval(*pair) for pair in zip(frame["low"], frame["high"], strict=True)]
     return _table(
         "Medians over units, pooled over time and in the early and late windows",
@@ -146,7 +148,7 @@ def _plain(value: Any) -> str:
 
 
 def _span(start: float, end: float) -> str:
-    return f"{number(start, 0)} to {number(end, 0)} ms" if end > start else MISSING
+    return f"{number(start, 0)} to {number(end, 0)} ms"
 
 
 def _table(caption: str, frame: pd.DataFrame, columns: list[Column], n_names: int = 1) -> Table:
