@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -54,21 +54,27 @@ def assemble(
     """
     n_images = len(mean)
     level = mean.mean(axis=(0, 2), keepdims=True)
-    split = partial(_halves, trials, n_splits=n_splits, seed=seed, advance=advance)
-    per_bin = _joined([half for _, _, half in split(np.eye(trials.sizes["time_bin"], dtype=bool))])
+
+    def split(some: np.ndarray, groups: np.ndarray, image_driven: bool = False) -> SplitHalf:
+        rng = generator(seed, "trial halves")  # anew, so that the same halves serve all
+        options = {"image_driven": image_driven, "n_splits": n_splits, "advance": advance}
+        return split_half(some, groups, rng=rng, **options)
+
+    each_bin = np.eye(trials.sizes["time_bin"], dtype=bool)
+    per_bin = _joined([split(some, each_bin) for _, some in unit_chunks(trials)])
     defined = distinguishable(per_bin, n_images)
 
     windows = {"pooled": defined.mean(axis=1) >= MIN_DEFINED}
     windows |= {name: bins_within(trials, *span) for name, span in WINDOWS.items()}
     groups = np.array(list(windows.values()))
     steady, mean_at_level = _steady(predicted, mean), mean - level
-    halves, moments = [], []
-    for units, some, half in split(groups):
-        halves.append(half)
+    plain, driven, moments = [], [], []
+    for units, some in unit_chunks(trials):
+        plain.append(split(some, groups))
+        driven.append(split(some, groups, image_driven=True))
         some = some - level[:, None, units]
         moments.append([window_moments(steady[:, units], some, bins) for bins in groups])
-    pooled = _joined(halves)
-    image_driven = _joined([half for _, _, half in split(groups, image_driven=True)])
+    pooled, image_driven = _joined(plain), _joined(driven)
     # A time course that all images share makes halves agree, so it is not what defines a unit.
     known = distinguishable(image_driven, n_images) & distinguishable(pooled, n_images)
     intervals = [
@@ -114,21 +120,6 @@ def assemble(
 def bins_within(responses: xr.DataArray, start: float, end: float) -> np.ndarray:
     """Bins that lie wholly between `start` and `end` ms, shape (time_bin,), bool."""
     return ((responses["time_bin_start"] >= start) & (responses["time_bin_end"] <= end)).values
-
-
-def _halves(
-    trials: xr.DataArray,
-    groups: np.ndarray,
-    *,
-    n_splits: int,
-    seed: int,
-    advance: Callable[[int], None],
-    image_driven: bool = False,
-) -> Iterator[tuple[slice, np.ndarray, SplitHalf]]:
-    """Yield a few units at a time: which, their trials, their split halves; the same halves for all."""
-    options = {"image_driven": image_driven, "n_splits": n_splits, "advance": advance}
-    for units, some in unit_chunks(trials):
-        yield units, some, split_half(some, groups, rng=generator(seed, "trial halves"), **options)
 
 
 def _joined(parts: Sequence[SplitHalf]) -> SplitHalf:
