@@ -341,6 +341,14 @@ def test_a_run_is_read_back(tmp_path):
     np.testing.assert_equal(runs.read_run(tmp_path / "mine").to_dict(), score.to_dict())
 
 
+def test_check_says_which_recordings_cannot_be_scored(monkeypatch):
+    recording = tiny_recording()
+    averaged = replace(recording, responses=recording.responses.mean("trial"))
+    monkeypatch.setitem(registry._REGISTERED["recording"], "averaged", lambda: averaged)
+    assert "noise ceiling: from single trials" in run("check", "tiny:tiny_recording").stdout
+    assert "cannot be scored: it has no single trials" in run("check", "averaged").stdout
+
+
 def test_check_of_a_model_and_of_a_recording():
     checked = run("check", "tiny:TinyModel")
     assert "a valid model" in checked.stdout, checked.output

@@ -85,4 +85,7 @@ def _check_recording(recording: Recording) -> dict[str, Any]:
         "kind": "simulated recording" if recording.simulated else "recording",
         "shape": ", ".join(f"{size} {dim}s" for dim, size in recording.responses.sizes.items()),
         "units": ", ".join(f"{region} {count}" for region, count in zip(regions, counts, strict=True)),
+        "noise_ceiling": "from single trials"
+        if recording.has_trials
+        else "none, so it cannot be scored: it has no single trials",
     }
