@@ -9,6 +9,7 @@ import torch
 
 from brainfit.arguments import one_of, whole_number
 from brainfit.errors import ContractError
+from brainfit.mappings import MAPPINGS
 from brainfit.model_contract import check_attributes
 from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
@@ -18,7 +19,6 @@ from brainfit.registry import load_model, load_recording
 from brainfit.responses import require_trials
 from brainfit.splits import sample_images
 
-MAPPINGS = ("ridge",)
 DEVICES = ("cpu", "cuda")
 
 

@@ -18,8 +18,8 @@ import xarray as xr
 
 from brainfit.assembly import assemble
 from brainfit.extraction import Batch, extract
-from brainfit.mappings.krylov import MIN_WIDTH
-from brainfit.mappings.ridge import Ridge
+from brainfit.mappings import make_mapping
+from brainfit.mappings.linear import SharedLinearMap
 from brainfit.memory import check_memory, peak_gib
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
@@ -121,8 +121,8 @@ def score(
         progress=progress,
     )
     content = ContentHash()
-    ridge = _fit(request, responses, content, progress)
-    predicted = _predict(request, responses, ridge, content, progress)
+    fitted = _fit(request, responses, content, progress)
+    predicted = _predict(request, responses, fitted, content, progress)
     data = _judge(request, responses, predicted, progress)
     content.update("responses", responses.mean[np.concatenate([responses.train, responses.test])])
 
@@ -135,38 +135,40 @@ def score(
         "benchmark": benchmark,
         "seconds": round(time.monotonic() - started, 1),
         "peak_memory_gb": round(peak_gib(), 2),
-        "provenance": _provenance(request, responses, ridge, content, test_fraction),
+        "provenance": _provenance(request, responses, fitted, content, test_fraction),
     }
-    return Score(data.assign(alpha=("unit", ridge.alpha_)), info)
+    return Score(data.assign(alpha=("unit", fitted.alpha_)), info)
 
 
-def _fit(request: Request, responses: Responses, content: ContentHash, progress: bool) -> Ridge:
+def _fit(request: Request, responses: Responses, content: ContentHash, progress: bool) -> SharedLinearMap:
     """Fit one map for all bins, from features that stream through and are never held whole."""
-    ridge = Ridge(seed=request.seed)
+    mapping = make_mapping(request.mapping, request.seed)
     train, done = responses.train, 0
     with progress_bar("unroll training images", len(train), shown=progress) as advance:
         for batch in _unrolled(request, responses.recording, train):
             some = slice(done, done + len(batch.images))
             features = batch.trajectory.average(responses.steps)
-            ridge.partial_fit(features, responses.mean[batch.images], responses.folds[some])
+            mapping.partial_fit(features, responses.mean[batch.images], responses.folds[some])
             content.update("pixels", batch.pixels)
             if done == 0:
-                _check_fit(ridge, len(batch.images), len(train), responses.mean.shape[1])
+                _check_fit(mapping, len(batch.images), len(train), responses.mean.shape[1])
             done = some.stop
             advance(len(batch.images))
-    with progress_bar("fit ridge (passes, at most)", ridge.max_blocks, shown=progress) as advance:
-        return ridge.solve(lambda: advance(1))
+    with progress_bar(
+        f"fit {request.mapping} (passes, at most)", mapping.n_passes, shown=progress
+    ) as advance:
+        return mapping.solve(lambda: advance(1))
 
 
 def _predict(
-    request: Request, responses: Responses, ridge: Ridge, content: ContentHash, progress: bool
+    request: Request, responses: Responses, mapping: SharedLinearMap, content: ContentHash, progress: bool
 ) -> np.ndarray:
     """Predict the responses to held-out images, shape (image, unit, time_bin)."""
     predictions = []
     with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
         for batch in _unrolled(request, responses.recording, responses.test):
             features = batch.trajectory.average(responses.steps)
-            predictions.append(ridge.predict(features, len(batch.images)))
+            predictions.append(mapping.predict(features, len(batch.images)))
             content.update("pixels", batch.pixels)
             advance(len(batch.images))
     return np.concatenate(predictions)
@@ -199,15 +201,11 @@ def _unrolled(request: Request, recording: Recording, images: np.ndarray) -> Ite
     )
 
 
-def _check_fit(ridge: Ridge, n_seen: int, n_train: int, n_units: int) -> None:
+def _check_fit(mapping: SharedLinearMap, n_seen: int, n_train: int, n_units: int) -> None:
     """Refuse, after the first batch and before the long work, a fit that memory cannot hold."""
-    n_features = len(ridge.shift_)
-    width = min(max(n_units, MIN_WIDTH), n_features)
-    held = ridge.row_bytes
     needed = {
-        "compressed features": held * (n_train - n_seen) / n_seen,
-        # For each inner fold and the final fit: the basis, and the products of the newest block.
-        "solver": 4.0 * n_features * width * (N_FOLDS + 1) * (ridge.max_blocks / 2 + 4),
+        "compressed features": mapping.row_bytes * (n_train - n_seen) / n_seen,
+        "solver": mapping.working_bytes(len(mapping.shift_), n_units, N_FOLDS),
     }
     check_memory(needed, "lower the number of images or the batch size, or choose a smaller layer or region")
 
@@ -230,7 +228,11 @@ def _description(request: Request, responses: Responses) -> dict[str, Any]:
 
 
 def _provenance(
-    request: Request, responses: Responses, ridge: Ridge, content: ContentHash, test_fraction: float
+    request: Request,
+    responses: Responses,
+    mapping: SharedLinearMap,
+    content: ContentHash,
+    test_fraction: float,
 ) -> dict[str, Any]:
     return {
         "presentation": asdict(request.presentation),
@@ -242,6 +244,6 @@ def _provenance(
         "test_fraction": test_fraction,
         "inner_folds": N_FOLDS,
         "trial_splits": N_SPLITS,
-        "fit": ridge.summary(),
+        "fit": mapping.summary(),
         **environment(),
     }

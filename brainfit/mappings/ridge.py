@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 
-from brainfit.errors import ContractError
-from brainfit.mappings.krylov import RidgeSolution, solve_ridge
-from brainfit.mappings.rows import Rows, compress
+from brainfit.mappings.krylov import MIN_WIDTH, RidgeSolution, solve_ridge
+from brainfit.mappings.linear import SharedLinearMap
+from brainfit.mappings.rows import Rows
 from brainfit.seeds import generator
-from brainfit.trajectory import Trajectory
 
 RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 
 
-class Ridge(BaseEstimator):
+class Ridge(SharedLinearMap):
     r"""One linear map for all time bins: :math:`\hat r_u(i, t) = w_u \cdot x(i, t) + b_u`.
 
     Minimises the squared error over training images and bins plus :math:`\alpha_u \|w_u\|^2`,
     exactly as `sklearn.linear_model.Ridge` does on the (image x bin) rows, but without ever
-    holding those rows: batches of images are compressed as they arrive (`brainfit.mappings.rows`),
-    and solved by block Krylov subspaces (`brainfit.mappings.krylov`).
+    holding those rows; solved by block Krylov subspaces (`brainfit.mappings.krylov`).
 
     Parameters
     ----------
@@ -73,95 +70,28 @@ class Ridge(BaseEstimator):
         self.max_blocks = max_blocks
         self.seed = seed
 
-    def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Ridge:
-        """Take in a batch of training images; nothing of it is kept but its compressed rows.
+    @property
+    def n_passes(self) -> int:
+        """At most so many passes over the rows."""
+        return self.max_blocks
 
-        Parameters
-        ----------
-        trajectory
-            What the layer did for these images.
-        responses
-            Trial-averaged responses, shape (image, unit, step), finite.
-        folds
-            The inner fold in which each image is held out, shape (image,).
-        """
-        if not np.isfinite(responses).all():
-            raise ContractError("responses to fit must be finite; drop units or images that have NaN")
-        if not hasattr(self, "rows_"):
-            self.rows_: dict[int, list[Rows]] = {}
-            self._set_origin(trajectory, responses)
-        rows = compress(trajectory, responses - self.target_shift_[:, None], self.shift_, self.scale_)
-        for fold in np.unique(folds):
-            inside = torch.from_numpy(folds == fold).to(rows.image.device)[rows.image]
-            part = Rows(rows.features[inside], rows.ones[inside], rows.targets[inside], rows.image[inside])
-            self.rows_.setdefault(int(fold), []).append(part)
-        return self
-
-    def _set_origin(self, trajectory: Trajectory, responses: np.ndarray) -> None:
-        """Take the first image as origin and unit of measurement, whatever the size of its batch.
-
-        The solution does not depend on them, but its rounding does: the common mean of features
-        and responses is far larger than what tells images apart, and float32 squares of very
-        large or small features overflow or vanish.
-        """
-        first = trajectory.stacked()[0]
-        self.shift_ = first.mean(0)
-        spread, size = (float(x.double().square().mean().sqrt()) for x in (first - self.shift_, first))
-        self.scale_ = max(spread, 1e-3 * size) or 1.0
-        self.target_shift_ = responses[0].mean(-1, dtype=float)
-
-    def solve(self, advance: Callable[[], None] = lambda: None) -> Ridge:
-        """Fit the map to all that was taken in, and let go of it.
-
-        Parameters
-        ----------
-        advance
-            Called after every pass over the rows, at most `max_blocks` times.
-        """
-        if len(self.rows_) < 2:
-            raise ContractError(f"choosing a penalty takes at least 2 inner folds, got {len(self.rows_)}")
+    def _solve(
+        self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         self.solution_: RidgeSolution = solve_ridge(
-            [self.rows_[fold] for fold in sorted(self.rows_)],
+            folds,
             np.asarray(self.relative_alphas, float),
             tolerance=self.tolerance,
             max_blocks=self.max_blocks,
             rng=generator(self.seed, "krylov padding"),
             advance=advance,
         )
-        if not torch.isfinite(self.solution_.coef).all():
-            raise ContractError(
-                f"the ridge map is not finite: features of size {self.scale_:.3g} span too many orders of "
-                "magnitude for float32; normalise the layer's features"
-            )
-        del self.rows_
-        return self
+        return self.solution_.coef, self.solution_.intercept
 
-    def fit(self, features: Any, responses: np.ndarray, n_folds: int = 5) -> Ridge:
-        """Fit arrays that are all there at once.
-
-        Parameters
-        ----------
-        features
-            Shape (image, time_bin, feature).
-        responses
-            Shape (image, unit, time_bin).
-        n_folds
-            Inner folds, dealt to the images in turn.
-        """
-        steps = torch.as_tensor(features).unbind(1)
-        trajectory = Trajectory.from_steps(list(steps))
-        return self.partial_fit(trajectory, responses, np.arange(len(responses)) % n_folds).solve()
-
-    def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:
-        """Predict responses, shape (image, unit, step); each distinct block is mapped once.
-
-        `n_images` need be given only where no block may depend on the image.
-        """
-        blocks = trajectory.stacked(n_images)
-        features = (blocks - self.shift_.to(blocks)) / self.scale_
-        predicted = features @ self.solution_.coef.to(blocks) + self.solution_.intercept.to(blocks)
-        predicted = predicted[:, list(trajectory.index)].transpose(1, 2).cpu().numpy()
-        return predicted + self.target_shift_[:, None]
+    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+        """For each inner fold and the final fit: the basis, and the products of the newest block."""
+        width = min(max(n_units, MIN_WIDTH), n_features)
+        return 4.0 * n_features * width * (n_folds + 1) * (self.max_blocks / 2 + 4)
 
     def summary(self) -> dict[str, Any]:
         """Return what a reviewer would ask of the fit, as plain values."""
@@ -175,22 +105,6 @@ class Ridge(BaseEstimator):
             "units_at_lowest_alpha": int((chosen == 0).sum()),
             "units_at_highest_alpha": int((chosen == len(grid) - 1).sum()),
         }
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes that the rows taken in so far occupy."""
-        return sum(rows.nbytes for batches in self.rows_.values() for rows in batches)
-
-    @property
-    def coef_(self) -> np.ndarray:
-        """Weights, shape (unit, feature)."""
-        return (self.solution_.coef.T / self.scale_).cpu().numpy()
-
-    @property
-    def intercept_(self) -> np.ndarray:
-        """Intercepts, shape (unit,)."""
-        at_origin = self.solution_.intercept.cpu().numpy() + self.target_shift_
-        return at_origin - self.coef_ @ self.shift_.cpu().numpy()
 
     @property
     def alpha_(self) -> np.ndarray:
