@@ -6,11 +6,12 @@ Data have classes of their own: `brainfit.presentation.Presentation`,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from brainfit.presentation import Presentation
@@ -74,4 +75,58 @@ class Model(Protocol):
             For each layer a `Trajectory` of ``presentation.n_steps`` steps. Step 0 is the step in
             which the image appears: a layer that lies deeper sees it later.
         """
+        ...
+
+
+class Mapping(Protocol):
+    """A map from a layer's features to responses, fitted to batches that stream by."""
+
+    def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Self:
+        """Take in a batch of training images.
+
+        Parameters
+        ----------
+        trajectory
+            What the layer did for these images, one step a time bin.
+        responses
+            Trial-averaged responses, shape (image, unit, time_bin), finite.
+        folds
+            The inner fold in which each image is held out, shape (image,).
+        """
+        ...
+
+    def solve(self, advance: Callable[[], None] = ...) -> Self:
+        """Fit the map to all that was taken in; calls `advance` at most `n_passes` times."""
+        ...
+
+    def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:
+        """Predict responses, shape (image, unit, time_bin)."""
+        ...
+
+    @property
+    def n_passes(self) -> int:
+        """How much work `solve` is, at most."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """Features of the layer, known from the first batch on."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that what was taken in so far occupies."""
+        ...
+
+    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+        """Bytes that `solve` takes beside that."""
+        ...
+
+    @property
+    def alpha_(self) -> np.ndarray:
+        """The penalty of each unit, shape (unit,); NaN in a map without one."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a reviewer would ask of the fit, as plain values."""
         ...

@@ -35,6 +35,7 @@ class Request:
     region: str
     layer: str
     mapping: str
+    per_bin: bool
     presentation: Presentation
     batch_size: int
     device: str
@@ -48,6 +49,7 @@ def check_request(
     region: str,
     layer: str,
     mapping: str,
+    per_bin: bool,
     presentation: Presentation | None,
     n_images: int | None,
     batch_size: int,
@@ -64,7 +66,7 @@ def check_request(
     recording = _region(recording, region, n_images, seed)
     require_trials(recording)
     layer = _layer(model, layer, region)
-    return Request(model, recording, region, layer, mapping, presentation, batch_size, device, seed)
+    return Request(model, recording, region, layer, mapping, per_bin, presentation, batch_size, device, seed)
 
 
 def _model(model: Model | str, device: str) -> Model:

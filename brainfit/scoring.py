@@ -19,11 +19,10 @@ import xarray as xr
 from brainfit.assembly import assemble
 from brainfit.extraction import Batch, extract
 from brainfit.mappings import make_mapping
-from brainfit.mappings.linear import SharedLinearMap
 from brainfit.memory import check_memory, peak_gib
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
-from brainfit.protocols import Model
+from brainfit.protocols import Mapping, Model
 from brainfit.provenance import ContentHash, environment, weights_sha256
 from brainfit.recording import Recording
 from brainfit.request import Request, check_request
@@ -41,6 +40,7 @@ def score(
     region: str,
     layer: str = "committed",
     mapping: str = "ridge",
+    per_bin: bool = False,
     presentation: Presentation | None = None,
     test_fraction: float = 0.25,
     benchmark: str | None = None,
@@ -63,8 +63,11 @@ def score(
     layer
         A layer of the model; ``"committed"`` is the one it commits to for the region.
     mapping
-        ``"ridge"``: exact ridge regression shared over time bins, with a penalty for each unit
-        chosen on inner folds of the training images.
+        ``"ridge"``: exact ridge regression, with a penalty for each unit chosen on inner folds of the
+        training images; ``"sgd"``: gradient descent stopped early, as in the paper; ``"pls"``: partial least
+        squares with 25 components; ``"factorized"``: a place times a mixture of channels.
+    per_bin
+        Fit a map of its own for each time bin, a control, rather than one for all.
     presentation
         What the model is shown; by default 100 ms image, 150 ms gray, in the model's steps.
     test_fraction
@@ -106,6 +109,7 @@ def score(
         region=region,
         layer=layer,
         mapping=mapping,
+        per_bin=per_bin,
         presentation=presentation,
         n_images=n_images,
         batch_size=batch_size,
@@ -140,9 +144,9 @@ def score(
     return Score(data.assign(alpha=("unit", fitted.alpha_)), info)
 
 
-def _fit(request: Request, responses: Responses, content: ContentHash, progress: bool) -> SharedLinearMap:
+def _fit(request: Request, responses: Responses, content: ContentHash, progress: bool) -> Mapping:
     """Fit one map for all bins, from features that stream through and are never held whole."""
-    mapping = make_mapping(request.mapping, request.seed)
+    mapping = make_mapping(request.mapping, request.seed, request.per_bin)
     train, done = responses.train, 0
     with progress_bar("unroll training images", len(train), shown=progress) as advance:
         for batch in _unrolled(request, responses.recording, train):
@@ -161,7 +165,7 @@ def _fit(request: Request, responses: Responses, content: ContentHash, progress:
 
 
 def _predict(
-    request: Request, responses: Responses, mapping: SharedLinearMap, content: ContentHash, progress: bool
+    request: Request, responses: Responses, mapping: Mapping, content: ContentHash, progress: bool
 ) -> np.ndarray:
     """Predict the responses to held-out images, shape (image, unit, time_bin)."""
     predictions = []
@@ -201,11 +205,11 @@ def _unrolled(request: Request, recording: Recording, images: np.ndarray) -> Ite
     )
 
 
-def _check_fit(mapping: SharedLinearMap, n_seen: int, n_train: int, n_units: int) -> None:
+def _check_fit(mapping: Mapping, n_seen: int, n_train: int, n_units: int) -> None:
     """Refuse, after the first batch and before the long work, a fit that memory cannot hold."""
     needed = {
         "compressed features": mapping.row_bytes * (n_train - n_seen) / n_seen,
-        "solver": mapping.working_bytes(len(mapping.shift_), n_units, N_FOLDS),
+        "solver": mapping.working_bytes(mapping.n_features, n_units, N_FOLDS),
     }
     check_memory(needed, "lower the number of images or the batch size, or choose a smaller layer or region")
 
@@ -230,7 +234,7 @@ def _description(request: Request, responses: Responses) -> dict[str, Any]:
 def _provenance(
     request: Request,
     responses: Responses,
-    mapping: SharedLinearMap,
+    mapping: Mapping,
     content: ContentHash,
     test_fraction: float,
 ) -> dict[str, Any]:
@@ -244,6 +248,7 @@ def _provenance(
         "test_fraction": test_fraction,
         "inner_folds": N_FOLDS,
         "trial_splits": N_SPLITS,
+        "shared_over_time": not request.per_bin,
         "fit": mapping.summary(),
         **environment(),
     }

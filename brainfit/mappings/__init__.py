@@ -1,8 +1,9 @@
-"""Linear maps from model features to responses, by name; each is shared over all time bins."""
+"""Linear maps from model features to responses, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,14 @@ from brainfit.names import unknown_name
 
 if TYPE_CHECKING:
     from brainfit.mappings.linear import SharedLinearMap
+    from brainfit.protocols import Mapping
 
-MAPPINGS = {"ridge": "ridge:Ridge"}
+MAPPINGS = {"ridge": "ridge:Ridge", "sgd": "sgd:SGD", "pls": "pls:PLS", "factorized": "factorized:Factorized"}
 """For each name the file and class, so that a list of names imports nothing heavy."""
 
 
-def make_mapping(name: str, seed: int) -> SharedLinearMap:
-    """Return a new map of that kind.
+def make_mapping(name: str, seed: int, per_bin: bool = False) -> Mapping:
+    """Return a new map of that kind, shared over all time bins or one for each.
 
     Raises
     ------
@@ -27,4 +29,8 @@ def make_mapping(name: str, seed: int) -> SharedLinearMap:
         raise unknown_name("mapping", name, MAPPINGS)
     module, _, attribute = MAPPINGS[name].partition(":")
     make: Callable[..., SharedLinearMap] = getattr(import_module(f"{__name__}.{module}"), attribute)
-    return make(seed=seed)
+    if not per_bin:
+        return make(seed=seed)
+    from brainfit.mappings.per_bin import PerBin
+
+    return PerBin(partial(make, seed=seed))

@@ -139,6 +139,11 @@ class SharedLinearMap(BaseEstimator, ABC):
         return predicted + self.target_shift_[:, None]
 
     @property
+    def n_features(self) -> int:
+        """Features of the layer, known from the first batch on."""
+        return len(self.shift_)
+
+    @property
     def row_bytes(self) -> int:
         """Bytes that the rows taken in so far occupy."""
         return sum(rows.nbytes for batches in self.rows_.values() for rows in batches)

@@ -98,7 +98,7 @@ class Ridge(SharedLinearMap):
         solution, grid = self.solution_, np.asarray(self.relative_alphas)
         chosen = solution.validation_loss.argmin(axis=0)
         return {
-            "n_features": len(self.shift_),
+            "n_features": self.n_features,
             "n_directions": solution.n_directions,
             "converged": solution.converged,
             "relative_alphas": [float(f"{grid.min():.3g}"), float(f"{grid.max():.3g}"), len(grid)],

@@ -1,0 +1,124 @@
+"""Gradient descent on mini-batches of images, stopped for each unit where held-out images fit best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from brainfit.mappings.rows import Rows
+
+Predict = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What was found, and how.
+
+    Attributes
+    ----------
+    parameters
+        For each unit those of its best epoch; the unit is the first dimension of each.
+    epochs
+        The best epoch of each unit, from 1, shape (unit,); 0 where none was better than the start.
+    converged
+        False if the last epoch allowed was still the best for some unit.
+    """
+
+    parameters: dict[str, torch.Tensor]
+    epochs: np.ndarray
+    converged: bool
+
+
+def descend(
+    folds: Sequence[Sequence[Rows]],
+    start: dict[str, torch.Tensor],
+    predict: Predict,
+    *,
+    learning_rate: float,
+    batch_images: int,
+    max_epochs: int,
+    patience: int,
+    rng: np.random.Generator,
+    advance: Callable[[], None],
+) -> Descent:
+    """Minimise the squared error over images and bins with Adam; the first fold is held out to stop by.
+
+    Parameters
+    ----------
+    folds
+        Rows of the images of each inner fold.
+    start
+        Initial parameters, the unit first in each; ``"intercept"``, shape (unit,), is one of them.
+    predict
+        From rows' features (row, feature) and the parameters to predictions (row, unit), without intercept.
+    learning_rate
+        Of Adam; the others of its constants are those of its authors.
+    batch_images
+        Images in a mini-batch.
+    max_epochs, patience
+        Stop after so many epochs, or once no unit has become better in `patience` of them.
+    rng
+        Of the order of the images.
+    advance
+        Called after every epoch.
+
+    References
+    ----------
+    Kingma & Ba (2015), Adam: a method for stochastic optimization. ICLR. arXiv:1412.6980.
+    Prechelt (1998), Early stopping - but when? Neural Networks: Tricks of the Trade.
+    """
+    held_out, training = folds[0], [rows for fold in folds[1:] for rows in fold]
+    parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
+    optimizer = torch.optim.Adam(list(parameters.values()), lr=learning_rate)
+    best = {name: value.detach().clone() for name, value in parameters.items()}
+    least = _loss(held_out, parameters, predict)
+    epochs = torch.zeros(len(least), dtype=torch.long)
+    epoch = 0
+    for epoch in range(1, max_epochs + 1):
+        for some in _mini_batches(training, batch_images, rng):
+            optimizer.zero_grad()
+            error = predict(some.features, parameters) + torch.outer(some.ones, parameters["intercept"])
+            (error - some.targets).square().sum().div(some.ones.square().sum()).backward()
+            optimizer.step()
+        loss = _loss(held_out, parameters, predict)
+        better = loss < least
+        least = torch.where(better, loss, least)
+        epochs[better.cpu()] = epoch
+        for name, value in parameters.items():
+            best[name][better] = value.detach()[better]
+        advance()
+        if epoch - int(epochs.max()) >= patience:
+            break
+    return Descent(best, epochs.numpy(), bool(epochs.max() < epoch) or epoch < max_epochs)
+
+
+@torch.no_grad()
+def _loss(batches: Sequence[Rows], parameters: dict[str, torch.Tensor], predict: Predict) -> torch.Tensor:
+    """Squared error of each unit, shape (unit,)."""
+    total = torch.zeros(len(parameters["intercept"]), dtype=torch.float64)
+    for rows in batches:
+        error = predict(rows.features, parameters) + torch.outer(rows.ones, parameters["intercept"])
+        total += (error - rows.targets).double().square().sum(0).cpu()
+    return total
+
+
+def _mini_batches(batches: Sequence[Rows], n_images: int, rng: np.random.Generator) -> Iterator[Rows]:
+    """All rows once, those of an image together, in an order that is drawn."""
+    images = [(b, int(k)) for b, rows in enumerate(batches) for k in torch.unique(rows.image)]
+    rows_of = {
+        (b, k): torch.nonzero(rows.image == k).ravel()
+        for b, rows in enumerate(batches)
+        for k in map(int, torch.unique(rows.image))
+    }
+    order = rng.permutation(len(images))
+    for start in range(0, len(order), n_images):
+        parts = [(batches[images[i][0]], rows_of[images[i]]) for i in order[start : start + n_images]]
+        yield Rows(
+            *(
+                torch.cat([getattr(rows, name)[at] for rows, at in parts])
+                for name in ("features", "ones", "targets", "image")
+            )
+        )

@@ -1,0 +1,66 @@
+"""A map whose weights are a place in the visual field times a mixture of channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from brainfit.errors import ContractError
+from brainfit.mappings.rows import Rows
+from brainfit.mappings.sgd import SGD
+
+
+class Factorized(SGD):
+    r"""A linear map with :math:`w_u[c, y, x] = a_u[c]\, s_u[y, x]`, shared over time bins.
+
+    A unit is given one receptive field and one mixture of channels, so that a layer of
+    :math:`C \times H \times W` features costs :math:`C + HW` weights a unit rather than their product.
+    Fitted as `SGD` is, from a field that is even and channels that are zero.
+
+    Parameters
+    ----------
+    learning_rate, batch_images, max_epochs, patience, seed
+        As for `SGD`; the rate is divided by sqrt(C).
+
+    References
+    ----------
+    Klindt et al. (2017), Neural system identification for large populations separating "what" and "where".
+    NeurIPS. arXiv:1711.02653, equation 2. Theirs is sparse by an L1 penalty; here early stopping regularises.
+    """
+
+    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+        """Count the features of a mini-batch or two, and what they are once places are summed."""
+        return (
+            4.0 * self.batch_images * 25 * (2 * n_features + 2 * n_units * math.prod(self.feature_shape_[1:]))
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a reviewer would ask of the fit, as plain values."""
+        return {**super().summary(), "feature_shape": list(self.feature_shape_)}
+
+    def _solve(
+        self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if len(self.feature_shape_) != 3:
+            raise ContractError(
+                f"a factorized map needs features (channel, height, width), got {self.feature_shape_}; "
+                "choose a convolutional layer, or another mapping"
+            )
+        channels, places = self.feature_shape_[0], math.prod(self.feature_shape_[1:])
+        some = folds[0][0]
+        n_units = some.targets.shape[1]
+        start = {
+            "coef": some.features.new_zeros(n_units, channels),
+            "field": some.features.new_full((n_units, places), 1 / math.sqrt(places)),
+        }
+
+        def predict(x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.Tensor:
+            seen = x.view(len(x), channels, places) @ p["field"].T  # (row, channel, unit)
+            return torch.einsum("rcu,uc->ru", seen, p["coef"])
+
+        found = self._descend(folds, start, predict, channels, advance)
+        coef = found["coef"][:, :, None] * found["field"][:, None, :]
+        return coef.flatten(1).T, found["intercept"]

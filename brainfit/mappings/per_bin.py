@@ -1,0 +1,93 @@
+"""A map of its own for each time bin: the control that shows what sharing one costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+
+from brainfit.mappings.linear import SharedLinearMap
+from brainfit.trajectory import Trajectory
+
+
+class PerBin:
+    """As many maps as bins, each fitted to the responses of its own bin.
+
+    A model that needs it has the information about a bin, but not in a form that one map reads at all
+    times. (It also has as many weights as maps: with few images it may score less for that alone.)
+
+    Parameters
+    ----------
+    make
+        Returns a new map; called once a bin.
+
+    Attributes
+    ----------
+    maps
+        One for each bin, from the first batch on.
+
+    References
+    ----------
+    Nayebi et al. (2018), arXiv:1807.00053, section 2, fit one map for all bins; this is its control.
+    """
+
+    def __init__(self, make: Callable[[], SharedLinearMap]) -> None:
+        self.make = make
+        self.maps: list[SharedLinearMap] = []
+
+    def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Self:
+        """Take in a batch of training images; arguments as for `SharedLinearMap.partial_fit`."""
+        self.maps = self.maps or [self.make() for _ in trajectory.index]
+        for bin_, mapping in enumerate(self.maps):
+            mapping.partial_fit(_one_step(trajectory, bin_), responses[..., bin_ : bin_ + 1], folds)
+        return self
+
+    def solve(self, advance: Callable[[], None] = lambda: None) -> Self:
+        """Fit every map; `advance` is called once for each."""
+        for mapping in self.maps:
+            mapping.solve()
+            advance()
+        return self
+
+    def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:
+        """Predict responses, shape (image, unit, time_bin), each bin by its own map."""
+        return np.concatenate(
+            [m.predict(_one_step(trajectory, k), n_images) for k, m in enumerate(self.maps)], axis=2
+        )
+
+    def predict_across(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:
+        """Predict every bin by every map: shape (image, unit, trained bin, tested bin)."""
+        return np.stack([mapping.predict(trajectory, n_images) for mapping in self.maps], axis=2)
+
+    @property
+    def n_passes(self) -> int:
+        """One a map."""
+        return len(self.maps)
+
+    @property
+    def n_features(self) -> int:
+        """Features of the layer."""
+        return self.maps[0].n_features
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that the rows taken in so far occupy."""
+        return sum(mapping.row_bytes for mapping in self.maps)
+
+    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+        """Bytes that solving takes beside the rows: maps are solved one after the other."""
+        return self.maps[0].working_bytes(n_features, n_units, n_folds)
+
+    @property
+    def alpha_(self) -> np.ndarray:
+        """Median over bins of each unit's penalty, shape (unit,); NaN in a map without one."""
+        return np.median([mapping.alpha_ for mapping in self.maps], axis=0)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what each map has to say, as plain values."""
+        return {"per_bin": [mapping.summary() for mapping in self.maps]}
+
+
+def _one_step(trajectory: Trajectory, step: int) -> Trajectory:
+    return Trajectory((trajectory.blocks[trajectory.index[step]],), (0,))
