@@ -2,6 +2,7 @@
 from . import errors
 from .benchmark import Benchmark
 from .check_model import check_model
+from .noise_ceiling import noise_ceiling
 from .presentation import Presentation
 from .recording import Recording, check_recording
 from .registry import (
@@ -37,6 +38,7 @@ __all__ = [
     "load_benchmark",
     "load_model",
     "load_recording",
+    "noise_ceiling",
     "register_benchmark",
     "register_model",
     "register_recording",

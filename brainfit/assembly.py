@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from brainfit.bootstrap import Moments, median_interval, window_moments
-from brainfit.ceiling import SplitHalf, distinguishable, spearman_brown, split_half
+from brainfit.ceiling import SplitHalf, spearman_brown
 from brainfit.metrics import CONSTANT, pearson, temporal_correlation
-from brainfit.responses import unit_chunks
-from brainfit.result import MIN_DEFINED
+from brainfit.reliability import bins_within, ceilings, measure
 from brainfit.seeds import generator
 
-WINDOWS = {"early": (70, 130), "late": (130, 200)}
-"""Milliseconds from image onset; Kar et al. (2019) and Nayebi et al. (2022) part the IT response so."""
 TRAJECTORY_MS = (50, 250)
 """The bins over which trajectories are correlated: Nayebi et al. (2018), Fig. S1b."""
 
@@ -52,37 +49,23 @@ def assemble(
     Dataset
         The variables of `brainfit.result.Score`, but for `alpha`.
     """
-    n_images = len(mean)
     level = mean.mean(axis=(0, 2), keepdims=True)
-
-    def split(some: np.ndarray, groups: np.ndarray, image_driven: bool = False) -> SplitHalf:
-        rng = generator(seed, "trial halves")  # anew, so that the same halves serve all
-        options = {"image_driven": image_driven, "n_splits": n_splits, "advance": advance}
-        return split_half(some, groups, rng=rng, **options)
-
-    each_bin = np.eye(trials.sizes["time_bin"], dtype=bool)
-    per_bin = _joined([split(some, each_bin) for _, some in unit_chunks(trials)])
-    defined = distinguishable(per_bin, n_images)
-
-    windows = {"pooled": defined.mean(axis=1) >= MIN_DEFINED}
-    windows |= {name: bins_within(trials, *span) for name, span in WINDOWS.items()}
-    groups = np.array(list(windows.values()))
     steady, mean_at_level = _steady(predicted, mean), mean - level
-    plain, driven, moments = [], [], []
-    for units, some in unit_chunks(trials):
-        plain.append(split(some, groups))
-        driven.append(split(some, groups, image_driven=True))
+    moments: list[list[Moments]] = []
+
+    def visit(units: slice, some: np.ndarray, windows: np.ndarray) -> None:
         some = some - level[:, None, units]
-        moments.append([window_moments(steady[:, units], some, bins) for bins in groups])
-    pooled, image_driven = _joined(plain), _joined(driven)
-    # A time course that all images share makes halves agree, so it is not what defines a unit.
-    known = distinguishable(image_driven, n_images) & distinguishable(pooled, n_images)
+        moments.append([window_moments(steady[:, units], some, bins) for bins in windows])
+
+    halves = measure(trials, n_splits=n_splits, seed=seed, advance=advance, visit=visit)
+    defined, known, groups = halves.defined, halves.known, halves.bins
     intervals = [
         median_interval(Moments.of_units(parts), units, rng=generator(seed, "bootstrap"))
         for parts, units in zip(zip(*moments, strict=True), known, strict=True)
     ]
 
     by_bin, by_window = ("unit", "time_bin"), ("window", "unit")
+    per_bin = SplitHalf(halves.per_bin.spearman.T, halves.per_bin.pearson.T)
     over_images = [np.moveaxis(values, 0, -1) for values in (steady, mean_at_level)]
     r = _nothing_predicted(pearson(*over_images), defined.T)
     window_r = _nothing_predicted(_pooled_r(steady, mean_at_level, groups), known)
@@ -98,48 +81,25 @@ def assemble(
         ),
         "predicted": (("image", *by_bin), predicted),
         "r": (by_bin, r),
-        "split_half": (by_bin, per_bin.spearman.T),
+        "split_half": (by_bin, halves.per_bin.spearman.T),
         "defined": (by_bin, defined.T),
-        **_normalized("", by_bin, r, SplitHalf(per_bin.spearman.T, per_bin.pearson.T), defined.T),
+        **ceilings("", by_bin, per_bin, defined.T),
+        "normalized": (by_bin, _divided(r, per_bin, defined.T)),
         "window_r": (by_window, window_r),
-        **_normalized("window_", by_window, window_r, pooled, known),
+        **ceilings("window_", by_window, halves.pooled, known),
+        "window_normalized": (by_window, _divided(window_r, halves.pooled, known)),
         "window_time_course": (
             by_window,
-            _divided(_pooled_r(baseline, mean_at_level, groups), pooled, known),
+            _divided(_pooled_r(baseline, mean_at_level, groups), halves.pooled, known),
         ),
-        "window_image_driven": (by_window, _divided(image_r, image_driven, known)),
+        "window_image_driven": (by_window, _divided(image_r, halves.image_driven, known)),
         "window_ci95": (("window", "bound"), np.array(intervals)),
         "window_bins": (("window", "time_bin"), groups),
         "temporal_correlation": ("unit", trajectories(steady[..., late_enough])),
         "temporal_correlation_time_course": ("unit", trajectories(baseline[..., late_enough])),
     }
     coords = {name: coord for name, coord in trials.coords.items() if "trial" not in coord.dims}
-    return xr.Dataset(arrays, coords={**coords, "window": list(windows), "bound": ["low", "high"]})
-
-
-def bins_within(responses: xr.DataArray, start: float, end: float) -> np.ndarray:
-    """Bins that lie wholly between `start` and `end` ms, shape (time_bin,), bool."""
-    return ((responses["time_bin_start"] >= start) & (responses["time_bin_end"] <= end)).values
-
-
-def _joined(parts: Sequence[SplitHalf]) -> SplitHalf:
-    return SplitHalf(
-        np.concatenate([part.spearman for part in parts], axis=1),
-        np.concatenate([part.pearson for part in parts], axis=1),
-    )
-
-
-def _normalized(
-    prefix: str, dims: tuple[str, ...], r: np.ndarray, halves: SplitHalf, defined: np.ndarray
-) -> dict:
-    """Reliabilities, ceiling and normalised score; NaN where the reliability is not above zero for sure."""
-    reliability = np.where(defined, spearman_brown(halves.spearman), np.nan)
-    return {
-        f"{prefix}reliability": (dims, reliability),
-        f"{prefix}ceiling": (dims, np.sqrt(reliability)),
-        f"{prefix}pearson_reliability": (dims, np.where(defined, spearman_brown(halves.pearson), np.nan)),
-        f"{prefix}normalized": (dims, _divided(r, halves, defined)),
-    }
+    return xr.Dataset(arrays, coords={**coords, "window": list(halves.windows), "bound": ["low", "high"]})
 
 
 def _divided(r: np.ndarray, halves: SplitHalf, defined: np.ndarray) -> np.ndarray:

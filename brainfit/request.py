@@ -63,7 +63,7 @@ def check_request(
         raise unknown_name("mapping", mapping, MAPPINGS)
     model = _model(model, device)
     presentation = _presentation(presentation, model)
-    recording = _region(recording, region, n_images, seed)
+    recording = select(recording, region, n_images, seed)
     require_trials(recording)
     layer = _layer(model, layer, region)
     return Request(model, recording, region, layer, mapping, per_bin, presentation, batch_size, device, seed)
@@ -92,7 +92,7 @@ def _presentation(presentation: Presentation | None, model: Model) -> Presentati
     return presentation
 
 
-def _region(recording: Recording | str | Path, region: str, n_images: int | None, seed: int) -> Recording:
+def select(recording: Recording | str | Path, region: str, n_images: int | None, seed: int) -> Recording:
     """Load the recording if it is a name, and keep the region's units and as many images as asked for."""
     if not isinstance(recording, Recording):
         recording = load_recording(recording, n_images=n_images)

@@ -1,0 +1,92 @@
+"""``brainfit ceiling``: how well a region could be predicted at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainfit import registry
+from brainfit.cli.output import note, others_code, print_json, print_table
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_NAMES = ("split_half", "reliability", "ceiling", "pearson_reliability")
+
+
+def ceiling(
+    region: Annotated[str, typer.Option(help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three.")],
+    recording: Annotated[
+        str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
+    ] = "simulated",
+    images: Annotated[
+        int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the halves of the trials.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Estimate the noise ceiling of a region, bin by bin, without a model.
+
+    Trials are split in random halves; a ceiling of 1 means that they say the same. Medians are over the
+    units whose halves agree for sure; – marks bins where fewer than half of the units do.
+
+    Example: brainfit ceiling --region pIT --recording mine.npz
+    """
+    from brainfit.noise_ceiling import noise_ceiling
+
+    with others_code():
+        data = registry.load_recording(recording, n_images=images)
+        found = noise_ceiling(data, region=region, n_images=images, seed=seed, progress=True)
+    if data.simulated:
+        note(f"the recording {data.name!r} is simulated: its ceiling says nothing about a brain")
+    summary = _summary(found)
+    if as_json:
+        print_json(summary)
+        return
+    rows = [
+        [f"{b['time_bin_start']:g}–{b['time_bin_end']:g} ms", *_cells(b, summary["n_units"])]
+        for b in summary["per_bin"]
+    ]
+    rows += [[name, *_cells(window, summary["n_units"])] for name, window in summary["windows"].items()]
+    print_table(
+        ["bins", *(name.replace("_", " ") for name in _NAMES), "units\ndefined"],
+        rows,
+        title=f"{summary['region']} of {summary['recording']}: {summary['n_units']} units, "
+        f"{summary['n_images']} images",
+    )
+    for line in summary["dropped"]:
+        note(f"dropped {line}")
+
+
+def _summary(found: xr.Dataset) -> dict[str, Any]:
+    """Return medians over defined units, as plain values; None where there is none."""
+    from brainfit.result import MIN_DEFINED
+
+    per_bin = []
+    for t in range(found.sizes["time_bin"]):
+        at = found.isel(time_bin=t)
+        enough = float(at["defined"].mean()) >= MIN_DEFINED
+        bounds = {name: float(at[name]) for name in ("time_bin_start", "time_bin_end")}
+        per_bin.append({**bounds, **_medians(at, "", at["defined"] if enough else at["defined"] & False)})
+    windows = {
+        str(name): _medians(found.sel(window=name), "window_", found["window_defined"].sel(window=name))
+        for name in found["window"].values
+    }
+    attributes = {**found.attrs, "simulated": bool(found.attrs["simulated"])}
+    return {**attributes, "n_units": found.sizes["unit"], "windows": windows, "per_bin": per_bin}
+
+
+def _medians(data: xr.Dataset, prefix: str, defined: xr.DataArray) -> dict[str, Any]:
+    import numpy as np
+
+    values = {name: data[f"{prefix}{name}"].values[defined.values] for name in _NAMES}
+    medians = {name: float(np.median(v)) if len(v) else None for name, v in values.items()}
+    return {**medians, "n_defined": int(data[f"{prefix}defined"].sum())}
+
+
+def _cells(row: dict[str, Any], n_units: int) -> list[str]:
+    numbers = ["–" if row[name] is None else f"{row[name]:.3f}" for name in _NAMES]
+    return [*numbers, f"{row['n_defined']} of {n_units}"]

@@ -1,0 +1,67 @@
+"""The noise ceiling without a model: the Score's own numbers, and what it refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny import TinyModel, tiny_recording
+from typer.testing import CliRunner
+
+import brainfit
+from brainfit.cli.app import app
+from brainfit.errors import ContractError, UnknownNameError
+
+SHARED = ("split_half", "reliability", "ceiling", "pearson_reliability", "defined", "window_ceiling")
+
+
+def test_it_is_the_ceiling_of_a_score_of_the_same_images() -> None:
+    recording = tiny_recording(n_images=60)
+    score = brainfit.score(TinyModel(), recording, region="pIT")
+    held_out = np.isin(recording.responses["image_id"].values, score.data["image_id"].values)
+    ours = brainfit.noise_ceiling(recording.select_images(np.flatnonzero(held_out)), region="pIT")
+    for name in SHARED:
+        np.testing.assert_array_equal(ours[name].values, score.data[name].values, err_msg=name)
+    assert ours["unit_id"].values.tolist() == score.data["unit_id"].values.tolist()
+
+
+def test_more_trials_are_more_reliable_and_all_images_count() -> None:
+    recording = tiny_recording(n_images=80, n_trials=16)
+    few = replace(recording, responses=recording.responses.isel(trial=slice(4)))
+    medians = [
+        float(brainfit.noise_ceiling(r, region="V4")["window_ceiling"].sel(window="pooled").median())
+        for r in (few, recording)
+    ]
+    assert medians[0] < medians[1] < 1
+    assert brainfit.noise_ceiling(recording, region="V4").attrs["n_images"] == 80
+
+
+def test_what_cannot_be_estimated_is_refused_or_dropped() -> None:
+    recording = tiny_recording()
+    with pytest.raises(ContractError, match="no single trials"):
+        brainfit.noise_ceiling(
+            replace(recording, responses=recording.responses.mean("trial", keep_attrs=True)), region="V4"
+        )
+    with pytest.raises(UnknownNameError, match="region"):
+        brainfit.noise_ceiling(recording, region="V5")
+    gaps = recording.responses.copy()
+    gaps[3, 1:, 0] = np.nan  # one unit, the first of V4, has one trial of one image
+    found = brainfit.noise_ceiling(replace(recording, responses=gaps), region="V4")
+    assert found.sizes["unit"] == 2
+    assert found.attrs["dropped"] == ["1 units: under two trials of some image"]
+
+
+def test_command_prints_a_table_or_json(tmp_path) -> None:
+    options = ["ceiling", "--region", "pIT", "--images", "16"]
+    result = CliRunner().invoke(app, [*options, "--json"])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert summary["n_images"] == 16
+    assert summary["simulated"] is True
+    assert len(summary["per_bin"]) == 25
+    assert set(summary["windows"]) == {"pooled", "early", "late"}
+    assert summary["per_bin"][0]["ceiling"] is None  # before the response arrives
+    table = CliRunner().invoke(app, options)
+    assert table.exit_code == 0
+    assert "240–250 ms" in table.stdout
+    assert "–" in table.stdout
