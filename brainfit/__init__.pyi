@@ -2,6 +2,7 @@
 from . import errors
 from .benchmark import Benchmark
 from .check_model import check_model
+from .comparison import Difference, compare
 from .noise_ceiling import noise_ceiling
 from .presentation import Presentation
 from .recording import Recording, check_recording
@@ -25,12 +26,14 @@ __version__: str
 
 __all__ = [
     "Benchmark",
+    "Difference",
     "Presentation",
     "Recording",
     "Score",
     "Trajectory",
     "check_model",
     "check_recording",
+    "compare",
     "errors",
     "list_benchmarks",
     "list_models",

@@ -16,16 +16,13 @@ from brainfit.metrics import CONSTANT
 
 
 @dataclass(frozen=True)
-class Moments:
+class Sums:
     """Sums over the time bins of one window, for each image and unit; each of shape (image, unit).
 
     Attributes
     ----------
     predicted, response, predicted_sq, response_sq, product
         Of the prediction and the trial-averaged response.
-    half_product, half_sq
-        Expectation over all random halves of the trials of (first half x second half) and of the
-        mean of their squares: what split-half correlation estimates, without drawing a split.
     n_bins
         Number of bins summed.
     """
@@ -35,16 +32,49 @@ class Moments:
     predicted_sq: np.ndarray
     response_sq: np.ndarray
     product: np.ndarray
+    n_bins: int
+
+    @classmethod
+    def over(cls, predicted: np.ndarray, response: np.ndarray, bins: np.ndarray) -> Sums:
+        """Sum over some bins of prediction and response, shape (image, unit, time_bin)."""
+        y_hat, y = (values[..., bins].astype(float) for values in (predicted, response))
+        return cls(
+            predicted=y_hat.sum(-1),
+            response=y.sum(-1),
+            predicted_sq=(y_hat**2).sum(-1),
+            response_sq=(y**2).sum(-1),
+            product=(y_hat * y).sum(-1),
+            n_bins=int(bins.sum()),
+        )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the normalised score is made of, over one window; each array of shape (image, unit).
+
+    Attributes
+    ----------
+    sums
+        Of the prediction and the trial-averaged response.
+    half_product, half_sq
+        Expectation over all random halves of the trials of (first half x second half) and of the
+        mean of their squares: what split-half correlation estimates, without drawing a split.
+    """
+
+    sums: Sums
     half_product: np.ndarray
     half_sq: np.ndarray
-    n_bins: int
 
     @classmethod
     def of_units(cls, parts: Sequence[Moments]) -> Moments:
         """Join the moments of several units, for the same images and bins."""
-        names = [f.name for f in fields(cls) if f.name != "n_bins"]
-        joined = {name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names}
-        return cls(**joined, n_bins=parts[0].n_bins)
+        names = [f.name for f in fields(Sums) if f.name != "n_bins"]
+        sums = {name: np.concatenate([getattr(part.sums, name) for part in parts], axis=1) for name in names}
+        halves = (
+            np.concatenate([getattr(part, name) for part in parts], axis=1)
+            for name in ("half_product", "half_sq")
+        )
+        return cls(Sums(**sums, n_bins=parts[0].sums.n_bins), *halves)
 
 
 def window_moments(predicted: np.ndarray, trials: np.ndarray, bins: np.ndarray) -> Moments:
@@ -71,18 +101,27 @@ def window_moments(predicted: np.ndarray, trials: np.ndarray, bins: np.ndarray) 
     half_product = (total**2 - squares) / (n * (n - 1))
     sizes = (np.floor(n / 2), np.ceil(n / 2))
     half_sq = np.mean([squares / (n * h) + (1 - 1 / h) * half_product for h in sizes], axis=0)
-    response = total / n
-    y_hat = predicted[..., bins].astype(float)
-    return Moments(
-        predicted=y_hat.sum(-1),
-        response=response.sum(-1),
-        predicted_sq=(y_hat**2).sum(-1),
-        response_sq=(response**2).sum(-1),
-        product=(y_hat * response).sum(-1),
-        half_product=half_product.sum(-1),
-        half_sq=half_sq.sum(-1),
-        n_bins=int(bins.sum()),
-    )
+    everything = np.ones(inside.shape[-1], dtype=bool)
+    sums = Sums.over(predicted[..., bins], total / n, everything)
+    return Moments(sums, half_product.sum(-1), half_sq.sum(-1))
+
+
+def resample(n_images: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each image is drawn, with replacement: shape (resample, image)."""
+    return rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=n_resamples).astype(float)
+
+
+def pearson_of_resamples(sums: Sums, counts: np.ndarray) -> np.ndarray:
+    """Pearson r over images x bins for each resample, shape (resample, unit); 0 for a constant prediction.
+
+    NaN where the response is constant.
+    """
+    n = counts.sum(axis=1, keepdims=True) * sums.n_bins
+    mean_p, mean_r = counts @ sums.predicted / n, counts @ sums.response / n
+    var_p = _variance(counts @ sums.predicted_sq / n, mean_p)
+    var_r = _variance(counts @ sums.response_sq / n, mean_r)
+    covariance = counts @ sums.product / n - mean_p * mean_r
+    return np.where(np.isnan(var_p), 0.0, covariance / np.sqrt(var_p * var_r))
 
 
 def normalized_from_moments(moments: Moments, counts: np.ndarray) -> np.ndarray:
@@ -101,15 +140,12 @@ def normalized_from_moments(moments: Moments, counts: np.ndarray) -> np.ndarray:
         Pearson r / sqrt(Pearson reliability); 0 where the prediction is constant, NaN where the
         reliability is not positive.
     """
-    n = counts.sum(axis=1, keepdims=True) * moments.n_bins
-    mean_p, mean_r = counts @ moments.predicted / n, counts @ moments.response / n
-    var_p = _variance(counts @ moments.predicted_sq / n, mean_p)
-    var_r = _variance(counts @ moments.response_sq / n, mean_r)
-    covariance = counts @ moments.product / n - mean_p * mean_r
+    sums = moments.sums
+    n = counts.sum(axis=1, keepdims=True) * sums.n_bins
+    mean_r = counts @ sums.response / n
     var_half = _variance(counts @ moments.half_sq / n, mean_r)
     rho = (counts @ moments.half_product / n - mean_r**2) / var_half
-    r = np.where(np.isnan(var_p), 0.0, covariance / np.sqrt(var_p * var_r))
-    return r / np.sqrt(spearman_brown(rho))
+    return pearson_of_resamples(sums, counts) / np.sqrt(spearman_brown(rho))
 
 
 def _variance(mean_sq: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -155,8 +191,7 @@ def median_interval(
     which = np.flatnonzero(units)
     if not which.size:
         return float("nan"), float("nan")
-    n_images = len(moments.response)
-    counts = rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=n_resamples).astype(float)
+    counts = resample(len(moments.half_sq), n_resamples, rng)
     scores = normalized_from_moments(moments, counts)
     drawn = which[rng.integers(which.size, size=(n_resamples, which.size))]
     resampled = np.take_along_axis(scores, drawn, axis=1)

@@ -1,0 +1,172 @@
+"""Compare scores of several models on the same images and units, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from brainfit.arguments import whole_number
+from brainfit.bootstrap import Sums, pearson_of_resamples, resample
+from brainfit.errors import ContractError
+from brainfit.result import Score
+from brainfit.seeds import generator
+
+N_RESAMPLES = 2000
+_SAME = ("recording", "region", "simulated")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one model predicts than another, over one window of time.
+
+    Attributes
+    ----------
+    first, second
+        Positions of the two scores.
+    window
+        ``pooled``, ``early`` or ``late``.
+    n_units
+        Units that are defined.
+    difference
+        Median over units of normalised score of the first less that of the second; NaN if no unit is defined.
+    ci95
+        Bootstrap interval of it, over images and units.
+    p
+        Two-sided, of no difference, [0, 1]; NaN if it cannot be had.
+    p_holm
+        The same, corrected for the number of pairs in this window.
+    """
+
+    first: int
+    second: int
+    window: str
+    n_units: int
+    difference: float
+    ci95: tuple[float, float]
+    p: float
+    p_holm: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, NaN as None."""
+        values = {**self.__dict__, "ci95": list(self.ci95)}
+        return {k: _plain(v) for k, v in values.items()}
+
+
+def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> list[Difference]:
+    r"""Test every pair of scores, paired over images and units.
+
+    A resample draws images with replacement and gives both models the same ones; each unit's difference
+    of r, over the square root of the unit's reliability, is computed anew; then units are drawn with
+    replacement. The p-value is twice the smaller share of resamples on either side of zero,
+    :math:`2 \min(k, n - k) + 1` over :math:`n + 1`, at most 1, and Holm's method corrects it for the pairs.
+    The maps are held fixed: the test speaks of new images and units, not of new training images.
+
+    Parameters
+    ----------
+    scores
+        Two or more, of the same recording, region, held-out images and units.
+    n_resamples
+        Of the bootstrap.
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    list
+        For each window all pairs, in the order of `scores`.
+
+    Raises
+    ------
+    ContractError
+        If there are fewer than two scores, or they are not of the same images and units.
+
+    References
+    ----------
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 16.
+    Holm (1979), A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 65-70.
+    """
+    n_resamples = whole_number("n_resamples", n_resamples, least=100)
+    _require_same(scores)
+    response = _leveled(scores[0].data["response"].values)
+    predicted = [_leveled(score.data["predicted"].values) for score in scores]
+    counts = resample(len(response), n_resamples, generator(seed, "paired bootstrap, images"))
+    found = []
+    for window in map(str, scores[0].data["window"].values):
+        data = [score.data.sel(window=window) for score in scores]
+        bins = data[0]["window_bins"].values.astype(bool)
+        units = np.flatnonzero(np.isfinite([d["window_normalized"].values for d in data]).all(axis=0))
+        # The unit's reliability is that of its trials: the same for all models.
+        scale = np.sqrt(data[0]["window_pearson_reliability"].values[units])
+        resampled = [
+            pearson_of_resamples(Sums.over(p[:, units], response[:, units], bins), counts) / scale
+            for p in predicted
+        ]
+        drawn = generator(seed, "paired bootstrap, units").integers(
+            max(len(units), 1), size=(n_resamples, len(units))
+        )
+        pairs = []
+        for first, second in combinations(range(len(scores)), 2):
+            observed = (data[first]["window_normalized"] - data[second]["window_normalized"]).values[units]
+            differences = np.take_along_axis(resampled[first] - resampled[second], drawn, axis=1)
+            pairs.append(_test(first, second, window, observed, differences))
+        found += _holm(pairs)
+    return found
+
+
+def _leveled(values: np.ndarray) -> np.ndarray:
+    """Take each unit's mean off, (image, unit, time_bin): sums of squares lose digits to a large one."""
+    values = values.astype(float)
+    return values - values.mean(axis=(0, 2), keepdims=True)
+
+
+def _test(first: int, second: int, window: str, observed: np.ndarray, resampled: np.ndarray) -> Difference:
+    if not len(observed):
+        nan = float("nan")
+        return Difference(first, second, window, 0, nan, (nan, nan), nan, nan)
+    medians = np.median(resampled, axis=1)
+    low, high = np.quantile(medians, [0.025, 0.975])
+    # A resample that says neither counts half for each side.
+    above = float((medians > 0).sum() + (medians == 0).sum() / 2)
+    p = min(1.0, (2 * min(above, len(medians) - above) + 1) / (len(medians) + 1))
+    return Difference(
+        first, second, window, len(observed), float(np.median(observed)), (float(low), float(high)), p, p
+    )
+
+
+def _holm(pairs: list[Difference]) -> list[Difference]:
+    """Correct the p-values of one window for the number of pairs."""
+    order = sorted(range(len(pairs)), key=lambda k: pairs[k].p)
+    corrected, largest = {}, 0.0
+    for rank, k in enumerate(order):
+        largest = max(largest, min(1.0, (len(pairs) - rank) * pairs[k].p))
+        corrected[k] = largest if np.isfinite(pairs[k].p) else float("nan")
+    return [Difference(**{**pair.__dict__, "p_holm": corrected[k]}) for k, pair in enumerate(pairs)]
+
+
+def _require_same(scores: Sequence[Score]) -> None:
+    if len(scores) < 2:
+        raise ContractError(f"comparing takes two scores or more, got {len(scores)}")
+    first = scores[0]
+    for k, other in enumerate(scores[1:], start=2):
+        for name in _SAME:
+            if other.info[name] != first.info[name]:
+                raise ContractError(
+                    f"scores 1 and {k} are of different {name}: {first.info[name]!r} and "
+                    f"{other.info[name]!r}; only scores of the same images and units can be compared"
+                )
+        for name, what in (("image_id", "held-out images"), ("unit_id", "units"), ("response", "responses")):
+            if not np.array_equal(first.data[name].values, other.data[name].values):
+                raise ContractError(
+                    f"scores 1 and {k} have different {what}; "
+                    "score all models with the same recording, region, images, seed and presentation"
+                )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
