@@ -15,7 +15,9 @@ from brainfit.protocols import Model
 from brainfit.trajectory import Trajectory
 
 _EQUAL = 1e-6  # largest difference, in units of a layer's largest activity, if the very same is asked again
-_ON = 12  # steps of image: enough for the signal to reach the deepest layer of the zoo
+# Steps of image: a prime, so that frames that a model takes in twos or fours straddle its end.
+_ON = 13
+_ALL = 18  # steps of the whole: enough for the signal to reach the deepest layer of the zoo
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,15 @@ class ModelCheck:
 def check_model(model: Model, n_images: int = 4, seed: int = 0) -> ModelCheck:
     """Raise unless `model` does what the rest of brainfit relies on.
 
-    It is shown a few random images for 12 steps, then gray for 6, several times over: the answers must have
+    It is shown a few random images for 13 steps, then gray for 5, several times over: the answers must have
     the promised form, be finite and the same each time, be those of each image by itself, and depend on
-    nothing that is shown later.
+    nothing that is shown later, nor on for how long.
 
     Parameters
     ----------
     model
-        Anything with the attributes and the method of `brainfit.protocols.Model`.
+        Anything with the attributes and the method of `brainfit.protocols.Model`. One that says by an
+        attribute `holds_image` that it cannot be shown gray sees the image for all 18 steps.
     n_images
         How many images, 2 or more.
     seed
@@ -77,9 +80,10 @@ def check_model(model: Model, n_images: int = 4, seed: int = 0) -> ModelCheck:
     check_memory({"random images": 4.0 * n_images * 3 * size * size}, "lower the model's image_size")
     images = torch.rand(n_images, 3, size, size, generator=torch.Generator().manual_seed(seed))
     step = model.step_ms
-    shown = Presentation(on_ms=_ON * step, off_ms=6 * step, step_ms=step)
-    longer = Presentation(on_ms=(_ON + 3) * step, off_ms=3 * step, step_ms=step)
-    shorter = Presentation(on_ms=_ON * step, off_ms=0, step_ms=step)
+    holds_image = getattr(model, "holds_image", False) is True
+    shown = _presentation(_ALL if holds_image else _ON, _ALL, step)
+    longer = _presentation(_ALL if holds_image else _ON + 3, _ALL, step)
+    shorter = _presentation(_ON, _ON, step)
 
     # The same random numbers each time tell a random model from one that remembers.
     answer = _unroll(model, images, shown, layers, seed)
@@ -126,12 +130,20 @@ def _check_refusal(model: Model, images: torch.Tensor, presentation: Presentatio
     )
 
 
+def _presentation(image: int, steps: int, step_ms: int) -> Presentation:
+    return Presentation(on_ms=image * step_ms, off_ms=(steps - image) * step_ms, step_ms=step_ms)
+
+
 def _unroll(
     model: Model, images: torch.Tensor, presentation: Presentation, layers: list[str], seed: int
 ) -> dict[str, Trajectory]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return unroll(model, images, presentation, layers)
+        answer = unroll(model, images, presentation, layers)
+    # Copied: a model may use the memory of its answer again, and would then agree with whatever it says next.
+    return {
+        layer: Trajectory(tuple(b.clone() for b in seen.blocks), seen.index) for layer, seen in answer.items()
+    }
 
 
 def _fail(model: Model, layer: str, what: str) -> NoReturn:

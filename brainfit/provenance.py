@@ -37,7 +37,10 @@ def weights_sha256(model: object) -> str | None:
         return None
     content = ContentHash()
     for name, tensor in model.state_dict().items():
-        content.update(name, np.atleast_1d(tensor.detach().cpu().numpy()))
+        tensor = tensor.detach().cpu()
+        if tensor.dtype == torch.bfloat16:  # which numpy does not have
+            tensor = tensor.view(torch.int16)
+        content.update(name, np.atleast_1d(tensor.numpy()))
     return content.hexdigest()
 
 

@@ -1,57 +1,61 @@
-"""A user's own network: feedforward by its submodules, recurrent by its step."""
+"""A user's own network: what all adapters do, and networks by their submodules or by their step."""
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from networks import (
+    GRAY,
+    HELD,
+    RT,
+    SHOWN,
+    SIZE,
+    ConvLSTM,
+    Residual,
+    Transformer,
+    Unfit,
+    Video,
+    net,
+    normalized,
+    some_images,
+)
 from torch import nn
 
+from brainfit.check_model import check_model
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
-from model_zoo.adapters import from_module, from_step
-
-SIZE = 16
-SHOWN = Presentation(on_ms=30, off_ms=40)
-
-
-def net() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, stride=2),
-        nn.BatchNorm2d(4),
-        nn.ReLU(inplace=True),
-        nn.Dropout(0.5),
-        nn.Flatten(),
-        nn.Linear(196, 5),
-    )
-
-
-class Leaky(nn.Module):
-    """A recurrent network whose `step` writes into its own state."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.drop = nn.Dropout(0.5)
-
-    def forward(self, frame: torch.Tensor, state: torch.Tensor | None):
-        drive = self.drop(self.conv(frame))
-        state = torch.zeros_like(drive) if state is None else state
-        state.mul_(0.5).add_(drive)
-        return {"conv": drive, "leaky": state}, state
-
-    def run(self, frame: torch.Tensor, state: torch.Tensor | None):
-        return self(frame, state)
+from model_zoo.adapters import each_call, from_module, from_sequence, from_step
 
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    return some_images()
 
 
-def normalized(images: torch.Tensor) -> torch.Tensor:
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    return (images - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+class Kind(NamedTuple):
+    """A network, how it becomes a model, and what that can be shown."""
+
+    network: Callable[[], nn.Module]
+    adapt: Callable[[Any], Model]
+    presentation: Presentation = SHOWN
+
+
+KINDS = {
+    "module": Kind(net, lambda m: from_module(m, ["5"], SIZE, weights="mine")),
+    "step": Kind(ConvLSTM, lambda m: from_step(m, ["h"], SIZE, weights="mine")),
+    "frames": Kind(Video, lambda m: from_sequence(m, ["time"], SIZE, weights="mine")),
+    "image": Kind(
+        RT,
+        lambda m: from_sequence(
+            each_call(m, ["IT.output"]), ["IT.output"], SIZE, takes="image", weights="mine"
+        ),
+        HELD,
+    ),
+}
+each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 def test_module_answers_in_a_square_wave(images) -> None:
@@ -62,39 +66,85 @@ def test_module_answers_in_a_square_wave(images) -> None:
     seen = model.unroll(images, SHOWN, ["0", "5"])
     assert [seen[layer].index for layer in ("0", "5")] == [(0, 0, 0, 1, 1, 1, 1), (0, 0, 1, 1, 1, 2, 2)]
     module.eval()
-    gray = torch.full((1, 3, SIZE, SIZE), 0.5)
     with torch.inference_mode():
-        expected = [torch.zeros(1, 5), module(normalized(images)), module(gray)]
+        expected = [torch.zeros(1, 5), module(normalized(images)), module(GRAY)]
         first = module[0](normalized(images))
     for block, theirs in zip(seen["5"].blocks, expected, strict=True):
         torch.testing.assert_close(block, theirs)
     torch.testing.assert_close(seen["0"].blocks[0], first)
 
 
-def test_modes_come_back_even_after_an_error(images) -> None:
-    module = net()
-    module[3].eval()
+def broken(module: nn.Module, _inputs: Any) -> None:
+    raise ValueError("broken in training" if module.training else "broken in evaluation")
+
+
+@each_kind
+def test_modes_and_hooks_come_back_even_after_an_error(images, kind) -> None:
+    module = kind.network().train()
+    next(module.children()).eval()
     modes = [part.training for part in module.modules()]
-    from_module(module, ["5"], SIZE).unroll(images, SHOWN, ["5"])
+    model = kind.adapt(module)
+    once, again = (model.unroll(images, kind.presentation, model.layers) for _ in range(2))
+    for layer in model.layers:  # without dropout
+        assert torch.equal(once[layer].dense(), again[layer].dense())
     assert [part.training for part in module.modules()] == modes
-    with pytest.raises(ContractError, match="gives a tuple"):
-        from_module(nn.Sequential(module, nn.LSTM(5, 5)), ["1"], SIZE).unroll(images, SHOWN, ["1"])
+    module.register_forward_pre_hook(broken)
+    with pytest.raises(ValueError, match="broken in evaluation"):
+        model.unroll(images, kind.presentation, model.layers)
     assert [part.training for part in module.modules()] == modes
     assert not any(part._forward_hooks for part in module.modules())
 
 
-def test_output_before_an_activation_in_place_is_kept(images) -> None:
-    module = net().eval()
-    seen = from_module(module, ["1"], SIZE).unroll(images, SHOWN, ["1"])
-    assert seen["1"].blocks[0].min() < 0
+@each_kind
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_network_gets_its_own_precision(images, kind, dtype) -> None:
+    plain = kind.adapt(kind.network())
+    typed = kind.adapt(kind.network().to(dtype))
+    (layer,) = plain.layers
+    seen = typed.unroll(images, kind.presentation, [layer])[layer].dense()
+    assert seen.dtype == dtype
+    expected = plain.unroll(images, kind.presentation, [layer])[layer].dense()
+    torch.testing.assert_close(seen.float(), expected, atol=0.05, rtol=0.05)
 
 
-def test_each_distinct_frame_runs_once(images) -> None:
+@each_kind
+def test_models_keep_their_contract_and_can_be_copied(images, kind) -> None:
+    model = kind.adapt(kind.network())
+    check_model(model)
+    (layer,) = model.layers
+    copied = copy.deepcopy(model).unroll(images, kind.presentation, [layer])[layer]
+    assert torch.equal(copied.dense(), model.unroll(images, kind.presentation, [layer])[layer].dense())
+
+
+@pytest.mark.parametrize("layer", ["conv1", "bn1", "conv2", "bn2"])
+def test_output_before_an_activation_in_place_is_kept(images, layer) -> None:
+    module = Residual().eval()
+    seen = from_module(module, [layer], SIZE).unroll(images, SHOWN, [layer])[layer].blocks[0]
+    with torch.inference_mode():
+        first = module.conv1(normalized(images))
+        second = module.conv2(module.bn1(first).relu())
+        truth = {"conv1": first, "bn1": module.bn1(first), "conv2": second, "bn2": module.bn2(second)}
+    torch.testing.assert_close(seen, truth[layer])
+    assert seen.min() < 0
+
+
+def test_each_distinct_frame_runs_once_for_all_layers_together(images) -> None:
     module = net()
     runs = []
     module.register_forward_hook(lambda *_: runs.append(1))
-    from_module(module, ["0", "1", "5"], SIZE).unroll(images, SHOWN, ["0", "5"])
+    layers = ["0", "1", "2", "4", "5"]
+    model = from_module(module, layers, SIZE)
+    seen = model.unroll(images, Presentation(), layers)
     assert len(runs) == 2
+    assert [trajectory.run_lengths for trajectory in seen.values()] == [
+        (10, 15),
+        (1, 10, 14),
+        (2, 10, 13),
+        (3, 10, 12),
+        (4, 10, 11),
+    ]
+    model.unroll(images, HELD, layers)
+    assert len(runs) == 3
 
 
 def test_latencies_can_be_given(images) -> None:
@@ -102,61 +152,103 @@ def test_latencies_can_be_given(images) -> None:
     assert model.unroll(images, SHOWN, ["5"])["5"].index == (0, 0, 0, 0, 1, 1, 1)
 
 
-class Twice(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.relu = nn.ReLU()
-        self.unused = nn.ReLU()
-        self.rnn = nn.GRU(SIZE, 2)
-        self.sum = nn.Flatten(0)
+def test_tokens_are_features(images) -> None:
+    module = Transformer().eval()
+    seen = from_module(module, ["patch", "norm"], SIZE).unroll(images, SHOWN, ["norm"])["norm"]
+    with torch.inference_mode():
+        torch.testing.assert_close(seen.blocks[1].flatten(0, 1), module(normalized(images)))
+    assert seen.blocks[1].shape == (2, 16, 8)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.relu(self.relu(x))
-        self.rnn(x[:, 0])
-        return self.sum(x)
+
+def test_channels_last_changes_nothing(images) -> None:
+    plain = from_module(net(), ["1"], SIZE).unroll(images, SHOWN, ["1"])["1"].dense()
+    last = from_module(net().to(memory_format=torch.channels_last), ["1"], SIZE)  # type: ignore[call-overload]
+    torch.testing.assert_close(last.unroll(images, SHOWN, ["1"])["1"].dense(), plain)
 
 
 @pytest.mark.parametrize(
-    ("layer", "message"),
+    ("module", "layer", "message"),
     [
-        ("relu", "'relu' ran 2 times"),
-        ("unused", "'unused' ran 0 times"),
-        ("rnn", "'rnn' gives a tuple"),
-        ("sum", r"shape \(1536,\) for 2 images"),
+        (
+            Unfit,
+            "relu",
+            "'relu' ran 2 times in one forward pass, wanted once; .* from_sequence with each_call",
+        ),
+        (Residual, "relu", "'relu' ran 2 times"),
+        (Residual, "same", "'same' ran 2 times"),
+        (RT, "V1.output", "'V1.output' ran 20 times .* each_call"),
+        (Unfit, "unused", "'unused' ran 0 times"),
+        (Unfit, "rnn", "'rnn' gives a tuple, wanted one tensor"),
+        (Unfit, "named", "'named' gives a dict, wanted one tensor"),
+        (Transformer, "attention", "'attention' gives a tuple"),
+        (Unfit, "sum", r"shape \(1536,\) for 2 images, wanted \(image, \.\.\.\)"),
+        (Transformer, "pool", r"shape \(32, 8\) for 2 images"),
     ],
 )
-def test_unfit_submodules_are_refused(images, layer, message) -> None:
-    model = from_module(Twice(), [layer], SIZE)
+def test_unfit_submodules_are_refused(images, module, layer, message) -> None:
+    model = from_module(module(), [layer], SIZE)
     with pytest.raises(ContractError, match=message):
         model.unroll(images, SHOWN, [layer])
 
 
 def test_wrong_names_are_refused(images) -> None:
-    with pytest.raises(UnknownNameError, match="submodule of Twice 'reluu'; did you mean 'relu'"):
-        from_module(Twice(), ["reluu"], SIZE)
+    for adapt in (
+        lambda layers: from_module(Unfit(), layers, SIZE),
+        lambda layers: each_call(Unfit(), layers),
+    ):
+        with pytest.raises(UnknownNameError, match="submodule of Unfit 'reluu'; did you mean 'relu'"):
+            adapt(["reluu"])
     with pytest.raises(UnknownNameError, match="layer of custom 'rnn'"):
-        from_module(Twice(), ["relu"], SIZE).unroll(images, SHOWN, ["rnn"])
+        from_module(Unfit(), ["relu"], SIZE).unroll(images, SHOWN, ["rnn"])
     with pytest.raises(ContractError, match="latencies must give"):
-        from_module(Twice(), ["relu"], SIZE, latencies={"relu": -1})
+        from_module(Unfit(), ["relu"], SIZE, latencies={"relu": -1})
+    with pytest.raises(ContractError, match="takes is 'frames' or 'image', got 'video'"):
+        from_sequence(Video(), ["time"], SIZE, takes="video")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["module", "method", "function"])
 def test_steps_are_the_users_own(images, form) -> None:
-    leaky = Leaky().train()
-    step = {"module": leaky, "method": leaky.run, "function": lambda f, s: leaky(f, s)}[form]
+    lstm = ConvLSTM().train()
+    step = {"module": lstm, "method": lstm.named, "function": lambda f, s: lstm(f, s)}[form]
     if form == "function":
-        leaky.eval()
-    model = from_step(step, ["conv", "leaky"], SIZE)
+        lstm.eval()
+    model = from_step(step, ["gates", "h"], SIZE)
     assert isinstance(model, Model)
-    seen = model.unroll(images, SHOWN, ["leaky"])["leaky"]
+    seen = model.unroll(images, SHOWN, ["h"])["h"]
     assert seen.index == tuple(range(7))
-    assert leaky.training == (form != "function")
+    assert lstm.training == (form != "function")
+    lstm.eval()
+    state = None
     with torch.inference_mode():
-        drives = [leaky.conv(normalized(images))] * 3 + [leaky.conv(torch.full((2, 3, SIZE, SIZE), 0.5))] * 4
-        state = torch.zeros_like(drives[0])
-        for drive, block in zip(drives, seen.blocks, strict=True):
-            state = 0.5 * state + drive
-            torch.testing.assert_close(block, state)
+        for frame, block in zip(
+            [normalized(images)] * 3 + [GRAY.repeat(2, 1, 1, 1)] * 4, seen.blocks, strict=True
+        ):
+            outputs, state = lstm(frame, state)
+            torch.testing.assert_close(block, outputs["h"])
+
+
+def in_place(frame: torch.Tensor, state: torch.Tensor | None):
+    """Write into the frame, and into the state."""
+    frame.mul_(2).relu_()
+    state = torch.zeros_like(frame) if state is None else state
+    state.mul_(0.5).add_(frame)
+    return {"state": state}, state
+
+
+def test_steps_may_write_into_what_they_get(images) -> None:
+    seen = from_step(in_place, ["state"], SIZE).unroll(images, SHOWN, ["state"])["state"]
+    state = torch.zeros_like(images)
+    for frame, block in zip([normalized(images)] * 3 + [GRAY] * 4, seen.blocks, strict=True):
+        state = 0.5 * state + (2 * frame).relu()
+        torch.testing.assert_close(block, state)
+
+
+def test_a_module_may_write_into_its_input(images) -> None:
+    before = images.clone()
+    module = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 2, 3))
+    model = from_module(module, ["0", "1"], SIZE, mean=(0, 0, 0), std=(1, 1, 1))
+    model.unroll(images, SHOWN, ["1"])
+    assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +256,7 @@ def test_steps_are_the_users_own(images, form) -> None:
     [
         (lambda frame, state: frame, "must return a dict of outputs and the next state, got Tensor"),
         (lambda frame, state: (frame, state), "must return a dict of outputs"),
-        (lambda frame, state: ({"b": frame}, state), "gives outputs 'b', but not 'a'"),
+        (lambda frame, state: ({"b": frame}, state), "step gives outputs 'b', but not 'a'"),
         (lambda frame, state: ({"a": [frame]}, state), "'a' gives a list"),
         (lambda frame, state: ({"a": frame[:1]}, state), r"shape \(1, 3, 16, 16\) for 2 images"),
     ],
@@ -179,12 +271,16 @@ def test_pixels_can_be_left_as_they_are(images) -> None:
     torch.testing.assert_close(model.unroll(images, SHOWN, ["a"])["a"].blocks[0], images)
 
 
-def test_weights_are_named_by_what_they_hold():
-    net = nn.Sequential(nn.Conv2d(3, 2, 3))
-    first = from_module(net, ["0"], 8).weights
+def test_weights_are_named_by_what_they_hold() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 2, 3))
+    first = from_module(module, ["0"], 8).weights
     assert first.startswith("sha256:")
-    assert from_module(net, ["0"], 8).weights == first
+    assert from_module(module, ["0"], 8).weights == first
+    assert from_step(module, ["0"], 8).weights == first  # type: ignore[arg-type]
+    assert from_sequence(each_call(module, ["0"]), ["0"], 8).weights == first
     with torch.no_grad():
-        net[0].weight.add_(1)  # type: ignore[union-attr]
-    assert from_module(net, ["0"], 8).weights != first
+        module[0].weight.add_(1)  # type: ignore[union-attr]
+    assert from_module(module, ["0"], 8).weights != first
     assert from_step(lambda frame, state: ({"a": frame}, state), ["a"], 8).weights == "unknown"
+    assert from_sequence(lambda frames: {"a": frames}, ["a"], 8).weights == "unknown"
+    assert from_module(module.bfloat16(), ["0"], 8).weights.startswith("sha256:")

@@ -14,7 +14,7 @@ from brainfit.errors import ContractError, PluginError, ResourceError
 from brainfit.model_contract import check_attributes
 from brainfit.names import unknown_name
 from brainfit.trajectory import Trajectory
-from model_zoo.adapters import from_module, from_step
+from model_zoo.adapters import each_call, from_module, from_sequence, from_step
 from model_zoo.median_convrnn import median_convrnn
 
 Steps = Callable[..., list[torch.Tensor]]
@@ -278,6 +278,140 @@ class ReturnsList(Toy):
 def test_wrong_requests_are_caught(kind, message) -> None:
     with pytest.raises(ContractError, match=message):
         check_model(kind())
+
+
+class Faulty(nn.Module):
+    """Mean colours with a fault, called in each of the ways that the adapters call a network."""
+
+    def __init__(self, fault: Callable[["Faulty", torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.fault = fault
+        self.weight = nn.Parameter(torch.tensor(2.0))
+        self.register_buffer("seen", torch.zeros(3))
+        self.out = nn.Identity()
+
+    def forward(self, shown: torch.Tensor) -> torch.Tensor:
+        return self.out(self.fault(self, self.weight * shown.mean(dim=(-2, -1))))
+
+    def step(self, frame: torch.Tensor, state: None):
+        return {"out": self(frame)}, state
+
+    def frames(self, shown: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": self(shown)}
+
+
+class Held(Faulty):
+    def forward(self, shown: torch.Tensor) -> torch.Tensor:
+        for k in range(20):
+            super().forward(shown / (k + 1))
+        return shown
+
+
+ADAPTERS = {
+    "module": lambda fault: from_module(Faulty(fault), ["out"], 8),
+    "step": lambda fault: from_step(Faulty(fault).step, ["out"], 8),
+    "frames": lambda fault: from_sequence(Faulty(fault).frames, ["out"], 8),
+    "image": lambda fault: from_sequence(each_call(Held(fault), ["out"]), ["out"], 8, takes="image"),
+}
+
+
+def counts_calls(model, x):
+    model.seen += 1
+    return x + model.seen
+
+
+def keeps_a_mean(model, x):
+    model.seen.lerp_(x.flatten(0, -2).mean(dim=0), 0.01)
+    return x - model.seen
+
+
+def drops_out(model, x):
+    return nn.functional.dropout(x, 0.5, training=True)
+
+
+def normalises_the_batch(model, x):
+    return x - x.mean(dim=0)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda model, x: x, None),
+        (counts_calls, "no state may stay from call to call"),
+        (keeps_a_mean, "no state may stay from call to call"),
+        (drops_out, "answers at random"),
+        (normalises_the_batch, "depend on the other images"),
+        (lambda model, x: x / 0, "are not finite .* from step 0 on"),
+        (lambda model, x: x * float("nan"), "are not finite"),
+        (lambda model, x: x.long(), "a block is torch.int64, wanted floating-point numbers"),
+        (lambda model, x: x[:1], r"gives shape .* for [24] images"),
+        (lambda model, x: x.tolist(), "gives a list, wanted one tensor"),
+    ],
+)
+def test_faults_of_adapted_networks_are_caught(adapter, fault, message) -> None:
+    model = ADAPTERS[adapter](fault)
+    if message is None:
+        assert check_model(model).layers[0].feature_shape == (3,)
+        return
+    with pytest.raises(ContractError, match=message) as error:
+        check_model(model)
+    assert str(error.value).isprintable()
+
+
+def pools(k: int):
+    """Average over steps in groups of k, as a stride in time does."""
+
+    def pooled(model, x):
+        starts = [t - t % k for t in range(x.shape[1])]
+        return torch.stack([x[:, start : start + k].mean(dim=1) for start in starts], dim=1)
+
+    return pooled
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *map(pools, range(2, 9)),
+        lambda model, x: torch.cat([x[:, 1:], x[:, -1:]], dim=1),
+        lambda model, x: x + x.flip(1),
+        lambda model, x: x - x.mean(dim=1, keepdim=True),
+        lambda model, x: x * torch.linspace(0, 1, x.shape[1])[:, None],
+    ],
+)
+def test_networks_that_see_later_frames_are_caught(fault) -> None:
+    with pytest.raises(ContractError, match="depend on what is shown later"):
+        check_model(ADAPTERS["frames"](fault))
+
+
+@pytest.mark.parametrize("change", [1, -1])
+def test_another_number_of_steps_is_caught(change) -> None:
+    with pytest.raises(ContractError, match=f"gives {18 + change} steps for 18 frames"):
+        check_model(ADAPTERS["frames"](lambda model, x: torch.cat([x, x], dim=1)[:, : x.shape[1] + change]))
+
+
+def test_a_model_that_holds_its_image_is_shown_no_gray() -> None:
+    class Held(Toy):
+        holds_image = True
+
+        def unroll(self, images, presentation, layers):
+            assert presentation.off_ms == 0
+            return super().unroll(images, presentation, layers)
+
+    assert check_model(Held()).layers[0].n_steps == 18
+    with pytest.raises(ContractError, match="depend on what is shown later, or for how long"):
+        check_model(Held(foresees))
+
+
+def test_memory_that_is_used_again_hides_nothing() -> None:
+    memory = torch.zeros(4, 3)
+
+    def counts_in_place(model, images, presentation):
+        memory.add_(1)
+        return [memory[: len(images)]] * presentation.n_steps
+
+    with pytest.raises(ContractError, match="no state may stay from call to call"):
+        check_model(Toy(counts_in_place))
 
 
 def test_one_image_is_too_few() -> None:

@@ -1,0 +1,136 @@
+"""What all adapters do: run somebody else's network in evaluation mode, and check what comes out."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brainfit.errors import ContractError
+from brainfit.names import unknown_name
+from brainfit.presentation import Presentation
+from brainfit.provenance import weights_sha256
+from brainfit.trajectory import Trajectory
+
+from ..inputs import check_request
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter(ABC):
+    """Somebody else's network as a model; the attributes are those of `brainfit.protocols.Model`."""
+
+    name: str
+    layers: Sequence[str]
+    region_layers: Mapping[str, str]
+    image_size: int
+    step_ms: int
+    weights: str
+    normalize: Callable[[Tensor], Tensor]
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module | None:
+        """The module that holds the parameters, if it is known."""
+
+    @abstractmethod
+    def _steps(
+        self, images: Tensor, presentation: Presentation, layers: Sequence[str]
+    ) -> dict[str, list[Tensor]]:
+        """Return one tensor a step for each layer; the same object where the answer is the same."""
+
+    @torch.inference_mode()
+    def unroll(
+        self, images: Tensor, presentation: Presentation, layers: Sequence[str]
+    ) -> dict[str, Trajectory]:
+        """Show `images` and return what each of `layers` did; see `brainfit.protocols.Model.unroll`."""
+        check_request(self, images, presentation, layers)
+        with evaluating(self.network):
+            steps = self._steps(images, presentation, layers)
+        return {layer: Trajectory.from_steps(blocks) for layer, blocks in steps.items()}
+
+    def _frames(self, images: Tensor, presentation: Presentation) -> Iterator[tuple[Tensor, int]]:
+        """Yield the normalised frames and their lengths, where and of the type the parameters are."""
+        parameters = self.network.parameters() if self.network is not None else ()
+        reference = next((weight for weight in parameters if weight.is_floating_point()), images)
+        for frame, length in presentation.frames(images.to(reference.device), self.normalize):
+            yield frame.to(reference.dtype), length
+
+
+def network_of(function: Callable[..., Any]) -> nn.Module | None:
+    """Return the module that a function is, or is a method of."""
+    owner = function.__self__ if inspect.ismethod(function) else function
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def fingerprint(module: nn.Module | None) -> str:
+    """Return what names the weights: the sha256 of a module's parameters and buffers."""
+    return f"sha256:{weights_sha256(module)}" if module is not None else "unknown"
+
+
+@contextmanager
+def evaluating(module: nn.Module | None) -> Iterator[None]:
+    """Use evaluation mode (no dropout, stored batch statistics) for a while."""
+    modes = [] if module is None else [(part, part.training) for part in module.modules()]
+    try:
+        if module is not None:
+            module.eval()
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def check_submodules(module: nn.Module, layers: Sequence[str]) -> None:
+    """Raise `UnknownNameError` unless all `layers` are submodules."""
+    known = [layer for layer, _ in module.named_modules(remove_duplicate=False) if layer]
+    for layer in layers:
+        if layer not in known:
+            raise unknown_name(f"submodule of {type(module).__name__}", layer, known)
+
+
+def outputs_by_call(module: nn.Module, shown: Tensor, layers: Iterable[str]) -> dict[str, list[Tensor]]:
+    """Return what the submodules `layers` gave in one forward pass, one tensor (image, ...) for each call."""
+    outputs: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+
+    def keep(layer: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            # A copy: an in-place activation may follow.
+            outputs[layer].append(checked_tensor(layer, output, len(shown)).clone())
+
+        return hook
+
+    with ExitStack() as hooks:
+        for layer in outputs:
+            hooks.callback(module.get_submodule(layer).register_forward_hook(keep(layer)).remove)
+        module(shown)
+    return outputs
+
+
+def checked_outputs(what: str, outputs: Mapping[str, Any], layers: Iterable[str]) -> Mapping[str, Any]:
+    """Return the outputs of the user's function `what`, unless one of `layers` is missing."""
+    if missing := [layer for layer in layers if layer not in outputs]:
+        raise ContractError(
+            f"{what} gives outputs {', '.join(map(repr, outputs))}, but not "
+            f"{', '.join(map(repr, missing))}; name the layers as the {what} does"
+        )
+    return outputs
+
+
+def checked_tensor(layer: str, output: Any, n_images: int, *, steps: bool = False) -> Tensor:
+    """Return the output of a layer if it is one tensor (image, ...), or (image, step, ...) with `steps`."""
+    if not isinstance(output, Tensor):
+        raise ContractError(
+            f"layer {layer!r} gives a {type(output).__name__}, wanted one tensor; name another one"
+        )
+    if output.ndim < 2 + steps or len(output) != n_images:
+        raise ContractError(
+            f"layer {layer!r} gives shape {tuple(output.shape)} for {n_images} images, "
+            f"wanted (image, {'step, ' * steps}...)"
+        )
+    return output

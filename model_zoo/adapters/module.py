@@ -1,0 +1,124 @@
+"""A feedforward network by its submodules: each layer answers in a square wave.
+
+A frame is shown as long as it lasts. Layer k answers to it k steps later, for as long, and is silent before.
+So the network runs once for each distinct frame, of which there are two: the image, and gray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from brainfit.errors import ContractError
+from brainfit.presentation import Presentation
+
+from ..inputs import IMAGENET_MEAN, IMAGENET_STD, normalizer
+from .common import Adapter, check_submodules, fingerprint, outputs_by_call
+
+
+def from_module(
+    module: nn.Module,
+    layers: Sequence[str],
+    image_size: int,
+    *,
+    name: str = "custom",
+    latencies: Mapping[str, int] | None = None,
+    region_layers: Mapping[str, str] | None = None,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    weights: str | None = None,
+    step_ms: int = 10,
+) -> ModuleModel:
+    """Make a feedforward network a model.
+
+    Parameters
+    ----------
+    module
+        Any network that maps images (image, 3, image_size, image_size) to something. It is run in
+        evaluation mode, and then put back into the mode it was in.
+    layers
+        Names of submodules, as in ``module.named_modules()``, from the input up. Each must give one tensor
+        (image, ...) and run once in a forward pass.
+    image_size
+        Height and width of its images in pixels.
+    name
+        How it is called in results.
+    latencies
+        For each layer, how many steps after a frame it answers to it. Default: its position in `layers`,
+        so that the first answers in the step in which the image appears.
+    region_layers
+        The layer for each region, such as ``{"pIT": "layer3"}``.
+    mean, std
+        Channel statistics by which pixels in [0, 1] are normalised. Default: ImageNet's.
+    weights
+        Where they came from, for results. Default: the sha256 of the module's parameters and buffers.
+    step_ms
+        Milliseconds of one step.
+
+    Returns
+    -------
+    ModuleModel
+        Each layer has at most three distinct blocks: zeros while nothing has arrived, its
+        response to the image, and its response to gray.
+
+    Raises
+    ------
+    UnknownNameError
+        If the module has no such layer.
+    ContractError
+        If `latencies` are not those of `layers`.
+    """
+    check_submodules(module, layers)
+    delay = dict(latencies) if latencies is not None else {layer: k for k, layer in enumerate(layers)}
+    if set(delay) != set(layers) or min(delay.values(), default=0) < 0:
+        raise ContractError(
+            f"latencies must give a number of steps, 0 or more, for each of {list(layers)}, got {delay}"
+        )
+    return ModuleModel(
+        name,
+        tuple(layers),
+        region_layers or {},
+        image_size,
+        step_ms,
+        weights or fingerprint(module),
+        normalizer(mean, std),
+        module,
+        delay,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleModel(Adapter):
+    """A feedforward network as a model: see `from_module`."""
+
+    module: nn.Module
+    latencies: Mapping[str, int]
+
+    @property
+    def network(self) -> nn.Module:
+        """The module itself."""
+        return self.module
+
+    def _steps(
+        self, images: Tensor, presentation: Presentation, layers: Sequence[str]
+    ) -> dict[str, list[Tensor]]:
+        steps: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+        for frame, length in self._frames(images, presentation):
+            for layer, calls in outputs_by_call(self.module, frame, layers).items():
+                block = _only(layer, calls)
+                if not steps[layer]:
+                    steps[layer] += [torch.zeros_like(block[:1])] * self.latencies[layer]
+                steps[layer] += [block] * length
+        return {layer: blocks[: presentation.n_steps] for layer, blocks in steps.items()}
+
+
+def _only(layer: str, calls: list[Tensor]) -> Tensor:
+    if len(calls) != 1:
+        raise ContractError(
+            f"layer {layer!r} ran {len(calls)} times in one forward pass, wanted once; name a submodule that "
+            "runs once, or use from_sequence with each_call if each time is a step"
+        )
+    return calls[0]
