@@ -1,8 +1,15 @@
-"""Figures of a score: each a pure function that hands out a picture, its numbers and its caption."""
+"""Figures: each a pure function of a score, or of a model's wiring, to a picture, its numbers and caption."""
 
 from brainfit.figures.across_units import scores_against_ceiling
 from brainfit.figures.display import Display
 from brainfit.figures.examples import example_trajectories
 from brainfit.figures.over_time import predictivity_over_time
+from brainfit.figures.schematic import schematic
 
-__all__ = ["Display", "example_trajectories", "predictivity_over_time", "scores_against_ceiling"]
+__all__ = [
+    "Display",
+    "example_trajectories",
+    "predictivity_over_time",
+    "schematic",
+    "scores_against_ceiling",
+]
