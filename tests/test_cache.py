@@ -1,0 +1,47 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from brainfit import cache
+from brainfit.errors import IntegrityError
+
+
+def test_the_cache_is_where_it_is_told_to_be(monkeypatch, tmp_path):
+    monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "x"))
+    assert cache.folder("weights", "a") == tmp_path / "x" / "weights" / "a"
+    assert not (tmp_path / "x").exists()
+    with cache.writing("weights", "a") as folder:
+        assert folder.is_dir()
+        assert folder == cache.folder("weights", "a")
+    monkeypatch.setenv("BRAINFIT_CACHE", "~/x")
+    assert cache.folder() == Path.home() / "x"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BRAINFIT_CACHE", "x")
+    assert cache.folder() == tmp_path / "x"
+
+
+@pytest.mark.parametrize("chosen", ["", None])
+def test_the_cache_is_the_systems_by_default(monkeypatch, tmp_path, chosen):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BRAINFIT_CACHE", "")
+    if chosen is None:
+        monkeypatch.delenv("BRAINFIT_CACHE")
+    assert tmp_path in cache.folder().parents
+    assert cache.folder().name == "brainfit"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_said_to_be(monkeypatch, tmp_path):
+    (tmp_path / "x").write_text("a file")
+    monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "x"))
+    with pytest.raises(IntegrityError, match="set BRAINFIT_CACHE"), cache.writing("weights"):
+        pass
+    monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "y"))
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(IntegrityError, match=r"No space left on device.*BRAINFIT_CACHE"), cache.writing():
+        raise full
+    other = IntegrityError("as it was")
+    with pytest.raises(IntegrityError, match=r"^as it was$"), cache.writing():
+        raise other
