@@ -13,8 +13,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +38,25 @@ _REGISTERED: dict[Kind, dict[str, Factory]] = {"model": {}, "recording": {}, "be
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A line of the catalogue of models: where its factory is, and plain facts to list."""
+    """A line of the catalogue of models: where its factory is, and plain facts to list.
+
+    Attributes
+    ----------
+    target
+        ``"module:factory"``, relative to `model_zoo`.
+    parameters
+        Numbers that training changes, at the largest of `image_sizes`.
+    layers
+        From the input up.
+    steps
+        Of the presentation that it is trained under.
+    image_sizes
+        In pixels, those that it was described for.
+    source
+        Who described it.
+    options
+        What its factory is called with, before all that the user asks for.
+    """
 
     target: str
     parameters: int | None = None
@@ -46,6 +64,7 @@ class ModelEntry:
     steps: int | None = None
     image_sizes: tuple[int, ...] = ()
     source: str = ""
+    options: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -235,7 +254,9 @@ def _find(kind: Kind, name: str) -> tuple[Factory, bool]:
     if factory := _REGISTERED[kind].get(name):
         return factory, False
     if entry := plugins.catalogue(package).get(name):
-        return plugins.own_attribute(package, entry.target), True
+        factory = plugins.own_attribute(package, entry.target)
+        options = entry.options if kind == "model" else {}
+        return functools.partial(factory, **options) if options else factory, True
     if point := plugins.entry_points(f"brainfit.{kind}s").get(name):
         return plugins.foreign_attribute(label, point.value), False
     if ":" in name:

@@ -4,9 +4,8 @@ At step t every node reads what its predecessors gave at step t-1 and its own st
 first node reads the frame of step t itself. At t = 0 all outputs and states are zero, and nodes are
 evaluated all the same, so that a layer that nothing has reached yet shows its biases.
 
-One node is one step of ``out, state = node(ff, fb, state)``. It comes in two parts, `drive` (all
-that depends on the feedforward input alone) and `advance` (the rest), because the input of a node often
-stays the same *object* for many steps while its state moves on; the drive is then computed once.
+What a node computes in a step is in `model_zoo.node`, in two parts: what depends on its feedforward input
+alone, and the rest. The input often stays the same *object* for many steps; its part is then done once.
 
 References
 ----------
@@ -16,7 +15,6 @@ References
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
@@ -26,74 +24,10 @@ from torch import Tensor, nn
 from brainfit.errors import ContractError
 from brainfit.presentation import Presentation
 from brainfit.trajectory import Trajectory
+from brainfit.wiring import Edge, Part, Wiring, in_words
 
 from .inputs import check_request, normalizer
-
-Drive = tuple[Tensor, ...]
-State = tuple[Tensor, ...]
-
-
-class Cell(nn.Module, ABC):
-    """The recurrent part of a node.
-
-    Every operation on states must broadcast over a batch of one: what no image has reached yet is
-    computed once for all images. So apply a convolution of ``concat(x, h)`` as the sum of one of x,
-    in `drive`, and one of h, in `forward`.
-    """
-
-    @abstractmethod
-    def drive(self, x: Tensor, ff: Tensor) -> Drive:
-        """Return all that depends on the input alone, from it before (`ff`) and after (`x`) the pre-op."""
-
-    @abstractmethod
-    def initial_state(self, drive: Drive) -> State:
-        """Return zeros of the state's shapes."""
-
-    @abstractmethod
-    def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step: the output before the node's post-op, and the next state.
-
-        `fb` has the outputs of the feedback predecessors, each at its own resolution.
-        """
-
-
-class Node(nn.Module):
-    """One layer: pre-op, cell if it is recurrent, post-op.
-
-    Parameters
-    ----------
-    out_shape
-        Shape of one image's output, (channel, height, width) or (class,).
-    pre, post
-        Modules of one tensor: convolution before the cell; activation, pool … after it.
-    cell
-        What makes it recurrent; without one the node has no state and takes no feedback.
-    """
-
-    def __init__(
-        self, out_shape: tuple[int, ...], pre: nn.Module, post: nn.Module, cell: Cell | None = None
-    ) -> None:
-        super().__init__()
-        self.out_shape = out_shape
-        self.pre = pre
-        self.cell = cell
-        self.post = post
-
-    def drive(self, ff: Tensor) -> Drive:
-        """Return all that depends on the feedforward input alone; without a cell that is the output."""
-        x = self.pre(ff)
-        return (self.post(x),) if self.cell is None else self.cell.drive(x, ff)
-
-    def advance(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """Do the rest of the step. An empty state is the initial one."""
-        if self.cell is None:
-            return drive[0], ()
-        out, state = self.cell(drive, fb, state or self.cell.initial_state(drive))
-        return self.post(out), state
-
-    def forward(self, ff: Tensor, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step, nothing skipped."""
-        return self.advance(self.drive(ff), fb, state)
+from .node import Node, NodeDrive, State
 
 
 class Edges(NamedTuple):
@@ -119,6 +53,10 @@ class GraphModel(nn.Module):
         From the input up.
     edges
         For each node, where its inputs come from. Concatenated feedback has the order given here.
+    name, image_size, region_layers
+        As in `brainfit.protocols.Model`.
+    presentation
+        What it was trained under; its number of steps is the least that makes sense of the last layer.
     """
 
     def __init__(
@@ -129,8 +67,7 @@ class GraphModel(nn.Module):
         name: str,
         image_size: int,
         region_layers: Mapping[str, str],
-        weights: str,
-        normalize: Callable[[Tensor], Tensor] | None = None,
+        presentation: Presentation,
     ) -> None:
         super().__init__()
         self.nodes = nn.ModuleDict(nodes)
@@ -139,11 +76,24 @@ class GraphModel(nn.Module):
         self.layers: Sequence[str] = tuple(nodes)
         self.image_size = image_size
         self.region_layers = region_layers
-        self.weights = weights
-        self.step_ms: int = 10
-        self.normalize = normalize or normalizer()
-        if stateless := [n for n in nodes if edges[n].feedback and nodes[n].cell is None]:
-            raise ContractError(f"nodes {', '.join(stateless)} have feedback but no cell to take it")
+        self.weights = "none yet"
+        self.presentation = presentation
+        self.step_ms: int = presentation.step_ms
+        self.normalize: Callable[[Tensor], Tensor] = normalizer()
+        for target, node in nodes.items():
+            if edges[target].feedback and not (node.cell and node.cell.takes_feedback):
+                raise ContractError(f"node {target!r} is given feedback, but has no cell that takes it")
+
+    def wiring(self) -> Wiring:
+        """Return its layers and edges as plain values: what `brainfit.figures.schematic` draws."""
+        parts, edges = [], []
+        for name, node in self._items():
+            cell = in_words(type(node.cell).__name__) if node.cell else None
+            parameters = sum(parameter.numel() for parameter in node.parameters())
+            parts.append(Part(name, cell, node.out_shape, parameters))
+            edges.append(Edge(self.edges[name].feedforward, name))
+            edges += [Edge(source, name, feedback=True) for source in self.edges[name].feedback]
+        return Wiring(self.name, self.image_size, tuple(parts), tuple(edges), self.presentation.n_steps)
 
     def initial_state(self, like: Tensor, batch: int = 1) -> GraphState:
         """Return zeros, on the device and of the type of `like`; by default for any number of images."""
@@ -196,7 +146,7 @@ class GraphModel(nn.Module):
         images = images.to(next(self.parameters())).contiguous(memory_format=torch.channels_last)
         shown = (frame for frame, steps in presentation.frames(images, self.normalize) for _ in range(steps))
         outputs, cells = self.initial_state(images)
-        drives: dict[str, tuple[Tensor, Drive]] = {}  # for each node the input it last saw, and its drive
+        drives: dict[str, tuple[Tensor, NodeDrive]] = {}  # for each node the input it last saw, and its drive
         kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
         for frame, wanted in zip(shown, self._needed(layers, presentation.n_steps), strict=True):
             now = {}

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from .layers import LayerNorm
+from .node import Cell, Node
+
+_LOOP_GAIN = 0.1
+_RESIDUAL_GAIN = 0.5
+
 
 @torch.no_grad()
-def fill(model: nn.Module, seed: int, gain: Callable[[str], float]) -> None:
-    """Fill all parameters: weights normal with std ``gain(name) / sqrt(fan_in)``, biases zero.
+def fill(model: nn.Module, seed: int) -> None:
+    """Fill all parameters so that activities neither die nor blow up in many layers and many more steps.
+
+    Weights are normal with variance 1 / fan-in, times the square of 0.1 where they close a loop
+    (`Cell.loops`), and of 0.5 in the branch that is added to a shortcut. Biases are zero, but for
+    what cells set (`Cell.settle`).
 
     Parameters
     ----------
@@ -19,17 +28,28 @@ def fill(model: nn.Module, seed: int, gain: Callable[[str], float]) -> None:
         Its vectors are taken for biases; all other parameters have the fan-in behind dimension 0.
     seed
         Of a generator of its own, on the CPU; parameters are drawn in the order of their names in `model`.
-    gain
-        From a parameter's name; sqrt(2) is that of [1]_.
-
-    References
-    ----------
-    .. [1] He et al. (2015), Delving deep into rectifiers. ICCV. arXiv:1502.01852, equation 10.
     """
     generator = torch.Generator().manual_seed(seed)
+    gains = _gains(model)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             parameter.zero_()
         else:
-            fan_in = parameter[0].numel()
-            parameter.normal_(0, gain(name) / math.sqrt(fan_in), generator=generator)
+            gain = next((gain for start, gain in gains.items() if name.startswith(start)), 1.0)
+            parameter.normal_(0, gain / math.sqrt(parameter[0].numel()), generator=generator)
+    for module in model.modules():
+        if isinstance(module, LayerNorm):
+            module.gamma.fill_(1)
+        elif isinstance(module, Cell):
+            module.settle()
+
+
+def _gains(model: nn.Module) -> dict[str, float]:
+    """Return gains other than 1, for parameters whose names begin so."""
+    gains = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Cell):
+            gains |= {f"{name}.{part}.": _LOOP_GAIN for part in module.loops}
+        elif isinstance(module, Node) and module.shortcut is not None:
+            gains[f"{name}.post."] = _RESIDUAL_GAIN
+    return gains

@@ -57,6 +57,23 @@ class Conv(nn.Module):
             x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
         return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
 
+    def set_bias(self, value: float) -> None:
+        """Set the bias of all outputs; there must be one."""
+        assert self.bias is not None
+        nn.init.constant_(self.bias, value)
+
+
+class JointConv(nn.Module):
+    """Convolution of an input and a state as one, ``conv(concat(x, h))``, in two halves to be added.
+
+    The half of x need be computed only when x changes, and either may be a batch of one.
+    """
+
+    def __init__(self, inputs: int, states: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.of_input = Conv(inputs, outputs, kernel)
+        self.of_state = Conv(states, outputs, kernel, bias=False)
+
 
 class SeparableConv(nn.Module):
     """Depthwise k x k, then pointwise 1 x 1 convolution with a bias."""
@@ -69,6 +86,22 @@ class SeparableConv(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(image, inputs, height, width) -> (image, outputs, height, width)."""
         return self.pointwise(self.depthwise(x))
+
+
+class LayerNorm(nn.Module):
+    """Mean 0 and variance 1 of each image over channels and map together, then an affine map by channel.
+
+    The one of TensorFlow 1's ``contrib``, with its epsilon. `torch.nn.LayerNorm` has a gain for each pixel.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.empty(channels))
+        self.beta = nn.Parameter(torch.empty(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(image, channel, height, width) -> the same."""
+        return F.group_norm(x, 1, self.gamma, self.beta, eps=1e-12)
 
 
 class MaxPool(nn.Module):
@@ -90,6 +123,19 @@ class MeanReadout(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(image, inputs, height, width) -> (image, classes)."""
         return F.linear(x.mean((2, 3)), self.weight, self.bias)
+
+
+class ConvReadout(nn.Module):
+    """2 x 2 convolution to the classes, without padding, then the mean over the map."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(classes, inputs, 2, 2))
+        self.bias = nn.Parameter(torch.empty(classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(image, inputs, height, width) -> (image, classes)."""
+        return F.conv2d(x, self.weight, self.bias).mean((2, 3))
 
 
 class Feedback(nn.Module):

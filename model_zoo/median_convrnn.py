@@ -27,39 +27,34 @@ References
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from collections.abc import Mapping
 
-from torch import nn
+from brainfit.presentation import Presentation
 
-from brainfit.errors import ContractError
+from .cells.reciprocal_gated_median import ReciprocalGatedMedian
+from .graph import GraphModel
+from .layers import MeanReadout
+from .node import Cell, MakeCell, Place
+from .stack import Stack
+from .weights import choose_image_size, set_weights
 
-from .cells.reciprocal_gated_median import A_GATE, A_TAU, ReciprocalGatedMedian
-from .graph import Edges, GraphModel, Node
-from .init import fill
-from .layers import Conv, MaxPool, MeanReadout
-
-
-class _Layer(NamedTuple):
-    name: str
-    channels: int
-    recurrent: bool
-    pool: bool
-    feedback: tuple[str, ...] = ()  # in the authors' order: names sorted as strings
-
-
-LAYERS = (
-    _Layer("conv1", 64, recurrent=False, pool=True),
-    _Layer("conv2", 128, recurrent=False, pool=False),
-    _Layer("conv3", 128, recurrent=False, pool=False),
-    _Layer("conv4", 128, recurrent=True, pool=True),
-    _Layer("conv5", 128, recurrent=True, pool=False, feedback=("conv8",)),
-    _Layer("conv6", 256, recurrent=True, pool=True, feedback=("conv7", "conv9")),
-    _Layer("conv7", 256, recurrent=True, pool=True, feedback=("conv10",)),
-    _Layer("conv8", 256, recurrent=True, pool=False),
-    _Layer("conv9", 512, recurrent=True, pool=False, feedback=("conv10",)),
-    _Layer("conv10", 512, recurrent=True, pool=True),
-)
+CHANNELS = {
+    "conv1": 64,
+    "conv2": 128,
+    "conv3": 128,
+    "conv4": 128,
+    "conv5": 128,
+    "conv6": 256,
+    "conv7": 256,
+    "conv8": 256,
+    "conv9": 512,
+    "conv10": 512,
+}
+RECURRENT = tuple(CHANNELS)[3:]
+POOLED = ("conv1", "conv4", "conv6", "conv7", "conv10")
+# For each target its sources, in the authors' order: names sorted as strings.
+FEEDBACK = {"conv5": ("conv8",), "conv6": ("conv7", "conv9"), "conv7": ("conv10",), "conv9": ("conv10",)}
+SMALLEST = 32  # pixels
 CELL_DEPTH = 64
 CELL_KERNEL = 7
 
@@ -68,29 +63,31 @@ REGION_LAYERS = {"V4": "conv6", "pIT": "conv7", "cIT": "conv8", "aIT": "conv8", 
 
 
 def median_convrnn(
-    image_size: int = 128,
+    image_size: int | None = None,
     seed: int = 0,
     weights: str = "random",
     *,
+    name: str = "median_convrnn",
+    feedback: bool = True,
+    on_ms: int = 120,
+    off_ms: int = 50,
     n_classes: int = 1000,
     channel_divisor: int = 1,
     clip_kernels: bool = False,
 ) -> GraphModel:
-    """Build the median ConvRNN with random weights.
+    """Build the median ConvRNN.
 
     Parameters
     ----------
     image_size
-        Height and width of its images in pixels: 128 (the size of [1]) or 224 (the published
-        weights); others work, from 32.
-    seed
-        Of the random weights.
-    weights
-        ``"random"``: the only ones so far.
-    n_classes
-        Outputs of ``imnetds``.
-    channel_divisor
-        Divides all channels, for tests.
+        Height and width of its images in pixels, 32 or more. Default: what the weights were trained on
+        (224 for the published ones), or 128 (the size of [1]).
+    seed, weights, name, n_classes, channel_divisor
+        As for `model_zoo.shallow.shallow_convrnn`.
+    feedback
+        Whether it has its long-range feedback: the control of [1]_, Fig. 4c, has none.
+    on_ms, off_ms
+        The presentation that it was trained under.
     clip_kernels
         Whether depthwise kernels are no larger than the map, as the authors' code does when it
         *builds* a net for small images. The published weights are 7 x 7 at every size.
@@ -101,56 +98,53 @@ def median_convrnn(
     >>> model.layers[:3], model.region_layers["pIT"], model.weights
     (('conv1', 'conv2', 'conv3'), 'conv7', 'random:0')
     """
-    if weights != "random":
-        raise ContractError(
-            f"median_convrnn has weights='random' only so far, got {weights!r}; choose another one with seed="
-        )
-    if image_size < 32:
-        raise ContractError(f"median_convrnn takes images of 32 pixels or more, got image_size={image_size}")
 
-    channels = {layer.name: layer.channels // channel_divisor for layer in LAYERS}
-    nodes: dict[str, Node] = {}
-    edges: dict[str, Edges] = {}
-    below, inputs, size = None, 3, math.ceil(image_size / 2)  # size: of the map inside the layer
-    for name, _, recurrent, pool, feedback in LAYERS:
-        outputs = channels[name]
-        pre = Conv(inputs, outputs, 3) if below else Conv(inputs, outputs, 7, stride=2)
-        cell = None
-        if recurrent:
-            kernel = min(CELL_KERNEL, size) if clip_kernels else CELL_KERNEL
-            sources = tuple(channels[source] for source in feedback)
-            cell = ReciprocalGatedMedian(inputs, outputs, CELL_DEPTH // channel_divisor, sources, kernel)
-        size = math.ceil(size / 2) if pool else size
-        # The cell's output has been through an ELU already.
-        post = nn.Sequential(nn.Identity() if recurrent else nn.ELU(), MaxPool() if pool else nn.Identity())
-        nodes[name] = Node((outputs, size, size), pre, post, cell)
-        edges[name] = Edges(below, feedback)
-        below, inputs = name, outputs
-    nodes["imnetds"] = Node((n_classes,), MeanReadout(inputs, n_classes), nn.Identity())
-    edges["imnetds"] = Edges(below)
+    def make_cell(place: Place) -> Cell:
+        kernel = min(CELL_KERNEL, place.size) if clip_kernels else CELL_KERNEL
+        return ReciprocalGatedMedian(place, CELL_DEPTH // channel_divisor, kernel)
 
-    model = GraphModel(
-        nodes,
-        edges,
-        name="median_convrnn",
-        image_size=image_size,
-        region_layers=REGION_LAYERS,
-        weights=f"random:{seed}",
+    return ten_layers(
+        make_cell,
+        FEEDBACK if feedback else {},
+        image_size,
+        seed,
+        weights,
+        name=name,
+        presentation=Presentation(on_ms, off_ms),
+        n_classes=n_classes,
+        channel_divisor=channel_divisor,
     )
-    _initialise(model, seed)
+
+
+def ten_layers(
+    make_cell: MakeCell,
+    feedback: Mapping[str, tuple[str, ...]],
+    image_size: int | None,
+    seed: int,
+    weights: str,
+    *,
+    name: str,
+    presentation: Presentation,
+    n_classes: int,
+    channel_divisor: int,
+) -> GraphModel:
+    """Build a network of these layers with any cells and any feedback: for each target its sources."""
+    stack = Stack(choose_image_size(image_size, weights, SMALLEST))
+    for layer, channels in CHANNELS.items():
+        sources = feedback.get(layer, ())
+        fed_back = tuple(CHANNELS[source] // channel_divisor for source in sources)
+        place = stack.place(layer, channels // channel_divisor, fed_back)
+        cell = make_cell(place) if layer in RECURRENT else None
+        # The cell's output has been through an ELU already.
+        stack.add(place, cell, elu=cell is None, pool=layer in POOLED, feedback=sources)
+    stack.read_out(MeanReadout, n_classes)
+    model = GraphModel(
+        stack.nodes,
+        stack.edges,
+        name=name,
+        image_size=stack.image_size,
+        region_layers=REGION_LAYERS,
+        presentation=presentation,
+    )
+    model.weights = set_weights(model, weights, seed)
     return model
-
-
-def _initialise(model: GraphModel, seed: int) -> None:
-    """Fill `model` so that activities neither die nor blow up in ten layers and many more steps.
-
-    Weights have a variance of 1 / fan-in, but a hundredth of that where they close a loop: in the
-    feedback, and in what a cell's gates see of its own state. The bias of the gates of what is new
-    balances what is kept, so that a cell whose gates are at rest comes to pass on a constant input as it is:
-    ``A_TAU / 2 + A_GATE (1 - tanh(bias)) = 1``.
-    """
-    fill(model, seed, lambda name: 0.1 if ".feedback." in name or ".pointwise." in name else 1.0)
-    balance = math.atanh(1 - (1 - A_TAU / 2) / A_GATE)
-    for name, parameter in model.named_parameters():
-        if name.endswith("_gate.pointwise.bias"):
-            nn.init.constant_(parameter, balance)

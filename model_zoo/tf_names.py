@@ -8,102 +8,154 @@ The order of the axes, and the names, are those of github.com/neuroailab/convrnn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from brainfit.errors import ContractError
 
 from .graph import GraphModel
+from .layers import Conv, ConvReadout, MeanReadout
+from .node import Node
 
 _PREFIX = "tnn_model"
-
-# Axes of the stored variable in the order of our parameter.
-_KERNEL = (3, 2, 0, 1)
+_PRE: dict[type[nn.Module], str] = {Conv: "pre_0/", ConvReadout: "pre_1/", MeanReadout: "pre_3/"}
+"""What the names of the variables of a node's first operation begin with."""
+_ENDS = {
+    "": "",
+    "weight": "weights",
+    "bias": "bias",
+    "depthwise.weight": "depthwise_weights",
+    "pointwise.weight": "pointwise_weights",
+    "pointwise.bias": "bias",
+    "of_input.weight": "weights",
+    "of_input.bias": "bias",
+    "of_state.weight": "weights",
+    "gamma": "gamma",
+    "beta": "beta",
+}
+"""For each parameter of a module of `model_zoo.layers`, how the name of its variable ends."""
+_AXES = {1: (0,), 2: (1, 0), 3: (2, 0, 1), 4: (3, 2, 0, 1)}
+"""Axes of the stored variable in the order of our parameter, by their number."""
 _DEPTHWISE = (2, 3, 0, 1)
-_MATRIX = (1, 0)
-_VECTOR = (0,)
-
-# Ends of the names within a layer: theirs, ours, axes.
-_Row = tuple[str, str, tuple[int, ...]]
+_DECODER = ("probs/softmax_beta", "alpha/softmax_beta", "normalize/softmax_beta", "decoder_threshold")
 
 
-def _conv(theirs: str, ours: str, weight: str = "weights") -> list[_Row]:
-    return [(f"{theirs}{weight}", f"{ours}.weight", _KERNEL), (f"{theirs}bias", f"{ours}.bias", _VECTOR)]
+class Variable(NamedTuple):
+    """One of the authors' variables.
+
+    Attributes
+    ----------
+    name
+        Theirs, in full.
+    parameters
+        Ours, by their names in the model; several where theirs is a convolution of something concatenated.
+    axes
+        Of theirs, in the order of ours.
+    """
+
+    name: str
+    parameters: dict[str, Tensor]
+    axes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of theirs."""
+        ours = list(next(iter(self.parameters.values())).shape)
+        if len(ours) > 1:
+            ours[1] = sum(parameter.shape[1] for parameter in self.parameters.values())
+        return tuple(ours[self.axes.index(k)] for k in range(len(self.axes)))
 
 
-def _separable(theirs: str, ours: str) -> list[_Row]:
-    return [
-        (f"{theirs}/depthwise_weights", f"{ours}.depthwise.weight", _DEPTHWISE),
-        *_conv(f"{theirs}/", f"{ours}.pointwise", weight="pointwise_weights"),
-    ]
+def variables_of(model: GraphModel) -> list[Variable]:
+    """Return the authors' variables that make up all parameters of `model`.
+
+    Raises
+    ------
+    ContractError
+        If it has a parameter that the authors' networks do not have.
+    """
+    found: dict[str, Variable] = {}
+    for ours, parameter in model.named_parameters():
+        theirs = _their_name(model, ours)
+        axes = _DEPTHWISE if theirs.endswith("depthwise_weights") else _AXES[parameter.ndim]
+        found.setdefault(theirs, Variable(theirs, {}, axes)).parameters[ours] = parameter
+    return list(found.values())
 
 
-_MEDIAN = "ReciprocalGateCell"
-_CONV_LAYER: list[_Row] = [
-    *_conv("pre_0/", "pre", weight="weights_basenet"),
-    *_conv(f"{_MEDIAN}/cell/input_to_cell_", "cell.input_to_cell"),
-    *_separable(f"{_MEDIAN}/cell/tau", "cell.cell_tau"),
-    *_separable(f"{_MEDIAN}/cell/out_to_cell", "cell.cell_gate"),
-    *_conv(f"{_MEDIAN}/out/input_to_out_", "cell.input_to_out"),
-    (f"{_MEDIAN}/out/residual_add_weights", "cell.shortcut.weight", _KERNEL),
-    *_conv(f"{_MEDIAN}/out/feedback_to_out_", "cell.feedback"),
-    *_separable(f"{_MEDIAN}/out/tau", "cell.out_tau"),
-    *_separable(f"{_MEDIAN}/out/gate", "cell.out_gate"),
-]
-_CLASSIFIER: list[_Row] = [("pre_3/weights", "pre.weight", _MATRIX), ("pre_3/bias", "pre.bias", _VECTOR)]
-
-
-def _is_training_only(name: str) -> bool:
-    return name == "global_step" or name.endswith("/Momentum")
-
-
-def _map(model: GraphModel) -> Iterator[tuple[str, torch.Tensor, tuple[int, ...]]]:
-    """Yield for each parameter of `model`: their name, the parameter, and the axes of theirs."""
-    parameters = dict(model.named_parameters())
-    for layer in model.layers:
-        for theirs, ours, axes in _CLASSIFIER if layer == "imnetds" else _CONV_LAYER:
-            parameter = parameters.get(f"nodes.{layer}.{ours}")
-            if parameter is not None:  # only some layers have a cell, a projection, feedback
-                yield f"{_PREFIX}/{layer}/{theirs}", parameter, axes
+def _their_name(model: GraphModel, ours: str) -> str:
+    _, layer, inside = ours.split(".", 2)
+    node = cast(Node, model.nodes[layer])
+    cell = node.cell.tensorflow if node.cell else {}
+    starts = {
+        "pre": _PRE.get(type(node.pre), ""),
+        "post": "post_0/",
+        "shortcut": "post_1/residual_add_",
+        **{f"cell.{part}": theirs for part, theirs in cell.items()},
+    }
+    for start, theirs in starts.items():
+        end = _ENDS.get(inside.removeprefix(start).removeprefix("."))
+        if theirs and inside.startswith(start) and end is not None:
+            name = f"{_PREFIX}/{layer}/{theirs}{end}"
+            return name + "_basenet" if name.endswith("/pre_0/weights") else name
+    raise ContractError(
+        f"the authors' networks have no variable for the parameter {ours!r} of {model.name}; "
+        "only theirs can be converted from TensorFlow"
+    )
 
 
 @torch.no_grad()
-def load_variables(model: GraphModel, variables: Mapping[str, np.ndarray], weights: str) -> None:
+def load_variables(model: GraphModel, variables: Mapping[str, np.ndarray]) -> None:
     """Replace all parameters of `model` by the authors' variables.
 
     Parameters
     ----------
     model
-        A median ConvRNN.
+        One of the authors' networks.
     variables
-        By their TensorFlow names, in TensorFlow's layout. Those of the optimiser are ignored.
-    weights
-        Where they came from, for results: the sha256 of their file.
+        By their TensorFlow names, in TensorFlow's layout. Those of the optimiser and of the decoder are
+        ignored.
 
     Raises
     ------
     ContractError
-        If a variable is missing, is one too many, or has another shape. The model is then unchanged.
+        If a variable is missing, is one too many, has another shape, or holds what is no finite number.
+        The model is then unchanged.
     """
-    rows = list(_map(model))
-    wanted = {name: _stored_shape(parameter, axes) for name, parameter, axes in rows}
-    got = {name: values.shape for name, values in variables.items() if not _is_training_only(name)}
+    rows = variables_of(model)
+    wanted = {row.name: row.shape for row in rows}
+    got = {name: values.shape for name, values in variables.items() if not _is_ignored(name)}
     # Layers without a state are stored as ones whose memory decays at once.
-    decays = {f"{_PREFIX}/{layer}/memory_decay" for layer in model.layers} & got.keys()
+    decays = {f"{_PREFIX}/{layer}/memory_decay" for layer in model.layers} & got.keys() - wanted.keys()
     misshapen = [name for name, shape in wanted.items() if name in got and got[name] != shape]
     _refuse("without", wanted.keys() - got.keys())
     _refuse("with unknown", got.keys() - wanted.keys() - decays)
     _refuse("with nonzero", {name for name in decays if np.any(variables[name])})
     _refuse("with misshapen", {f"{name} ({got[name]}, wanted {wanted[name]})" for name in misshapen})
-    for name, parameter, axes in rows:
-        parameter.copy_(torch.from_numpy(np.transpose(variables[name], axes).copy()))
-    model.weights = weights
+    _refuse("with a number that is not finite in", {n for n in wanted if not np.isfinite(variables[n]).all()})
+    for row in rows:
+        ours = torch.from_numpy(np.transpose(variables[row.name], row.axes).copy())
+        if len(row.parameters) == 1:
+            parts = (ours,)
+        else:
+            parts = ours.split([parameter.shape[1] for parameter in row.parameters.values()], dim=1)
+        for parameter, part in zip(row.parameters.values(), parts, strict=True):
+            parameter.copy_(part)
 
 
-def _stored_shape(parameter: torch.Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(parameter.shape[axes.index(k)] for k in range(len(axes)))
+def decoder_settings(variables: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the settings of `model_zoo.decoders` that were stored with the authors' variables, if any."""
+    stored = {"beta": f"{_PREFIX}/normalize/softmax_beta", "threshold": f"{_PREFIX}/decoder_threshold"}
+    return {ours: float(variables[name].item()) for ours, name in stored.items() if name in variables}
+
+
+def _is_ignored(name: str) -> bool:
+    if name in {f"{_PREFIX}/{decoder}" for decoder in _DECODER}:
+        return True
+    return name == "global_step" or name.endswith("/Momentum")
 
 
 def _refuse(what: str, names: Set[str]) -> None:

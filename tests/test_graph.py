@@ -8,9 +8,14 @@ from brainfit.errors import ContractError, UnknownNameError
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
 from brainfit.trajectory import Trajectory
-from model_zoo.graph import Edges, GraphModel, Node
-from model_zoo.layers import Conv, Feedback, MaxPool, resize, same_padding
+from model_zoo.cells.gru import GRU
+from model_zoo.cells.simple_rnn import SimpleRNN
+from model_zoo.cells.time_decay import TimeDecay
+from model_zoo.graph import Edges, GraphModel
+from model_zoo.intermediate import CHANNELS, intermediate_convrnn
+from model_zoo.layers import Conv, MaxPool
 from model_zoo.median_convrnn import median_convrnn
+from model_zoo.node import Node, Place
 
 SIZE = 40  # odd maps inside: 20, 10, 5, 3, 2
 PIXEL_GRAY = Presentation(background_space="pixel")
@@ -185,57 +190,57 @@ def test_wrong_requests_are_refused(model, images, change, error, message) -> No
         model.unroll(**(request | change))
 
 
-def test_feedback_needs_a_cell() -> None:
-    node = Node((4, SIZE, SIZE), Conv(3, 4, 3), torch.nn.Identity())
-    with pytest.raises(ContractError, match="nodes a have feedback but no cell"):
-        GraphModel(
-            {"a": node}, {"a": Edges(None, ("a",))}, name="x", image_size=SIZE, region_layers={}, weights=""
-        )
+@pytest.mark.parametrize("cell", [None, GRU(Place("a", 3, 4, SIZE))], ids=["none", "one that takes none"])
+def test_feedback_needs_a_cell_that_takes_it(cell) -> None:
+    node = Node((4, SIZE, SIZE), Conv(3, 4, 3), cell=cell)
+    with pytest.raises(ContractError, match="node 'a' is given feedback, but has no cell that takes it"):
+        graph_of(node, Edges(None, ("a",)))
 
 
-@pytest.mark.parametrize(
-    ("size", "kernel", "stride", "expected"),
-    [
-        (224, 7, 2, (2, 3)),
-        (112, 7, 2, (2, 3)),
-        (15, 7, 2, (3, 3)),
-        (14, 2, 1, (0, 1)),
-        (14, 4, 1, (1, 2)),
-        (14, 3, 1, (1, 1)),
-        (4, 7, 1, (3, 3)),
-        (14, 1, 1, (0, 0)),
-    ],
-)
-def test_same_padding_is_tensorflows(size, kernel, stride, expected) -> None:
-    assert same_padding(size, kernel, stride) == expected
+def graph_of(node: Node, edges: Edges) -> GraphModel:
+    """A graph of one node, called a."""
+    return GraphModel(
+        {"a": node},
+        {"a": edges},
+        name="x",
+        image_size=SIZE,
+        region_layers={},
+        presentation=Presentation(),
+    )
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (2, 1), (3, 1), (4, 1), (1, 1)])
-@pytest.mark.parametrize("size", [9, 14])
-def test_conv_is_a_valid_one_of_padded_images(size, kernel, stride) -> None:
-    conv = Conv(2, 5, kernel, stride)
-    for parameter in conv.parameters():
-        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
-    x = torch.rand(2, 2, size, size)
-    before, after = same_padding(size, kernel, stride)
-    expected = F.conv2d(F.pad(x, (before, after, before, after)), conv.weight, conv.bias, stride)
-    assert expected.shape[2] == -(-size // stride)
-    torch.testing.assert_close(conv(x), expected)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_parts_of_a_node_come_in_their_order(recurrent) -> None:
+    """finish(post(cell(activate(pre(ff)))) + shortcut(ff)), the cell's output before its state is used."""
+    parts = {
+        "pre": Conv(3, 4, 3),
+        "activate": torch.nn.Tanh(),
+        "cell": TimeDecay(Place("a", 3, 4, SIZE)) if recurrent else None,
+        "post": Conv(4, 5, 3),
+        "shortcut": Conv(3, 5, 1, bias=False),
+        "finish": torch.nn.Sequential(torch.nn.ReLU(), MaxPool()),
+    }
+    model = graph_of(Node((5, SIZE // 2, SIZE // 2), **parts), Edges(None))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(generator=generator)
+    images = torch.rand(2, 3, SIZE, SIZE, generator=generator)
+    state, memory = model.initial_state(images), torch.zeros(1)
+    for _ in range(3):
+        state = model.step(images, state)
+        x = parts["activate"](parts["pre"](images))
+        memory = parts["cell"].memory_decay * memory + x if recurrent else x
+        total = parts["post"](memory) + parts["shortcut"](images)
+        torch.testing.assert_close(state.outputs["a"], F.max_pool2d(total.relu(), 2))
+    assert len(state.cells["a"]) == int(recurrent)
 
 
-def test_pool_keeps_the_odd_last_one() -> None:
-    x = -torch.rand(1, 1, 7, 7)
-    pooled = MaxPool()(x)
-    assert pooled.shape == (1, 1, 4, 4)
-    assert pooled[0, 0, 3, 3] == x[0, 0, 6, 6]
+def test_a_cell_may_have_fewer_channels_than_its_layer(images) -> None:
+    def make_cell(place: Place) -> SimpleRNN:
+        return SimpleRNN(place, channels=place.channels // 2)
 
-
-def test_feedback_is_the_convolution_of_resized_sources() -> None:
-    feedback = Feedback((3, 5), 4)
-    for parameter in feedback.parameters():
-        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
-    sources = [torch.rand(2, 3, 4, 4), torch.rand(2, 5, 2, 2)]
-    size = torch.Size((7, 7))
-    joined = torch.cat([resize(source, size) for source in sources], dim=1)
-    torch.testing.assert_close(feedback(sources, size), F.conv2d(joined, feedback.weight, feedback.bias))
-    assert resize(joined, size) is joined
+    model = intermediate_convrnn(make_cell, SIZE, channel_divisor=16)
+    seen = model.unroll(images, Presentation(on_ms=120, off_ms=0), model.layers)
+    assert seen["conv10"].blocks[-1].shape[1] == CHANNELS["conv10"] // 16
+    assert model.nodes["conv10"].cell.channels == CHANNELS["conv10"] // 32  # type: ignore[union-attr]

@@ -1,100 +1,18 @@
-"""The median ConvRNN against the authors' own code, and its size, names and random weights."""
+"""The median ConvRNN: its controls, region layers and seeds; and how the authors' variables are loaded."""
 
-import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import brainfit
 from brainfit.errors import ContractError
-from brainfit.presentation import Presentation
 from model_zoo.graph import GraphModel
-from model_zoo.median_convrnn import median_convrnn
-from model_zoo.tf_names import load_variables
+from model_zoo.median_convrnn import FEEDBACK, median_convrnn
+from model_zoo.tf_names import decoder_settings, load_variables
 
-HERE = Path(__file__).parent / "golden"
-FULL = Path(os.environ.get("BRAINFIT_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
-FULL_FIXTURES = ("rgc_intermediate_224", "rgc_intermediate", "rgc_intermediate_t22_default")
-# In units of the standard deviation of what is compared. The differences are about 3e-5.
-TOLERANCE = 1e-4
-
-
-def read(folder: Path, name: str) -> dict[str, np.ndarray]:
-    with np.load(folder / f"{name}.npz") as file:
-        return dict(file)
-
-
-def variables_of(data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {key.removeprefix("var/"): values for key, values in data.items() if key.startswith("var/")}
-
-
-def assert_close(ours: torch.Tensor, theirs: np.ndarray, scale: float) -> None:
-    """Compare (image, channel, ...) with (image, ..., channel); ours may have a batch of one."""
-    ours = ours.movedim(1, -1)[: len(theirs)].expand(theirs.shape)
-    assert np.abs(ours.numpy() - theirs).max() <= TOLERANCE * scale
-
-
-def spatial_mean(block: torch.Tensor) -> torch.Tensor:
-    """(image, channel, height, width) -> (image, channel), in float64."""
-    return block.double().mean((2, 3)) if block.ndim == 4 else block.double()
-
-
-CASES = [pytest.param(HERE, "rgc_intermediate_224", id="trimmed")] + [
-    pytest.param(
-        FULL,
-        name,
-        id=name,
-        marks=pytest.mark.skipif(not FULL.is_dir(), reason="the full golden fixtures are not here"),
-    )
-    for name in FULL_FIXTURES
-]
-
-
-@pytest.mark.parametrize(("folder", "name"), CASES)
-def test_authors_activities_and_states_are_met(folder: Path, name: str) -> None:
-    data = read(folder, name)
-    meta = json.loads(str(data["meta"]))
-    model = median_convrnn(
-        meta["px"],
-        n_classes=50,
-        channel_divisor=meta["channel_divisor"],
-        clip_kernels=meta["clip_kernels_to_map"],
-    )
-    load_variables(model, variables_of(read(folder, meta["vars_in"])), weights="golden")
-    images = torch.from_numpy(data["images_uint8"]).permute(0, 3, 1, 2).float() / 255
-    steps, on = meta["T"], min(meta["T"], meta["image_off"])
-    presentation = Presentation(on_ms=10 * on, off_ms=10 * (steps - on))
-
-    seen = model.unroll(images, presentation, model.layers)
-    for layer in model.layers:
-        blocks = [seen[layer].blocks[k] for k in seen[layer].index]
-        assert len(blocks) == steps
-        assert tuple(blocks[0].movedim(1, -1).shape[1:]) == tuple(meta["out_shape"][layer][1:])
-        scale = data[f"full/{layer}"].std()
-        for step, theirs in zip(data[f"full_t/{layer}"], data[f"full/{layer}"], strict=True):
-            assert_close(blocks[step], theirs, scale)
-        if f"mean/{layer}" in data:
-            for block, theirs in zip(blocks, data[f"mean/{layer}"], strict=True):
-                assert_close(spatial_mean(block), theirs, scale)
-    assert_close(seen["imnetds"].blocks[-1], data["logits_last"], data["full/imnetds"].std())
-
-    with torch.inference_mode():
-        state = model.initial_state(images)
-        states = []
-        for frame, length in presentation.frames(images, model.normalize):
-            for _ in range(length):
-                state = model.step(frame, state)
-                states.append(state)
-    for layer in meta["recurrent_layers"]:
-        theirs = data[f"state/{layer}"]
-        for step, expected in zip(data[f"state_t/{layer}"], theirs, strict=True):
-            assert_close(torch.cat(states[step].cells[layer], dim=1), expected, theirs.std())
-
-
-def test_parameter_count_is_the_published_one() -> None:
-    assert sum(p.numel() for p in median_convrnn().parameters() if p.requires_grad) == 15_445_800
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def test_region_layers_are_layers() -> None:
@@ -116,33 +34,47 @@ def test_seed_decides_the_weights_and_nothing_else_does() -> None:
     assert not torch.equal(first.nodes["conv1"].pre.weight, other.nodes["conv1"].pre.weight)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"weights": "imagenet"}, "weights='random' only"), ({"image_size": 8}, "32 pixels or more")],
-)
-def test_bad_options_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(ContractError, match=message):
-        median_convrnn(**options)
+def test_too_small_images_are_refused() -> None:
+    with pytest.raises(ContractError, match="image_size is a whole number from 32 up, got 31"):
+        median_convrnn(31)
 
 
-@pytest.mark.slow
-def test_random_activities_neither_die_nor_blow_up() -> None:
-    """At the size that is scored, on white noise, on smooth images, and far beyond the 25 steps."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(2, 3, 128, 128, generator=generator)
-    coarse = torch.rand(2, 3, 8, 8, generator=generator)
-    smooth = torch.nn.functional.interpolate(coarse, (128, 128), mode="bicubic").clamp(0, 1)
-    model = median_convrnn()
-    seen = model.unroll(torch.cat([noise, smooth]), Presentation(on_ms=400, off_ms=0), model.layers)
-    for k, layer in enumerate(model.layers):
-        for step in range(k + 4, 40):
-            spread = seen[layer].blocks[seen[layer].index[step]].std()
-            assert 0.1 < spread < 10, (layer, step)
+def test_controls_differ_in_what_their_names_say() -> None:
+    """Without feedback the other weights have the same names; the minimal one has the same weights."""
+    full, without, minimal = (
+        brainfit.load_model(name, image_size=32, channel_divisor=16)
+        for name in ("median_convrnn", "median_convrnn_nofeedback", "median_convrnn_minimal")
+    )
+    assert isinstance(full, GraphModel)
+    assert isinstance(without, GraphModel)
+    assert isinstance(minimal, GraphModel)
+    fed_back = {name for name, _ in full.named_parameters()} - {
+        name for name, _ in without.named_parameters()
+    }
+    assert fed_back == {
+        f"nodes.{layer}.cell.feedback.{part}" for layer in FEEDBACK for part in ("weight", "bias")
+    }
+    assert not any(edges.feedback for edges in without.edges.values())
+    assert minimal.state_dict().keys() == full.state_dict().keys()
+    assert (full.presentation.n_steps, minimal.presentation.n_steps) == (17, 12)
+
+
+def test_kernels_are_clipped_to_the_map_only_if_asked() -> None:
+    """At 64 pixels the maps of the recurrent layers are 16, 8, 8, 4, 2, 2 and 2."""
+    for clip, expected in ((False, [7] * 7), (True, [7, 7, 7, 4, 2, 2, 2])):
+        model = median_convrnn(64, channel_divisor=16, clip_kernels=clip)
+        got = [model.nodes[f"conv{k}"].cell.out_tau.depthwise.kernel for k in range(4, 11)]  # type: ignore[union-attr]
+        assert got == expected
+
+
+def variables_of(name: str) -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        return {key.removeprefix("var/"): file[key] for key in file if key.startswith("var/")}
 
 
 @pytest.fixture(scope="module")
 def variables() -> dict[str, np.ndarray]:
-    return variables_of(read(HERE, "rgc_intermediate_224"))
+    return variables_of("rgc_intermediate_224")
 
 
 @pytest.fixture
@@ -150,26 +82,75 @@ def model() -> GraphModel:
     return median_convrnn(224, n_classes=50, channel_divisor=16)
 
 
-def test_source_is_kept_and_the_optimiser_is_ignored(model, variables) -> None:
-    extra = {"global_step": np.zeros(()), "tnn_model/conv1/pre_0/bias/Momentum": np.zeros(4)}
-    load_variables(model, variables | extra, weights="sha256:0")
-    assert model.weights == "sha256:0"
-
-
-def test_missing_extra_misshapen_and_remembering_are_refused(model, variables) -> None:
-    name = "tnn_model/conv7/ReciprocalGateCell/out/feedback_to_out_weights"
-    table = {
-        "without variable": {key: values for key, values in variables.items() if key != name},
-        "unknown variable tnn_model/conv7/pre_1/bias": variables
-        | {"tnn_model/conv7/pre_1/bias": np.zeros(1)},
-        "misshapen": variables | {name: variables[name][..., :-1]},
-        "nonzero variable tnn_model/conv1/memory_decay": variables
-        | {"tnn_model/conv1/memory_decay": np.ones(1)},
+def test_the_optimiser_and_the_decoder_are_ignored(model, variables) -> None:
+    extra = {
+        "global_step": np.zeros((), np.int64),
+        "tnn_model/conv1/pre_0/bias/Momentum": np.full(4, np.nan),
+        "tnn_model/probs/softmax_beta": np.array([2.0]),
+        "tnn_model/alpha/softmax_beta": np.array([3.0]),
+        "tnn_model/normalize/softmax_beta": np.array([1.7]),
+        "tnn_model/decoder_threshold": np.array([0.9]),
     }
+    load_variables(model, variables | extra)
+    bias = model.get_parameter("nodes.conv1.pre.bias")
+    assert np.array_equal(bias.detach().numpy(), variables["tnn_model/conv1/pre_0/bias"])
+    assert decoder_settings(extra) == {"beta": 1.7, "threshold": 0.9}
+    assert decoder_settings(variables) == {}
+
+
+FEEDBACK_WEIGHTS = "tnn_model/conv7/ReciprocalGateCell/out/feedback_to_out_weights"
+CHANGES = {
+    "without": ({FEEDBACK_WEIGHTS: None}, f"without variable {FEEDBACK_WEIGHTS};"),
+    "extra": ({"tnn_model/conv7/pre_1/bias": np.zeros(1)}, "unknown variable tnn_model/conv7/pre_1/bias;"),
+    "misshapen": (
+        {FEEDBACK_WEIGHTS: np.zeros((1, 1, 32, 15))},
+        rf"misshapen variable {FEEDBACK_WEIGHTS} \(\(1, 1, 32, 15\), wanted \(1, 1, 32, 16\)\);",
+    ),
+    "remembering": (
+        {"tnn_model/conv1/memory_decay": np.ones(1)},
+        "nonzero variable tnn_model/conv1/memory_decay;",
+    ),
+    "unsure whether remembering": (
+        {"tnn_model/conv2/memory_decay": np.full(1, np.nan)},
+        "nonzero variable tnn_model/conv2/memory_decay;",
+    ),
+    "not a number": (
+        {"tnn_model/imnetds/pre_3/bias": np.full(50, np.nan)},
+        "not finite in variable tnn_model/imnetds/pre_3/bias;",
+    ),
+    "many": (
+        {f"tnn_model/conv{k}/pre_0/bias": None for k in range(1, 8)},
+        "conv1/pre_0/bias, .*conv4/pre_0/bias and 3 more;",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
+def test_wrong_variables_are_refused_and_change_nothing(model, variables, change, message) -> None:
     before = [p.clone() for p in model.parameters()]
-    for message, wrong in table.items():
-        with pytest.raises(ContractError, match=message) as error:
-            load_variables(model, wrong, weights="wrong")
-        assert "tnn_model/conv" in str(error.value)
-    assert model.weights == "random:0"
+    wrong = {name: values for name, values in (variables | change).items() if values is not None}
+    with pytest.raises(ContractError, match=message) as error:
+        load_variables(model, wrong)
+    assert "\n" not in str(error.value)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_a_convolution_of_input_and_state_is_split_between_them() -> None:
+    """The first input channels of theirs are those of x, the rest those of h; here 16 of x and 8 of h."""
+    model = brainfit.load_model("lstm_shallow", image_size=112, channel_divisor=16, n_classes=50)
+    assert isinstance(model, GraphModel)
+    variables = variables_of("lstm_shallow")
+    load_variables(model, variables)
+    theirs = variables["tnn_model/conv3/ConvLSTMCell/weights"]
+    assert theirs.shape == (2, 2, 24, 32)
+    gates = "nodes.conv3.cell.gates"
+    for name, part in (("of_input", theirs[:, :, :16]), ("of_state", theirs[:, :, 16:])):
+        ours = model.get_parameter(f"{gates}.{name}.weight").detach().permute(2, 3, 1, 0)
+        assert np.array_equal(ours.numpy(), part)
+
+
+def test_what_the_authors_do_not_have_is_named(variables) -> None:
+    model = median_convrnn(32, channel_divisor=16)
+    model.nodes["conv2"].extra = torch.nn.Linear(1, 1)  # type: ignore[union-attr]
+    with pytest.raises(ContractError, match=r"no variable for the parameter 'nodes.conv2.extra.weight'"):
+        load_variables(model, variables)

@@ -37,7 +37,8 @@ def list_names(
     }[what]()
     rows = [{"name": name, **asdict(entry)} for name, entry in entries.items()]
     for row in rows:
-        del row["target"]
+        for ours in ("target", "options"):  # how it is built is no fact about it
+            row.pop(ours, None)
     if as_json:
         print_json(rows)
     else:

@@ -21,12 +21,15 @@ References
 
 from __future__ import annotations
 
+import math
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
-from ..graph import Cell, Drive, State
 from ..layers import Conv, Feedback, SeparableConv
+from ..node import Cell, Drive, Place, State
 
 A_TAU = 0.9219348064291611
 A_GATE = 0.7006566684988862
@@ -37,24 +40,41 @@ class ReciprocalGatedMedian(Cell):
 
     Parameters
     ----------
-    inputs, channels, depth
-        Channels of the node's raw input, of h (and x), and of c.
-    feedback
-        Channels of each feedback source; empty for a layer without.
+    place
+        Where it sits.
+    depth
+        Channels of c.
     kernel
         Size of the depthwise kernels.
     """
 
-    def __init__(
-        self, inputs: int, channels: int, depth: int, feedback: tuple[int, ...] = (), kernel: int = 7
-    ) -> None:
+    loops = (
+        "feedback",
+        *(f"{part}.pointwise" for part in ("cell_tau", "cell_gate", "out_tau", "out_gate")),
+    )
+    takes_feedback = True
+    tensorflow: ClassVar = {
+        "input_to_cell": "ReciprocalGateCell/cell/input_to_cell_",
+        "cell_tau": "ReciprocalGateCell/cell/tau/",
+        "cell_gate": "ReciprocalGateCell/cell/out_to_cell/",
+        "input_to_out": "ReciprocalGateCell/out/input_to_out_",
+        "shortcut": "ReciprocalGateCell/out/residual_add_",
+        "feedback": "ReciprocalGateCell/out/feedback_to_out_",
+        "out_tau": "ReciprocalGateCell/out/tau/",
+        "out_gate": "ReciprocalGateCell/out/gate/",
+    }
+
+    def __init__(self, place: Place, depth: int = 64, kernel: int = 7) -> None:
         super().__init__()
+        self.channels = channels = place.channels
         self.input_to_cell = Conv(channels, depth, 2)
         self.cell_tau = SeparableConv(depth, depth, kernel)
         self.cell_gate = SeparableConv(channels, depth, kernel)
         self.input_to_out = Conv(channels, channels, 3)
-        self.shortcut = nn.Identity() if inputs == channels else Conv(inputs, channels, 1, bias=False)
-        self.feedback = Feedback(feedback, channels) if feedback else None
+        self.shortcut = (
+            nn.Identity() if place.inputs == channels else Conv(place.inputs, channels, 1, bias=False)
+        )
+        self.feedback = Feedback(place.feedback, channels) if place.feedback else None
         self.out_tau = SeparableConv(channels, channels, kernel)
         self.out_gate = SeparableConv(depth, channels, kernel)
 
@@ -77,6 +97,16 @@ class ReciprocalGatedMedian(Cell):
         next_c = elu(_bypass(self.cell_tau(c)) * c + _gate(self.cell_gate(h)) * to_cell)
         next_h = elu(_bypass(self.out_tau(h)) * h + _gate(self.out_gate(c)) * to_out)
         return next_h, (next_c, next_h)
+
+    def settle(self) -> None:
+        """Let a cell whose gates are at rest come to pass on a constant input as it is.
+
+        That is where the gates of what is new balance what is kept:
+        ``A_TAU / 2 + A_GATE (1 - tanh(bias)) = 1``.
+        """
+        balance = math.atanh(1 - (1 - A_TAU / 2) / A_GATE)
+        for gate in (self.cell_gate, self.out_gate):
+            gate.pointwise.set_bias(balance)
 
 
 def _bypass(tau: Tensor) -> Tensor:

@@ -1,42 +1,66 @@
-"""Make the small copy of the golden fixture that lies beside this file: see README.md.
+"""Make the small copies of the golden fixtures that lie beside this file: see README.md.
 
 Usage: python tests/golden/trim.py FOLDER_OF_THE_FULL_FIXTURES
 """
 
+import json
+import math
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-NAME = "rgc_intermediate_224.npz"
-# Absolute steps to keep of the large arrays; of the others all that are there.
-KEEP_FULL = {
-    "conv1": (9, 10),
-    "conv2": (9,),
-    "conv3": (11, 25),
-    "conv4": (3, 10, 25),
-    "conv5": (4, 10, 25),
-    "conv6": (5, 10, 25),
-}
-KEEP_STATE = {"conv4": (12,), "conv5": (12,), "conv6": (12,)}
+HERE = Path(__file__).parent
+IMAGES_IN = "rgc_intermediate"  # of all fixtures of that size they are the same
+# Absolute steps to keep of activities, with the last one: while the image is seen, and after. Of states, one.
+FULL_STEPS = (9, 15)
+STATE_STEPS = (12,)
+LARGEST_MAP = 10
 
 
-def trim(full: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Keep fewer steps, and of activities and states one image of two."""
-    small = {}
+def trim(full: dict[str, np.ndarray], images: np.ndarray) -> dict[str, Any]:
+    """Keep all that is small, and of activities and states fewer steps, the first image, and fewer pixels."""
+    meta = json.loads(str(full["meta"]))
+    small, every = {}, {}
     for key, values in full.items():
         kind, _, layer = key.partition("/")
-        if kind in ("full", "state"):
+        if kind == "full" and layer == "imnetds":
+            small |= {key: values, f"full_t/{layer}": full[f"full_t/{layer}"]}
+        elif kind in ("full", "state"):
             times = full[f"{kind}_t/{layer}"]
-            steps = {"full": KEEP_FULL, "state": KEEP_STATE}[kind].get(layer, times)
-            kept = np.flatnonzero(np.isin(times, steps))
-            small[key], small[f"{kind}_t/{layer}"] = values[kept][:, :1], times[kept]
-        elif kind not in ("full_t", "state_t"):
+            steps = (*FULL_STEPS, meta["T"] - 1) if kind == "full" else STATE_STEPS
+            kept = np.isin(times, steps)
+            every[key] = math.ceil(values.shape[2] / LARGEST_MAP)
+            small[key] = values[kept, :1, :: every[key], :: every[key]]
+            small[f"{kind}_t/{layer}"] = times[kept]
+        elif kind == "images_uint8" and np.array_equal(values, images) and meta["fixture"] != IMAGES_IN:
+            meta["images_in"] = IMAGES_IN
+        elif kind not in ("full_t", "state_t", "inputs", "meta"):
             small[key] = values
-    return small
+    return {"meta": json.dumps(meta | {"every": every})} | small
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz file."""
+    with np.load(path) as file:
+        return dict(file)
+
+
+def main(folder: Path) -> None:
+    """Trim every fixture, and copy what is small already."""
+    images = read(folder / f"{IMAGES_IN}.npz")["images_uint8"]
+    for path in sorted(folder.glob("*.npz")):
+        if path.stem == "decoders":
+            shutil.copyfile(path, HERE / path.name)
+        else:
+            np.savez_compressed(HERE / path.name, **trim(read(path), images))
+    for path in (folder / "ckpt" / "rgc_intermediate").iterdir():
+        copy = HERE / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
 
 
 if __name__ == "__main__":
-    with np.load(Path(sys.argv[1]) / NAME) as full:
-        np.savez_compressed(Path(__file__).parent / NAME, **trim(dict(full)))
+    main(Path(sys.argv[1]))

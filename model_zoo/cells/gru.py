@@ -1,0 +1,61 @@
+"""The gated recurrent unit of [1]_, with convolutions.
+
+.. code-block:: text
+
+    r, u = conv3([x, h]) + b                       split into two halves, in this order
+    c    = tanh( conv3([x, sigmoid(r + 1) h]) + b )
+    h_t  = sigmoid(u) h + (1 - sigmoid(u)) c
+
+The output is h. That 1 is added in the reset gate, on top of a bias, is how the authors of [2]_ have it.
+
+References
+----------
+.. [1] Cho et al. (2014), Learning phrase representations using RNN encoder-decoder for statistical
+   machine translation. EMNLP. arXiv:1406.1078, equations 5-8.
+.. [2] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053, supplement 6.2.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, sigmoid, tanh
+
+from ..layers import JointConv
+from ..node import Cell, Drive, Place, State
+
+
+class GRU(Cell):
+    """Gated recurrent unit: h is renewed as far as a gate lets go of it."""
+
+    loops = ("gates.of_state", "candidate.of_state")
+    tensorflow: ClassVar = {"gates": "ConvGRUCell/gates/", "candidate": "ConvGRUCell/candidates/"}
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.channels = place.channels
+        self.gates = JointConv(place.channels, self.channels, 2 * self.channels, 3)
+        self.candidate = JointConv(place.channels, self.channels, self.channels, 3)
+
+    def drive(self, x: Tensor, ff: Tensor) -> Drive:
+        """Return what comes in from below for the gates (2 x channels) and the candidate (channels)."""
+        return self.gates.of_input(x), self.candidate.of_input(x)
+
+    def initial_state(self, drive: Drive) -> State:
+        """Return zeros for h (image, channels, height, width)."""
+        return (drive[1].new_zeros(drive[1].shape),)
+
+    def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """One step; the output is h."""
+        (h,) = state
+        to_gates, to_candidate = drive
+        reset, update = (to_gates + self.gates.of_state(h)).chunk(2, dim=1)
+        candidate = tanh(to_candidate + self.candidate.of_state(sigmoid(reset + 1) * h))
+        keep = sigmoid(update)
+        h = keep * h + (1 - keep) * candidate
+        return h, (h,)
+
+    def settle(self) -> None:
+        """Let the gates start where their authors start them, at a bias of 1."""
+        self.gates.of_input.set_bias(1)

@@ -1,0 +1,55 @@
+"""The intersection RNN of [1]_, with convolutions: gated in time, and gated in depth.
+
+.. code-block:: text
+
+    g, c, g', y = conv3([x, h]) + b                split into four, in this order
+    h_t = sigmoid(g + 1) h  +  (1 - sigmoid(g + 1)) tanh(c)
+    out = sigmoid(g' + 1) x  +  (1 - sigmoid(g' + 1)) relu(y)
+
+The output is not the state: by its second gate x can pass the cell as it is.
+
+References
+----------
+.. [1] Collins, Sohl-Dickstein & Sussillo (2017), Capacity and trainability in recurrent neural networks.
+   ICLR. arXiv:1611.09913; there also called +RNN.
+.. [2] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053, supplement 6.2.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, relu, sigmoid, tanh
+
+from ..layers import JointConv
+from ..node import Cell, Drive, Place, State
+
+
+class IntersectionRNN(Cell):
+    """Intersection RNN: one gate says how much of h stays, another how much of x passes."""
+
+    loops = ("mix.of_state",)
+    tensorflow: ClassVar = {"mix": "ConvIntersectionRNNCell/"}
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.channels = place.channels
+        self.mix = JointConv(place.channels, self.channels, 4 * self.channels, 3)
+
+    def drive(self, x: Tensor, ff: Tensor) -> Drive:
+        """Return x (channels), and what comes in from below for g, c, g' and y (4 x channels)."""
+        return x, self.mix.of_input(x)
+
+    def initial_state(self, drive: Drive) -> State:
+        """Return zeros for h (image, channels, height, width)."""
+        return (drive[0].new_zeros(drive[0].shape),)
+
+    def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """One step; the output is made of x and of what the state lets through."""
+        x, to_parts = drive
+        (h,) = state
+        gate, candidate, depth_gate, new = (to_parts + self.mix.of_state(h)).chunk(4, dim=1)
+        keep, passing = sigmoid(gate + 1), sigmoid(depth_gate + 1)
+        next_h = keep * h + (1 - keep) * tanh(candidate)
+        return passing * x + (1 - passing) * relu(new), (next_h,)

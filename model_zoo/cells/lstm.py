@@ -1,0 +1,130 @@
+"""The long short-term memory of [1]_, with convolutions as in [2]_.
+
+.. code-block:: text
+
+    i, j, f, o = norm( conv([x, h]) + b )          each of the four, in this order, with a norm of its own
+    c_t = norm( sigmoid(f + forget_bias + P_f c) c  +  sigmoid(i + P_i c) tanh(j) )
+    h_t = sigmoid(o + P_o c) tanh(c_t)
+
+The output is h. Layer norms, which make the c that is kept a normalised one, and the peepholes P are in
+shallow networks only. That the output gate peeps at c, and not at c_t as in [2]_, is how the authors of
+[3]_ have it.
+
+References
+----------
+.. [1] Hochreiter & Schmidhuber (1997), Long short-term memory. Neural Computation 9.
+.. [2] Shi et al. (2015), Convolutional LSTM network: a machine learning approach for precipitation
+   nowcasting. NeurIPS. arXiv:1506.04214, equation 3.
+.. [3] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053, supplement 6.2. The constants are those of the authors' published configuration.
+.. [4] Ba, Kiros & Hinton (2016), Layer normalization. arXiv:1607.06450.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn, sigmoid, tanh
+
+from ..layers import JointConv, LayerNorm
+from ..node import Cell, Drive, Place, State
+
+_PARTS = ("input", "transform", "forget", "output")  # i, j, f, o
+_NORMS = (*_PARTS, "state")
+_GATES = ("input", "forget", "output")
+# For each layer, how many times fewer channels than x, the size of the kernel, and the forget bias.
+_SHALLOW = {
+    "conv3": (2, 2, 1.3561755203084322),
+    "conv4": (1, 3, 0.977962918535079),
+    "conv5": (2, 4, 0.9249280259963113),
+}
+
+
+class LSTM(Cell):
+    """Long short-term memory: gates decide what c forgets, what it takes in, and what of it is seen.
+
+    Parameters
+    ----------
+    place
+        Where it sits.
+    channels
+        Of c and of h; by default those of x.
+    kernel
+        Size of the convolution's kernel.
+    forget_bias
+        Added in the forget gate, on top of a bias.
+    layer_norm
+        Whether i, j, f, o and c are normalised.
+    peepholes
+        Whether the gates see c, each pixel and channel of it by a weight of its own: the weights then fit
+        one size of map only.
+    """
+
+    loops = ("gates.of_state",)
+    tensorflow: ClassVar = {
+        "gates": "ConvLSTMCell/",
+        **{f"norms.{part}": f"ConvLSTMCell/{part}/" for part in _NORMS},
+        **{f"peepholes.{gate}": f"ConvLSTMCell/peepholes/w_{gate[0]}_diag" for gate in _GATES},
+    }
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        channels: int | None = None,
+        kernel: int = 3,
+        forget_bias: float = 1.0,
+        layer_norm: bool = False,
+        peepholes: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels = channels = channels or place.channels
+        self.forget_bias = forget_bias
+        self.gates = JointConv(place.channels, channels, 4 * channels, kernel)
+        self.norms = nn.ModuleDict(
+            {part: LayerNorm(channels) if layer_norm else nn.Identity() for part in _NORMS}
+        )
+        shape = (channels, place.size, place.size)
+        self.peepholes = nn.ParameterDict({gate: torch.empty(shape) for gate in _GATES} if peepholes else {})
+
+    def drive(self, x: Tensor, ff: Tensor) -> Drive:
+        """Return what comes in from below for i, j, f and o (4 x channels)."""
+        return (self.gates.of_input(x),)
+
+    def initial_state(self, drive: Drive) -> State:
+        """Return zeros for c and h, both (image, channels, height, width)."""
+        zeros = drive[0].new_zeros(drive[0].chunk(4, dim=1)[0].shape)
+        return zeros, zeros
+
+    def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """One step; the output is h."""
+        c, h = state
+        parts = (drive[0] + self.gates.of_state(h)).chunk(4, dim=1)
+        normed = (self.norms[name](part) for name, part in zip(_PARTS, parts, strict=True))
+        take, new, keep, show = normed
+        kept = sigmoid(keep + self.forget_bias + self._peep("forget", c)) * c
+        next_c = self.norms["state"](kept + sigmoid(take + self._peep("input", c)) * tanh(new))
+        h = sigmoid(show + self._peep("output", c)) * tanh(next_c)
+        return h, (next_c, h)
+
+    def settle(self) -> None:
+        """Close the peepholes, as they are before training."""
+        for weight in self.peepholes.values():
+            nn.init.zeros_(weight)
+
+    def _peep(self, gate: str, c: Tensor) -> Tensor | float:
+        return self.peepholes[gate] * c if gate in self.peepholes else 0.0
+
+
+def shallow(place: Place) -> LSTM:
+    """Return the cell of the authors' shallow network, by its layer: normed; 128, 256 and 256 channels."""
+    narrower, kernel, forget_bias = _SHALLOW[place.layer]
+    return LSTM(
+        place,
+        channels=place.channels // narrower,
+        kernel=kernel,
+        forget_bias=forget_bias,
+        layer_norm=True,
+        peepholes=place.layer == "conv4",
+    )

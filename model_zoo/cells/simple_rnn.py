@@ -1,0 +1,73 @@
+"""The plain recurrent network of [1]_, with convolutions, an ELU, and in shallow networks layer norm.
+
+.. code-block:: text
+
+    h_t = ELU( norm( conv3(h) + b  +  conv3(x) + b' ) )
+
+The output is h.
+
+References
+----------
+.. [1] Elman (1990), Finding structure in time. Cognitive Science 14.
+.. [2] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053, supplement 6.2.
+.. [3] Ba, Kiros & Hinton (2016), Layer normalization. arXiv:1607.06450.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import elu
+
+from ..layers import Conv, LayerNorm
+from ..node import Cell, Drive, Place, State
+
+_NARROWER = {"conv3": 2, "conv4": 1, "conv5": 2}
+
+
+class SimpleRNN(Cell):
+    """Plain recurrent cell: the new state is made of the input and the one before.
+
+    Parameters
+    ----------
+    place
+        Where it sits.
+    channels
+        Of h; by default those of x.
+    layer_norm
+        Whether the sum is normalised before the ELU.
+    """
+
+    loops = ("of_state",)
+    tensorflow: ClassVar = {
+        "of_input": "ConvNormBasicCell/i/",
+        "of_state": "ConvNormBasicCell/s/",
+        "norm": "ConvNormBasicCell/layer_norm/",
+    }
+
+    def __init__(self, place: Place, *, channels: int | None = None, layer_norm: bool = False) -> None:
+        super().__init__()
+        self.channels = channels or place.channels
+        self.of_input = Conv(place.channels, self.channels, 3)
+        self.of_state = Conv(self.channels, self.channels, 3)
+        self.norm = LayerNorm(self.channels) if layer_norm else nn.Identity()
+
+    def drive(self, x: Tensor, ff: Tensor) -> Drive:
+        """Return what comes in from below (channels)."""
+        return (self.of_input(x),)
+
+    def initial_state(self, drive: Drive) -> State:
+        """Return zeros for h (image, channels, height, width)."""
+        return (drive[0].new_zeros(drive[0].shape),)
+
+    def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """One step; the output is h."""
+        h = elu(self.norm(drive[0] + self.of_state(state[0])))
+        return h, (h,)
+
+
+def shallow(place: Place) -> SimpleRNN:
+    """Return the cell of the authors' shallow network, by its layer: normed; 128, 256 and 256 channels."""
+    return SimpleRNN(place, channels=place.channels // _NARROWER[place.layer], layer_norm=True)

@@ -1,0 +1,55 @@
+"""The simplest memory: what came before fades at one rate, the same for the whole layer.
+
+.. code-block:: text
+
+    s_t = memory_decay s + x
+
+The output is s. Nothing bounds the rate, which is learnt.
+
+References
+----------
+.. [1] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053, section 2 and supplement 6.2.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..node import Cell, Drive, Place, State
+
+_DECAY = 0.5
+
+
+class TimeDecay(Cell):
+    """Time decay: a leaky sum of the input."""
+
+    tensorflow: ClassVar = {"memory_decay": "memory_decay"}
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.channels = place.channels
+        self.memory_decay = nn.Parameter(torch.empty(1))
+
+    def drive(self, x: Tensor, ff: Tensor) -> Drive:
+        """Return x itself."""
+        return (x,)
+
+    def initial_state(self, drive: Drive) -> State:
+        """Return zeros for s (image, channels, height, width)."""
+        return (drive[0].new_zeros(drive[0].shape),)
+
+    def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+        """One step; the output is s."""
+        s = self.memory_decay * state[0] + drive[0]
+        return s, (s,)
+
+    def settle(self) -> None:
+        """Let half of what there was stay.
+
+        The authors start training at 0, which without training would be no memory at all.
+        """
+        nn.init.constant_(self.memory_decay, _DECAY)

@@ -1,0 +1,147 @@
+"""What a network says in the end: from its answers in time to one answer.
+
+    last            that of the last step
+    max_confidence  that of the step at which it is most certain of a class
+    threshold       that of the first step at which it is certain enough; of the most certain one, if none is
+
+How certain it is of a class is ``softmax(beta * logits)``, the largest over classes.
+
+References
+----------
+.. [1] Nayebi et al. (2022), Recurrent connections in the primate ventral visual stream mediate a
+   trade-off between task performance and network size during core object recognition. Neural
+   Computation. doi:10.1162/neco_a_01506. As in the authors' code (github.com/neuroailab/convrnns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from brainfit.arguments import number
+from brainfit.errors import ContractError
+
+from .graph import GraphModel
+
+
+class Decoded(NamedTuple):
+    """One answer for each image.
+
+    Attributes
+    ----------
+    logits
+        Shape (image, class).
+    step
+        The step that they are from: (image,), counted from the first that was given.
+    """
+
+    logits: Tensor
+    step: Tensor
+
+
+Decoder = Callable[[Tensor], Decoded]
+
+
+def last(logits: Tensor) -> Decoded:
+    """Return the answer of the last step; `logits` are as for `max_confidence`."""
+    _check(logits)
+    return _at(logits, torch.full((logits.shape[1],), len(logits) - 1, device=logits.device))
+
+
+def max_confidence(logits: Tensor, beta: float = 1.0) -> Decoded:
+    """Return the answer of the step at which the most probable class is most probable; the first of several.
+
+    Parameters
+    ----------
+    logits
+        Finite numbers, (time, image, class), with at least one step.
+    beta
+        Factor of the logits, 0 or more; networks that are trained with this decoder learn it.
+
+    Raises
+    ------
+    ContractError
+        If the logits have another shape, or beta is out of range.
+    """
+    return _at(logits, _confidence(logits, beta).argmax(0))
+
+
+def threshold(logits: Tensor, threshold: float = 0.9, beta: float = 1.0) -> Decoded:
+    """Return the answer of the first step at which a class is as probable as `threshold`.
+
+    Parameters
+    ----------
+    logits, beta
+        As for `max_confidence`, which decides where no step is certain enough.
+    threshold
+        A probability, in [0, 1].
+
+    Raises
+    ------
+    ContractError
+        If the logits have another shape, or beta or the threshold is out of range.
+    """
+    confidence = _confidence(logits, beta)
+    enough = confidence >= number("threshold", threshold, 0, 1)
+    return _at(logits, enough.int().argmax(0).where(enough.any(0), confidence.argmax(0)))
+
+
+def classify(model: GraphModel, images: Tensor, decoder: Decoder = last) -> Decoded:
+    """Let `model` name what is in `images`, shown as they were when it was trained.
+
+    The authors decode the last layer from the step after the image has reached it; a presentation that ends
+    before leaves its last step.
+
+    Parameters
+    ----------
+    model
+        One with a presentation that it was trained under.
+    images
+        Pixels in [0, 1], shape (image, 3, image_size, image_size).
+    decoder
+        A function of this file, or one of the kind.
+
+    Returns
+    -------
+    Decoded
+        Its steps are those of ``model.presentation``.
+
+    Raises
+    ------
+    ContractError
+        If the images do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from model_zoo.feedforward import ff
+    >>> classify(ff(image_size=65, channel_divisor=32), torch.zeros(2, 3, 65, 65)).step
+    tensor([5, 5])
+    """
+    readout = model.layers[-1]
+    seen = model.unroll(images, model.presentation, [readout])[readout]
+    start = min(len(model.layers), seen.n_steps - 1)
+    logits = seen.stacked(len(images))[:, list(seen.index[start:])].movedim(1, 0)
+    decoded = decoder(logits)
+    return Decoded(decoded.logits, decoded.step + start)
+
+
+def _confidence(logits: Tensor, beta: float) -> Tensor:
+    """Return (time, image): how probable the most probable class is."""
+    _check(logits)
+    return (number("beta", beta, 0, 1e6) * logits).softmax(-1).amax(-1)
+
+
+def _at(logits: Tensor, step: Tensor) -> Decoded:
+    images = range(logits.shape[1])
+    return Decoded(logits[step, list(images)], step)
+
+
+def _check(logits: Tensor) -> None:
+    if logits.ndim != 3 or not logits.numel():
+        raise ContractError(
+            f"a decoder takes logits of shape (time, image, class), none of them 0, got {tuple(logits.shape)}"
+        )
