@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -81,7 +81,10 @@ def _model(model: Model | str, device: str) -> Model:
 
 def _presentation(presentation: Presentation | None, model: Model) -> Presentation:
     if presentation is None:
-        return Presentation(step_ms=model.step_ms)
+        shown = Presentation(step_ms=model.step_ms)
+        # It cannot be shown gray (model_zoo.adapters.from_sequence); the provenance says what was shown.
+        held = getattr(model, "holds_image", False) is True
+        return replace(shown, on_ms=shown.on_ms + shown.off_ms, off_ms=0) if held else shown
     if not isinstance(presentation, Presentation):
         raise ContractError(f"presentation is a brainfit.Presentation, got {type(presentation).__name__}")
     if presentation.step_ms != model.step_ms:

@@ -388,7 +388,7 @@ main()
         child.send_signal(number)
         out, err = child.communicate(timeout=30)
     assert child.returncode == 1
-    assert err.splitlines() == ["brainfit: interrupted; nothing half-done was kept"]
+    assert err.splitlines() == ["brainfit: interrupted; no unfinished result was kept"]
     assert out == ""
     assert list(tmp_path.iterdir()) == []
 

@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from brainfit.cli.ceiling import ceiling
 from brainfit.cli.check import check
+from brainfit.cli.compare import compare
+from brainfit.cli.draw import draw
 from brainfit.cli.list import list_names
 from brainfit.cli.output import note
 from brainfit.cli.report import report
 from brainfit.cli.score import score
+from brainfit.cli.weights import app as weights
 from brainfit.errors import BrainfitError
 
 
@@ -27,7 +31,7 @@ class _Group(TyperGroup):
                 traceback.print_exc()
             note(f"error: {error}")
         except KeyboardInterrupt:
-            note("interrupted; nothing half-done was kept")
+            note("interrupted; no unfinished result was kept")
         raise typer.Exit(1)
 
 
@@ -41,7 +45,11 @@ app = typer.Typer(
 app.command()(score)
 app.command("list")(list_names)
 app.command()(check)
+app.command()(ceiling)
+app.command()(compare)
 app.command()(report)
+app.add_typer(weights, name="weights")
+app.command()(draw)
 
 
 def _print_version(wanted: bool) -> None:

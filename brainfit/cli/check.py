@@ -24,6 +24,15 @@ def check(
             help="A name, a recording's file, package.module:factory or path/to/file.py:factory.",
         ),
     ],
+    weights: Annotated[
+        str | None, typer.Option(help="A model's, as for `brainfit score`.", show_default="the model's own")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check that a model or a recording keeps to its contract.
@@ -35,8 +44,11 @@ def check(
 
     Example: brainfit check path/to/my_models.py:my_model
     """
+    asked = {"weights": weights, "image_size": image_size}
+    options = {option: value for option, value in asked.items() if value is not None}
     with others_code():
-        thing = _load(name)
+        # Only models have options.
+        thing: Any = registry.load_model(name, **options) if options else _load(name)
         facts = _check_recording(thing) if hasattr(thing, "responses") else _check_model(thing)
     if as_json:
         print_json({"name": name, "ok": True, **facts})

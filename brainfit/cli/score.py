@@ -29,6 +29,9 @@ class Mapping(StrEnum):
     """Maps from a layer's features to responses."""
 
     ridge = "ridge"
+    sgd = "sgd"
+    pls = "pls"
+    factorized = "factorized"
 
 
 class Device(StrEnum):
@@ -70,11 +73,17 @@ def score(
     mapping: Annotated[
         Mapping | None,
         typer.Option(
-            help="The map from features to responses; ridge is the only one so far.", show_default="ridge"
+            help="The map from features to responses; ridge is exact, sgd the paper's.", show_default="ridge"
         ),
     ] = None,
+    per_bin: Annotated[
+        bool, typer.Option("--per-bin", help="Fit a map for each time bin, a control, not one for all.")
+    ] = False,
     weights: Annotated[
-        str, typer.Option(help="random is the only one so far: drawn from --seed.")
+        str,
+        typer.Option(
+            help="random: drawn from --seed; or a .safetensors file, or a name of `brainfit weights info`."
+        ),
     ] = "random",
     images: Annotated[
         int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
@@ -109,7 +118,7 @@ def score(
 
     Example: brainfit score --model median_convrnn --region pIT
     """
-    chosen = _benchmark(benchmark, region, recording, mapping)
+    chosen = _benchmark(benchmark, region, recording, mapping, per_bin)
     if out is not None:
         runs.prepare_run(out)
 
@@ -118,10 +127,14 @@ def score(
         data = registry.load_recording(chosen.recording, n_images=images)
     if net.weights.startswith("random"):
         note(f"the weights of {net.name} are random ({net.weights}): the score is a baseline")
+    if getattr(net, "holds_image", False) is True:
+        note(f"{net.name} holds the image for all its steps: it is never shown gray, as the animals were")
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: the score says nothing about a brain")
     folder = runs.prepare_run(
-        _default_folder(net, data, chosen, layer, seed, images, image_size) if out is None else out
+        _default_folder(net, data, chosen, layer, per_bin, weights, seed, images, image_size)
+        if out is None
+        else out
     )
 
     import brainfit.report  # noqa: F401 - if it cannot be imported, better now than after the work
@@ -134,6 +147,7 @@ def score(
             region=chosen.region,
             layer="committed" if layer is None else layer,
             mapping=chosen.mapping,
+            per_bin=per_bin,
             presentation=chosen.presentation if benchmark else None,
             test_fraction=chosen.test_fraction,
             benchmark=benchmark,
@@ -158,7 +172,7 @@ def score(
 
 
 def _benchmark(
-    name: str | None, region: str | None, recording: str | None, mapping: Mapping | None
+    name: str | None, region: str | None, recording: str | None, mapping: Mapping | None, per_bin: bool
 ) -> Benchmark:
     from brainfit.benchmark import Benchmark
 
@@ -169,9 +183,10 @@ def _benchmark(
             )
         recording = "simulated" if recording is None else recording
         return Benchmark("", recording, region, mapping=(mapping or Mapping.ridge).value)
-    if any(option is not None for option in (region, recording, mapping)):
+    if per_bin or any(option is not None for option in (region, recording, mapping)):
         raise typer.BadParameter(
-            "a --benchmark has its own --region, --recording and --mapping: leave them out"
+            "a --benchmark has its own --region, --recording and --mapping, and one map for all bins: "
+            "leave them out"
         )
     return registry.load_benchmark(name)
 
@@ -193,6 +208,8 @@ def _default_folder(
     recording: Recording,
     benchmark: Benchmark,
     layer: str | None,
+    per_bin: bool,
+    weights: str,
     seed: int,
     images: int | None,
     image_size: int | None,
@@ -203,7 +220,8 @@ def _default_folder(
         "" if benchmark.recording == "simulated" else recording.name,
         benchmark.region,
         model.region_layers.get(benchmark.region, "") if layer is None else layer,
-        benchmark.mapping,
+        f"{benchmark.mapping}_per_bin" if per_bin else benchmark.mapping,
+        "" if weights == "random" else Path(weights).name.removesuffix(".safetensors"),
         f"{image_size}px" if image_size else "",
         f"{images}images" if images else "",
         f"seed{seed}",

@@ -86,7 +86,8 @@ class PerBin:
 
     def summary(self) -> dict[str, Any]:
         """Return what each map has to say, as plain values."""
-        return {"per_bin": [mapping.summary() for mapping in self.maps]}
+        maps = [mapping.summary() for mapping in self.maps]
+        return {"converged": all(one.get("converged", True) for one in maps), "per_bin": maps}
 
 
 def _one_step(trajectory: Trajectory, step: int) -> Trajectory:
