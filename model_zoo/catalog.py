@@ -13,7 +13,7 @@ _N18, _N22 = "Nayebi et al. 2018", "Nayebi et al. 2022"
 
 
 def _shallow(name: str, cell: str, parameters: int) -> dict[str, ModelEntry]:
-    source = f"{_N18}, Fig. 2b; {_N22}"
+    source = f"{_N18}, Fig. 2b; 2022"
     options = {"cell": cell, "name": name}
     return {name: ModelEntry("shallow:shallow_convrnn", parameters, _SHALLOW, 16, _SIZES, source, options)}
 

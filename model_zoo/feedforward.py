@@ -28,7 +28,6 @@ from . import intermediate, shallow
 from .graph import GraphModel
 from .layers import ConvReadout, MeanReadout
 from .stack import Stack
-from .weights import choose_image_size, set_weights
 
 WIDER = {"conv1": 128, "conv2": 512, "conv3": 512, "conv4": 512, "conv5": 1024}
 
@@ -50,13 +49,12 @@ def ff(
     (('conv5', 'imnetds'), 6)
     """
     stack = _convolutions(
-        choose_image_size(image_size, weights, shallow.SMALLEST),
+        Stack(image_size, weights, shallow.SMALLEST),
         shallow.CHANNELS,
         shallow.CHANNELS,
         channel_divisor,
     )
-    stack.read_out(ConvReadout, n_classes)
-    return _model(stack, "ff", shallow.REGION_LAYERS, seed, weights)
+    return _finish(stack, ConvReadout, n_classes, "ff", shallow.REGION_LAYERS, seed)
 
 
 def ff_wider(
@@ -68,11 +66,8 @@ def ff_wider(
     channel_divisor: int = 1,
 ) -> GraphModel:
     """Build `ff` with more channels; parameters as there."""
-    stack = _convolutions(
-        choose_image_size(image_size, weights, shallow.SMALLEST), WIDER, WIDER, channel_divisor
-    )
-    stack.read_out(ConvReadout, n_classes)
-    return _model(stack, "ff_wider", shallow.REGION_LAYERS, seed, weights)
+    stack = _convolutions(Stack(image_size, weights, shallow.SMALLEST), WIDER, WIDER, channel_divisor)
+    return _finish(stack, ConvReadout, n_classes, "ff_wider", shallow.REGION_LAYERS, seed)
 
 
 def ff_deeper(
@@ -85,32 +80,32 @@ def ff_deeper(
 ) -> GraphModel:
     """Build the one of ten layers; parameters as for `ff`, but images of 32 pixels or more."""
     stack = _convolutions(
-        choose_image_size(image_size, weights, intermediate.SMALLEST),
+        Stack(image_size, weights, intermediate.SMALLEST),
         intermediate.CHANNELS,
         intermediate.POOLED,
         channel_divisor,
     )
-    stack.read_out(MeanReadout, n_classes)
-    return _model(stack, "ff_deeper", intermediate.REGION_LAYERS, seed, weights)
+    return _finish(stack, MeanReadout, n_classes, "ff_deeper", intermediate.REGION_LAYERS, seed)
 
 
 def _convolutions(
-    image_size: int, channels: Mapping[str, int], pooled: Collection[str], channel_divisor: int
+    stack: Stack, channels: Mapping[str, int], pooled: Collection[str], channel_divisor: int
 ) -> Stack:
-    stack = Stack(image_size)
     for layer, full in channels.items():
         stack.add(stack.place(layer, full // channel_divisor), elu=True, pool=layer in pooled)
     return stack
 
 
-def _model(stack: Stack, name: str, region_layers: Mapping[str, str], seed: int, weights: str) -> GraphModel:
-    model = GraphModel(
-        stack.nodes,
-        stack.edges,
-        name=name,
-        image_size=stack.image_size,
-        region_layers=region_layers,
-        presentation=Presentation(on_ms=10 * len(stack.nodes), off_ms=0),
+def _finish(
+    stack: Stack,
+    readout: type[MeanReadout | ConvReadout],
+    n_classes: int,
+    name: str,
+    region_layers: Mapping[str, str],
+    seed: int,
+) -> GraphModel:
+    """Read out, from a network that is shown an image until it has reached the last layer."""
+    shown = Presentation(on_ms=10 * (len(stack.nodes) + 1), off_ms=0)
+    return stack.finish(
+        readout, n_classes, name=name, seed=seed, region_layers=region_layers, presentation=shown
     )
-    model.weights = set_weights(model, weights, seed)
-    return model

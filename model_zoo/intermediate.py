@@ -36,7 +36,6 @@ from .graph import GraphModel
 from .layers import Conv, MeanReadout
 from .node import MakeCell
 from .stack import Stack
-from .weights import choose_image_size, set_weights
 
 CHANNELS = dict(
     zip((f"conv{k}" for k in range(1, 11)), (64, 64, 64, 128, 128, 256, 256, 512, 512, 512), strict=True)
@@ -99,7 +98,7 @@ def _build(
     n_classes: int,
     channel_divisor: int,
 ) -> GraphModel:
-    stack = Stack(choose_image_size(image_size, weights, SMALLEST))
+    stack = Stack(image_size, weights, SMALLEST)
     for layer, full in CHANNELS.items():
         place = stack.place(layer, full // channel_divisor)
         pool = layer in POOLED
@@ -117,14 +116,11 @@ def _build(
             post=Conv(recurrent.channels if recurrent else place.channels, place.channels, 3),
             shortcut=nn.Identity() if same else Conv(place.inputs, place.channels, 1, bias=False),
         )
-    stack.read_out(MeanReadout, n_classes)
-    model = GraphModel(
-        stack.nodes,
-        stack.edges,
+    return stack.finish(
+        MeanReadout,
+        n_classes,
         name=name,
-        image_size=stack.image_size,
+        seed=seed,
         region_layers=REGION_LAYERS,
         presentation=presentation,
     )
-    model.weights = set_weights(model, weights, seed)
-    return model

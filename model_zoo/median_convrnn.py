@@ -36,7 +36,6 @@ from .graph import GraphModel
 from .layers import MeanReadout
 from .node import Cell, MakeCell, Place
 from .stack import Stack
-from .weights import choose_image_size, set_weights
 
 CHANNELS = {
     "conv1": 64,
@@ -129,7 +128,7 @@ def ten_layers(
     channel_divisor: int,
 ) -> GraphModel:
     """Build a network of these layers with any cells and any feedback: for each target its sources."""
-    stack = Stack(choose_image_size(image_size, weights, SMALLEST))
+    stack = Stack(image_size, weights, SMALLEST)
     for layer, channels in CHANNELS.items():
         sources = feedback.get(layer, ())
         fed_back = tuple(CHANNELS[source] // channel_divisor for source in sources)
@@ -137,14 +136,11 @@ def ten_layers(
         cell = make_cell(place) if layer in RECURRENT else None
         # The cell's output has been through an ELU already.
         stack.add(place, cell, elu=cell is None, pool=layer in POOLED, feedback=sources)
-    stack.read_out(MeanReadout, n_classes)
-    model = GraphModel(
-        stack.nodes,
-        stack.edges,
+    return stack.finish(
+        MeanReadout,
+        n_classes,
         name=name,
-        image_size=stack.image_size,
+        seed=seed,
         region_layers=REGION_LAYERS,
         presentation=presentation,
     )
-    model.weights = set_weights(model, weights, seed)
-    return model

@@ -30,7 +30,6 @@ from .graph import GraphModel
 from .layers import ConvReadout
 from .node import MakeCell
 from .stack import Stack
-from .weights import choose_image_size, set_weights
 
 CHANNELS = {"conv1": 64, "conv2": 128, "conv3": 256, "conv4": 256, "conv5": 512}
 RECURRENT = ("conv3", "conv4", "conv5")
@@ -71,19 +70,16 @@ def shallow_convrnn(
         Divides all channels, for tests.
     """
     make_cell = find(cell)
-    stack = Stack(choose_image_size(image_size, weights, SMALLEST))
+    stack = Stack(image_size, weights, SMALLEST)
     for layer, channels in CHANNELS.items():
         place = stack.place(layer, channels // channel_divisor)
         recurrent = make_cell(place) if layer in RECURRENT else None
         stack.add(place, recurrent, elu=recurrent is None, pool=True)
-    stack.read_out(ConvReadout, n_classes)
-    model = GraphModel(
-        stack.nodes,
-        stack.edges,
+    return stack.finish(
+        ConvReadout,
+        n_classes,
         name=name,
-        image_size=stack.image_size,
+        seed=seed,
         region_layers=REGION_LAYERS,
         presentation=Presentation(on_ms=120, off_ms=40),
     )
-    model.weights = set_weights(model, weights, seed)
-    return model

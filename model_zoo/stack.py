@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from torch import nn
 
-from .graph import Edges
+from brainfit.presentation import Presentation
+
+from .graph import Edges, GraphModel
 from .layers import Conv, ConvReadout, MaxPool, MeanReadout
 from .node import Cell, Node, Place
+from .weights import choose_image_size, set_weights
 
 
 class Stack:
     """Nodes and edges of a network while it is built, from the input up.
 
     The first layer has a 7 x 7 convolution with stride 2, all others a 3 x 3 one.
+
+    Parameters
+    ----------
+    image_size
+        Height and width of its images in pixels; None: what the weights were trained on, or 128.
+    weights
+        As in `model_zoo.weights.set_weights`.
+    least
+        Pixels of the smallest image that it can take.
 
     Attributes
     ----------
@@ -24,13 +37,14 @@ class Stack:
         The last layer, and its output's channels and map; at first those of the image.
     """
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(self, image_size: int | None, weights: str, least: int) -> None:
         self.nodes: dict[str, Node] = {}
         self.edges: dict[str, Edges] = {}
         self.below: str | None = None
-        self.image_size = image_size
+        self.weights = weights
+        self.image_size = choose_image_size(image_size, weights, least)
         self.channels = 3
-        self.size = image_size
+        self.size = self.image_size
 
     def place(self, layer: str, channels: int, feedback: tuple[int, ...] = ()) -> Place:
         """Return the place of a cell in the layer that comes next."""
@@ -67,7 +81,26 @@ class Stack:
         self.edges[place.layer] = Edges(self.below, feedback)
         self.below, self.channels = place.layer, channels
 
-    def read_out(self, readout: type[MeanReadout | ConvReadout], n_classes: int) -> None:
-        """Add the readout to classes, which the authors call imnetds."""
+    def finish(
+        self,
+        readout: type[MeanReadout | ConvReadout],
+        n_classes: int,
+        *,
+        name: str,
+        seed: int,
+        region_layers: Mapping[str, str],
+        presentation: Presentation,
+    ) -> GraphModel:
+        """Add the readout to classes, which the authors call imnetds; return the model with its weights."""
         self.nodes["imnetds"] = Node((n_classes,), readout(self.channels, n_classes))
         self.edges["imnetds"] = Edges(self.below)
+        model = GraphModel(
+            self.nodes,
+            self.edges,
+            name=name,
+            image_size=self.image_size,
+            region_layers=region_layers,
+            presentation=presentation,
+        )
+        model.weights = set_weights(model, self.weights, seed)
+        return model

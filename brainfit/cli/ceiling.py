@@ -28,7 +28,7 @@ def ceiling(
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
 ) -> None:
-    """Estimate the noise ceiling of a region, bin by bin, without a model.
+    """Estimate the noise ceiling of a region, bin by bin.
 
     Trials are split in random halves; a ceiling of 1 means that they say the same. Medians are over the
     units whose halves agree for sure; – marks bins where fewer than half of the units do.

@@ -49,7 +49,7 @@ def draw(
         bool, typer.Option("--json", help="Print the layers and connections, too, as one JSON object.")
     ] = False,
 ) -> None:
-    """Draw the layers and connections of a model and print the file's path.
+    """Draw the layers and connections of a model.
 
     Example: brainfit draw median_convrnn -o median.pdf
     """
