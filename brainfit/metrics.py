@@ -21,7 +21,7 @@ def pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     Returns
     -------
     array, shape (...)
-        In [-1, 1]; NaN where either side is constant (to float32 rounding) or not finite.
+        In [-1, 1]; NaN where either side is constant (to float32 rounding), empty or not finite.
 
     Examples
     --------
@@ -51,6 +51,8 @@ def pearson_torch(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 def _centered(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     x = x.double()
+    if not x.shape[-1]:  # nothing varies where there is nothing
+        return x, torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
     centered = x - x.mean(-1, keepdim=True)
     constant = ~(centered.abs().amax(-1) > CONSTANT * x.abs().amax(-1))
     return centered, constant

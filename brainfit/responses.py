@@ -212,8 +212,9 @@ def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, drop
     dropped.add(
         "units", int((~complete).sum()), "no trial of some training image, or under two of some test image"
     )
-    spread = np.nan_to_num(averages.mean[train]).std(axis=(0, 2))
-    if (spread[complete] > _LARGE).any() or (spread[complete] < 1 / _LARGE)[spread[complete] > 0].any():
+    with np.errstate(over="ignore"):  # of what is refused right below
+        spread = np.nan_to_num(averages.mean[train]).std(axis=(0, 2))
+    if not (spread[complete] <= _LARGE).all() or (spread[complete] < 1 / _LARGE)[spread[complete] > 0].any():
         raise ContractError(
             f"responses vary by {spread[complete].min():.3g} to {spread[complete].max():.3g}, beyond "
             "what float32 sums can hold; give them in other units"

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from brainfit.comparison import Difference, _holm, compare
 from brainfit.errors import ContractError
 from brainfit.result import Score
 
-SMALL = {"n_units": 12, "n_images": 40}
+SMALL: dict[str, Any] = {"n_units": 12, "n_images": 40}
 
 
 def with_prediction(score: Score, predicted: np.ndarray, **info: object) -> Score:
@@ -25,8 +26,8 @@ def with_prediction(score: Score, predicted: np.ndarray, **info: object) -> Scor
     r = np.full(data["window_r"].shape, np.nan)
     for w, bins in enumerate(data["window_bins"].values):
         for u in range(data.sizes["unit"]):
-            pair = (data[name].values[:, u][:, bins].ravel() for name in ("predicted", "response"))
-            r[w, u] = np.corrcoef(*pair)[0, 1]
+            pair = [data[name].values[:, u][:, bins].ravel() for name in ("predicted", "response")]
+            r[w, u] = np.corrcoef(pair)[0, 1]
     scaled = r / np.sqrt(data["window_pearson_reliability"])
     data = data.assign(window_r=(("window", "unit"), r), window_normalized=scaled)
     return replace(score, data=data, info={**score.info, **info})
@@ -47,8 +48,8 @@ def test_resampled_correlation_is_numpys_over_repeated_images(rng) -> None:
     counts = np.bincount(drawn, minlength=20)[None].astype(float)
     ours = pearson_of_resamples(Sums.over(predicted, response, bins), counts)[0]
     for unit in range(3):
-        pair = (values[drawn][:, unit][:, bins].ravel() for values in (predicted, response))
-        assert ours[unit] == pytest.approx(np.corrcoef(*pair)[0, 1], abs=1e-12)
+        pair = [values[drawn][:, unit][:, bins].ravel() for values in (predicted, response)]
+        assert ours[unit] == pytest.approx(np.corrcoef(pair)[0, 1], abs=1e-12)
 
 
 def test_a_better_model_is_found_better() -> None:
@@ -63,6 +64,14 @@ def test_a_better_model_is_found_better() -> None:
     assert pooled.ci95[0] <= pooled.difference <= pooled.ci95[1]
     assert pooled.p < 0.01
     assert pooled.n_units == int(observed.notnull().sum())
+
+
+def test_the_p_value_and_the_interval_agree() -> None:
+    base = fake_score(**SMALL)
+    models = [noisy(base, amount, k) for k, amount in enumerate([0.5, 0.55, 0.6, 0.7])]
+    found = [pair.p < 0.05 for pair in compare(models)]
+    assert found == [not pair.ci95[0] <= 0 <= pair.ci95[1] for pair in compare(models)]
+    assert len(set(found)) == 2
 
 
 def test_order_only_turns_the_sign() -> None:
@@ -101,6 +110,11 @@ def test_undefined_units_are_left_out() -> None:
     normalized[:, :4] = np.nan
     gaps = replace(score, data=score.data.assign(window_normalized=normalized))
     assert compare([score, gaps])[0].n_units == 8
+    one = normalized.where(score.data["unit_id"] == score.data["unit_id"][5])
+    single = replace(score, data=score.data.assign(window_normalized=one))
+    pooled = compare([score, single])[0]
+    assert (pooled.n_units, pooled.difference) == (1, 0)
+    assert np.isnan([pooled.p, *pooled.ci95]).all()
     nothing = replace(score, data=score.data.assign(window_normalized=normalized * np.nan))
     pooled = compare([score, nothing])[0]
     assert pooled.n_units == 0

@@ -58,3 +58,8 @@ def test_temporal_correlation_is_the_median_over_images(rng):
 
 def test_temporal_correlation_of_flat_predictions_is_undefined(rng):
     assert np.isnan(temporal_correlation(rng.normal(size=(4, 2, 5)), np.ones((4, 2, 5)))).all()
+
+
+def test_nothing_correlates_with_nothing() -> None:
+    assert np.isnan(pearson(np.zeros((3, 0)), np.zeros((3, 0)))).all()
+    assert np.isnan(temporal_correlation(np.zeros((4, 3, 0)), np.zeros((4, 3, 0)))).all()

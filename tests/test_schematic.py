@@ -22,6 +22,13 @@ from model_zoo.graph import GraphModel
 from model_zoo.median_convrnn import median_convrnn
 
 GRAPHS = [name for name, entry in registry.list_models().items() if not entry.target.startswith("resnet")]
+
+
+class BrokenModel(TinyModel):
+    def wiring(self) -> Wiring:
+        raise KeyError("x")
+
+
 CELLS = ("GRU", "LSTM", "time decay", "UGRNN", "intersection RNN", "reciprocal gated median", "simple RNN")
 
 
@@ -264,6 +271,7 @@ def run(monkeypatch, tmp_path, median):
     models = {
         "small": lambda image_size=40: median_convrnn(image_size, channel_divisor=16, name="a/b"),
         "tiny": TinyModel,
+        "broken": BrokenModel,
     }
     monkeypatch.setitem(registry._REGISTERED, "model", models)
     return lambda *arguments: CliRunner().invoke(app, ["draw", *map(str, arguments)])
@@ -301,6 +309,7 @@ REFUSED = {
     "suffix": (("small", "-o", "a.gif"), "a.gif"),
     "no suffix": (("small", "-o", "small"), ".svg"),
     "no graph": (("tiny",), "wiring()"),
+    "broken": (("broken",), "wiring() failed: KeyError"),
     "unknown": (("smal",), "did you mean 'small'"),
     "not a folder": (("small", "-o", "file/a.svg"), "cannot write"),
     "a folder": (("small", "-o", "folder.svg"), "cannot write"),

@@ -72,12 +72,14 @@ def _check_suffix(path: Path) -> None:
 
 
 def _wiring(name: str, options: dict[str, int]) -> Wiring:
+    from brainfit.model_contract import foreign_code
     from brainfit.wiring import Wiring
 
     with others_code():
         net = registry.load_model(name, **options)
         method = getattr(net, "wiring", None)
-        wiring = method() if callable(method) else None
+        with foreign_code(f"model {name!r}: wiring() failed:"):
+            wiring = method() if callable(method) else None
     if not isinstance(wiring, Wiring):
         raise ContractError(
             f"model {name!r} cannot be drawn: it has no method wiring() that returns a brainfit.wiring.Wiring"
