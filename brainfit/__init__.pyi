@@ -3,7 +3,17 @@ from . import errors
 from .benchmark import Benchmark
 from .check_model import check_model
 from .comparison import Difference, compare
+from .inter_animal import inter_animal_consistency
+from .layer_assignment import assign_layers
+from .mapping_consistency import mapping_consistency
 from .noise_ceiling import noise_ceiling
+from .object_solution_times import (
+    SpearmanResult,
+    model_solution_times,
+    neural_solution_times,
+    object_solution_times,
+    ost_consistency,
+)
 from .presentation import Presentation
 from .recording import Recording, check_recording
 from .registry import (
@@ -30,18 +40,26 @@ __all__ = [
     "Presentation",
     "Recording",
     "Score",
+    "SpearmanResult",
     "Trajectory",
+    "assign_layers",
     "check_model",
     "check_recording",
     "compare",
     "errors",
+    "inter_animal_consistency",
     "list_benchmarks",
     "list_models",
     "list_recordings",
     "load_benchmark",
     "load_model",
     "load_recording",
+    "mapping_consistency",
+    "model_solution_times",
+    "neural_solution_times",
     "noise_ceiling",
+    "object_solution_times",
+    "ost_consistency",
     "register_benchmark",
     "register_model",
     "register_recording",

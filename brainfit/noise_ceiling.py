@@ -51,8 +51,8 @@ def noise_ceiling(
     Dataset
         `split_half`, `reliability`, `ceiling`, `pearson_reliability`, `defined` over (unit, time_bin), and
         the same with the prefix ``window_`` over (window, unit), windows ``pooled``, ``early``, ``late``,
-        as in `brainfit.result.Score`. NaN where a unit is not reliable for sure. The attributes say of what, and
-        what was dropped and why.
+        as in `brainfit.result.Score`. NaN where a unit is not reliable for sure. The attributes say of
+        what, and what was dropped and why.
 
     Raises
     ------

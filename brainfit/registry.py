@@ -55,7 +55,7 @@ class ModelEntry:
     source
         Who described it.
     options
-        What its factory is called with, before all that the user asks for.
+        What its factory is called with: the name stands for them, so that no one else may give them.
     """
 
     target: str
@@ -65,6 +65,10 @@ class ModelEntry:
     image_sizes: tuple[int, ...] = ()
     source: str = ""
     options: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+class _Named(functools.partial[Any]):
+    """A factory of our own with the options that a name stands for, which are no longer for the caller."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class BenchmarkEntry:
     summary: str = ""
 
 
-def load_model(name: str, **options: Any) -> Model:
+def load_model(name: str, /, **options: Any) -> Model:
     """Build the model of that name.
 
     Parameters
@@ -103,7 +107,8 @@ def load_model(name: str, **options: Any) -> Model:
     PluginError
         If its code cannot be imported, or a factory of the user's own fails.
     ContractError
-        If the factory does not take these options, or does not return a model.
+        If the factory does not take these options, or the name stands for another value of one, or no model
+        is returned.
     """
     from brainfit.model_contract import check_attributes
 
@@ -256,7 +261,7 @@ def _find(kind: Kind, name: str) -> tuple[Factory, bool]:
     if entry := plugins.catalogue(package).get(name):
         factory = plugins.own_attribute(package, entry.target)
         options = entry.options if kind == "model" else {}
-        return functools.partial(factory, **options) if options else factory, True
+        return _Named(factory, **options), True
     if point := plugins.entry_points(f"brainfit.{kind}s").get(name):
         return plugins.foreign_attribute(label, point.value), False
     if ":" in name:
@@ -287,6 +292,12 @@ def _reader(path: Path) -> Factory:
 
 def _check_options(label: str, factory: Factory, options: dict[str, Any]) -> None:
     """Raise unless the factory's signature says that it takes these options."""
+    if isinstance(factory, _Named) and (fixed := [name for name in options if name in factory.keywords]):
+        function = f"{factory.func.__module__}.{factory.func.__qualname__}"
+        raise ContractError(
+            f"{label} takes no {fixed[0]}: its name stands for {fixed[0]}={factory.keywords[fixed[0]]!r}; "
+            f"call {function} for another"
+        )
     signature = _signature(factory)
     try:
         signature.bind(**options)
@@ -296,6 +307,8 @@ def _check_options(label: str, factory: Factory, options: dict[str, Any]) -> Non
 
 def _signature(factory: Factory) -> inspect.Signature:
     try:
-        return inspect.signature(factory)
+        signature = inspect.signature(factory)
     except ValueError:  # some callables written in C have none: they may take anything
         return inspect.Signature([inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)])
+    fixed = factory.keywords if isinstance(factory, _Named) else ()
+    return signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in fixed])

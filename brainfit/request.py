@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from brainfit.arguments import one_of, whole_number
+from brainfit.controls import CONTROLS
 from brainfit.errors import ContractError
 from brainfit.mappings import MAPPINGS
 from brainfit.model_contract import check_attributes
@@ -20,14 +21,16 @@ from brainfit.responses import require_trials
 from brainfit.splits import sample_images
 
 DEVICES = ("cpu", "cuda")
+AUTO = "auto"
+"""In place of a layer: the one that the training images choose."""
 
 
 @dataclass(frozen=True)
 class Request:
     """A score that can be computed: names are resolved, and the parts fit together.
 
-    `recording` has the units of `region` and the images asked for; the rest is as for
-    `brainfit.score`.
+    `recording` has the units of `region` and the images asked for; `layer` is one of the model's, or
+    `AUTO` where that was allowed; the rest is as for `brainfit.score`.
     """
 
     model: Model
@@ -35,11 +38,12 @@ class Request:
     region: str
     layer: str
     mapping: str
-    per_bin: bool
+    control: str | None
     presentation: Presentation
     batch_size: int
     device: str
     seed: int
+    projection: int | None = None
 
 
 def check_request(
@@ -49,24 +53,53 @@ def check_request(
     region: str,
     layer: str,
     mapping: str,
-    per_bin: bool,
+    control: str | None,
     presentation: Presentation | None,
     n_images: int | None,
     batch_size: int,
     device: str,
     seed: int,
+    projection: int | None = None,
+    may_choose: bool = False,
 ) -> Request:
-    """Resolve names and defaults, and refuse what cannot be scored; raises as `brainfit.score` does."""
+    """Resolve names and defaults, and refuse what cannot be scored; raises as `brainfit.score` does.
+
+    `may_choose` says that the caller can choose a layer if `layer` is `AUTO`.
+    """
     seed = whole_number("seed", seed)
     batch_size = whole_number("batch_size", batch_size, least=1)
     if mapping not in MAPPINGS:
         raise unknown_name("mapping", mapping, MAPPINGS)
+    if projection is not None:
+        projection = whole_number("projection", projection, least=1)
+        if mapping == "factorized":
+            raise ContractError(
+                "a factorized map needs each feature's channel and place, which a projection mixes; "
+                "choose another mapping, or leave the projection out"
+            )
+    if control is not None and control not in CONTROLS:
+        raise unknown_name("control", control, CONTROLS)
     model = _model(model, device)
     presentation = _presentation(presentation, model)
+    if control == "graded":
+        presentation = replace(presentation, on_ms=presentation.on_ms + presentation.off_ms, off_ms=0)
     recording = select(recording, region, n_images, seed)
     require_trials(recording)
-    layer = _layer(model, layer, region)
-    return Request(model, recording, region, layer, mapping, per_bin, presentation, batch_size, device, seed)
+    if not (may_choose and layer == AUTO):
+        layer = _layer(model, layer, region)
+    return Request(
+        model,
+        recording,
+        region,
+        layer,
+        mapping,
+        control,
+        presentation,
+        batch_size,
+        device,
+        seed,
+        projection,
+    )
 
 
 def _model(model: Model | str, device: str) -> Model:

@@ -34,8 +34,9 @@ _VARIABLES = {
 DIMS = {name: dims for dims, names in _VARIABLES.items() for name in names.split()}
 """Dims of every variable and coordinate that a score must have; `Score` says what they mean."""
 INFO = (
-    "model", "recording", "benchmark", "region", "layer", "mapping", "seed", "n_images", "n_train_images",
-    "n_test_images", "weights", "simulated", "dropped", "seconds", "peak_memory_gb", "provenance",
+    "model", "recording", "benchmark", "region", "layer", "mapping", "control", "seed", "n_images",
+    "n_train_images", "n_test_images", "weights", "simulated", "dropped", "seconds", "peak_memory_gb",
+    "provenance",
 )  # fmt: skip
 _SEAL = b"\nbrainfit sha256 "
 # Whatever netCDF4, xarray and json raise on a file that is not what it should be.
@@ -87,7 +88,7 @@ class Score:
         alpha                       unit                  the ridge penalty chosen for the unit
         =========================== ===================== =============================================
     info
-        What was scored, as plain JSON values: model, recording, benchmark, region, layer, mapping,
+        What was scored, as plain JSON values: model, recording, benchmark, region, layer, mapping, control,
         seed, n_images, n_train_images, n_test_images, weights, simulated, dropped, seconds,
         peak_memory_gb, provenance.
     """

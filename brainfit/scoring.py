@@ -8,8 +8,7 @@ trials -> averages -----------------------------'         trials of held-out ima
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,20 @@ import numpy as np
 import xarray as xr
 
 from brainfit.assembly import assemble
-from brainfit.extraction import Batch, extract
-from brainfit.mappings import make_mapping
-from brainfit.memory import check_memory, peak_gib
+from brainfit.controls import make_controlled
+from brainfit.fitting import N_FOLDS, predict, take_in
+from brainfit.layer_assignment import choose_layer
+from brainfit.mappings.projection import Projected
+from brainfit.memory import peak_gib
+from brainfit.noise_ceiling import N_SPLITS
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
 from brainfit.protocols import Mapping, Model
 from brainfit.provenance import ContentHash, environment, weights_sha256
 from brainfit.recording import Recording
-from brainfit.request import Request, check_request
+from brainfit.request import AUTO, Request, check_request
 from brainfit.responses import Responses, prepare
 from brainfit.result import Score
-
-N_FOLDS = 5
-N_SPLITS = 100
 
 
 def score(
@@ -40,7 +39,8 @@ def score(
     region: str,
     layer: str = "committed",
     mapping: str = "ridge",
-    per_bin: bool = False,
+    control: str | None = None,
+    projection: int | None = None,
     presentation: Presentation | None = None,
     test_fraction: float = 0.25,
     benchmark: str | None = None,
@@ -61,13 +61,19 @@ def score(
     region
         ``V1``, ``V2``, ``V4``, ``pIT``, ``cIT``, ``aIT``, or ``IT`` for the last three.
     layer
-        A layer of the model; ``"committed"`` is the one it commits to for the region.
+        A layer of the model; ``"committed"`` is the one it commits to for the region, ``"auto"`` the one
+        that `brainfit.assign_layers` gives the region, chosen on the training images of this score.
     mapping
         ``"ridge"``: exact ridge regression, with a penalty for each unit chosen on inner folds of the
         training images; ``"sgd"``: gradient descent stopped early, as in the paper; ``"pls"``: partial least
         squares with 25 components; ``"factorized"``: a place times a mixture of channels.
-    per_bin
-        Fit a map of its own for each time bin, a control, rather than one for all.
+    control
+        One of `brainfit.controls`, if any: ``"per-bin"``, a map of its own for each time bin;
+        ``"time-shuffled"``, the layer's steps in another order; ``"graded"``, the layer's answer to an image
+        that stays, with one time course for all units, fitted to their responses.
+    projection
+        Map so many random projections of the layer's features rather than the features; it costs score.
+        A choice of the layer is made without it.
     presentation
         What the model is shown; by default 100 ms image, 150 ms gray, in the model's steps.
     test_fraction
@@ -109,12 +115,14 @@ def score(
         region=region,
         layer=layer,
         mapping=mapping,
-        per_bin=per_bin,
+        control=control,
+        projection=projection,
         presentation=presentation,
         n_images=n_images,
         batch_size=batch_size,
         device=device,
         seed=seed,
+        may_choose=True,
     )
     responses = prepare(
         request.recording,
@@ -124,9 +132,13 @@ def score(
         seed=request.seed,
         progress=progress,
     )
+    choice: dict[str, Any] = {"how": layer if layer in ("committed", AUTO) else "named"}
+    if request.layer == AUTO:
+        chosen = choose_layer(request, responses, progress)
+        request, choice = replace(request, layer=chosen.layer), {**choice, **chosen.summary()}
     content = ContentHash()
     fitted = _fit(request, responses, content, progress)
-    predicted = _predict(request, responses, fitted, content, progress)
+    predicted = predict(request, responses, fitted, content, progress)
     data = _judge(request, responses, predicted, progress)
     content.update("responses", responses.mean[np.concatenate([responses.train, responses.test])])
 
@@ -139,43 +151,25 @@ def score(
         "benchmark": benchmark,
         "seconds": round(time.monotonic() - started, 1),
         "peak_memory_gb": round(peak_gib(), 2),
-        "provenance": _provenance(request, responses, fitted, content, test_fraction),
+        "provenance": {
+            "layer_choice": choice,
+            **_provenance(request, responses, fitted, content, test_fraction),
+        },
     }
     return Score(data.assign(alpha=("unit", fitted.alpha_)), info)
 
 
 def _fit(request: Request, responses: Responses, content: ContentHash, progress: bool) -> Mapping:
     """Fit one map for all bins, from features that stream through and are never held whole."""
-    mapping = make_mapping(request.mapping, request.seed, request.per_bin)
-    train, done = responses.train, 0
-    with progress_bar("unroll training images", len(train), shown=progress) as advance:
-        for batch in _unrolled(request, responses.recording, train):
-            some = slice(done, done + len(batch.images))
-            features = batch.trajectory.average(responses.steps)
-            mapping.partial_fit(features, responses.mean[batch.images], responses.folds[some])
-            content.update("pixels", batch.pixels)
-            if done == 0:
-                _check_fit(mapping, len(batch.images), len(train), responses.mean.shape[1])
-            done = some.stop
-            advance(len(batch.images))
+    to_fit = responses.mean[responses.train]
+    mapping = make_controlled(request.mapping, request.control, to_fit, request.seed)
+    if request.projection is not None:
+        mapping = Projected(mapping, request.projection, request.seed)
+    take_in(request, responses, mapping, content, progress)
     with progress_bar(
         f"fit {request.mapping} (passes, at most)", mapping.n_passes, shown=progress
     ) as advance:
         return mapping.solve(lambda: advance(1))
-
-
-def _predict(
-    request: Request, responses: Responses, mapping: Mapping, content: ContentHash, progress: bool
-) -> np.ndarray:
-    """Predict the responses to held-out images, shape (image, unit, time_bin)."""
-    predictions = []
-    with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
-        for batch in _unrolled(request, responses.recording, responses.test):
-            features = batch.trajectory.average(responses.steps)
-            predictions.append(mapping.predict(features, len(batch.images)))
-            content.update("pixels", batch.pixels)
-            advance(len(batch.images))
-    return np.concatenate(predictions)
 
 
 def _judge(request: Request, responses: Responses, predicted: np.ndarray, progress: bool) -> xr.Dataset:
@@ -193,27 +187,6 @@ def _judge(request: Request, responses: Responses, predicted: np.ndarray, progre
         )
 
 
-def _unrolled(request: Request, recording: Recording, images: np.ndarray) -> Iterator[Batch]:
-    return extract(
-        request.model,
-        request.layer,
-        recording.stimuli,
-        images,
-        request.presentation,
-        batch_size=request.batch_size,
-        device=request.device,
-    )
-
-
-def _check_fit(mapping: Mapping, n_seen: int, n_train: int, n_units: int) -> None:
-    """Refuse, after the first batch and before the long work, a fit that memory cannot hold."""
-    needed = {
-        "compressed features": mapping.row_bytes * (n_train - n_seen) / n_seen,
-        "solver": mapping.working_bytes(mapping.n_features, n_units, N_FOLDS),
-    }
-    check_memory(needed, "lower the number of images or the batch size, or choose a smaller layer or region")
-
-
 def _description(request: Request, responses: Responses) -> dict[str, Any]:
     return {
         "model": request.model.name,
@@ -221,6 +194,7 @@ def _description(request: Request, responses: Responses) -> dict[str, Any]:
         "region": request.region,
         "layer": request.layer,
         "mapping": request.mapping,
+        "control": request.control,
         "seed": request.seed,
         "n_images": len(responses.train) + len(responses.test),
         "n_train_images": len(responses.train),
@@ -248,7 +222,6 @@ def _provenance(
         "test_fraction": test_fraction,
         "inner_folds": N_FOLDS,
         "trial_splits": N_SPLITS,
-        "shared_over_time": not request.per_bin,
         "fit": mapping.summary(),
         **environment(),
     }

@@ -84,6 +84,6 @@ class Trajectory:
         flat = [block.flatten(1).expand(n, -1) for block in self.blocks]
         return torch.stack(flat, dim=1)
 
-    def dense(self) -> torch.Tensor:
-        """Every step spelled out: shape (image, step, feature), features flattened."""
-        return self.stacked()[:, list(self.index)]
+    def dense(self, n_images: int | None = None) -> torch.Tensor:
+        """Every step spelled out: shape (image, step, feature), features flattened; `n_images` as above."""
+        return self.stacked(n_images)[:, list(self.index)]

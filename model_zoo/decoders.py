@@ -59,12 +59,12 @@ def max_confidence(logits: Tensor, beta: float = 1.0) -> Decoded:
     logits
         Finite numbers, (time, image, class), with at least one step.
     beta
-        Factor of the logits, 0 or more; networks that are trained with this decoder learn it.
+        Factor of the logits; networks that are trained with this decoder learn it, and it may be negative.
 
     Raises
     ------
     ContractError
-        If the logits have another shape, or beta is out of range.
+        If the logits have another shape or are not finite, before or after beta, or beta is not.
     """
     return _at(logits, _confidence(logits, beta).argmax(0))
 
@@ -82,7 +82,7 @@ def threshold(logits: Tensor, threshold: float = 0.9, beta: float = 1.0) -> Deco
     Raises
     ------
     ContractError
-        If the logits have another shape, or beta or the threshold is out of range.
+        As `max_confidence`, and if the threshold is out of range.
     """
     confidence = _confidence(logits, beta)
     enough = confidence >= number("threshold", threshold, 0, 1)
@@ -93,12 +93,14 @@ def classify(model: GraphModel, images: Tensor, decoder: Decoder = last) -> Deco
     """Let `model` name what is in `images`, shown as they were when it was trained.
 
     The authors decode the last layer from the step after the image has reached it; a presentation that ends
-    before leaves its last step.
+    before leaves its last step. Settings that were trained with the weights are not looked up: converted
+    weights have them in their header, so give
+    ``decoder=functools.partial(threshold, **model_zoo.weights_file.read_info(path).decoder)``.
 
     Parameters
     ----------
     model
-        One with a presentation that it was trained under.
+        One that is built of nodes, and knows the presentation that it was trained under.
     images
         Pixels in [0, 1], shape (image, 3, image_size, image_size).
     decoder
@@ -112,7 +114,7 @@ def classify(model: GraphModel, images: Tensor, decoder: Decoder = last) -> Deco
     Raises
     ------
     ContractError
-        If the images do not fit.
+        If the model is of another kind, the decoder is no function, or the images do not fit.
 
     Examples
     --------
@@ -121,6 +123,16 @@ def classify(model: GraphModel, images: Tensor, decoder: Decoder = last) -> Deco
     >>> classify(ff(image_size=65, channel_divisor=32), torch.zeros(2, 3, 65, 65)).step
     tensor([5, 5])
     """
+    if not isinstance(model, GraphModel):
+        raise ContractError(
+            f"classify takes a GraphModel, which knows how it was shown images, got {type(model).__name__}; "
+            "unroll it and give the logits to a decoder"
+        )
+    if not callable(decoder):
+        raise ContractError(
+            f"decoder is a function of logits, got {type(decoder).__name__}; "
+            "write functools.partial(threshold, threshold=0.9) to give it settings"
+        )
     readout = model.layers[-1]
     seen = model.unroll(images, model.presentation, [readout])[readout]
     start = min(len(model.layers), seen.n_steps - 1)
@@ -131,8 +143,9 @@ def classify(model: GraphModel, images: Tensor, decoder: Decoder = last) -> Deco
 
 def _confidence(logits: Tensor, beta: float) -> Tensor:
     """Return (time, image): how probable the most probable class is."""
-    _check(logits)
-    return (number("beta", beta, 0, 1e6) * logits).softmax(-1).amax(-1)
+    scaled = number("beta", beta, -1e300, 1e300) * logits
+    _check(scaled)
+    return scaled.softmax(-1).amax(-1)
 
 
 def _at(logits: Tensor, step: Tensor) -> Decoded:
@@ -145,3 +158,5 @@ def _check(logits: Tensor) -> None:
         raise ContractError(
             f"a decoder takes logits of shape (time, image, class), none of them 0, got {tuple(logits.shape)}"
         )
+    if not logits.isfinite().all():
+        raise ContractError("a decoder takes finite logits, beta times them too, got some NaN or infinite")

@@ -27,7 +27,7 @@ from brainfit.presentation import Presentation
 from . import intermediate, shallow
 from .graph import GraphModel
 from .layers import ConvReadout, MeanReadout
-from .stack import Stack
+from .stack import Stack, narrowed
 
 WIDER = {"conv1": 128, "conv2": 512, "conv3": 512, "conv4": 512, "conv5": 1024}
 
@@ -92,7 +92,8 @@ def _convolutions(
     stack: Stack, channels: Mapping[str, int], pooled: Collection[str], channel_divisor: int
 ) -> Stack:
     for layer, full in channels.items():
-        stack.add(stack.place(layer, full // channel_divisor), elu=True, pool=layer in pooled)
+        place = stack.place(layer, narrowed(full, channel_divisor))
+        stack.add(place, elu=True, pool=layer in pooled)
     return stack
 
 

@@ -15,13 +15,14 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from brainfit.errors import ContractError
+from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
 from brainfit.trajectory import Trajectory
 from brainfit.wiring import Edge, Part, Wiring, in_words
@@ -57,6 +58,19 @@ class GraphModel(nn.Module):
         As in `brainfit.protocols.Model`.
     presentation
         What it was trained under; its number of steps is the least that makes sense of the last layer.
+
+    Attributes
+    ----------
+    weights
+        What its weights are called in results: as who built it says. Those that are loaded by hand with
+        `load_state_dict` do not change it: set it then, or build the model with ``weights=`` a file.
+
+    Raises
+    ------
+    UnknownNameError
+        If an edge comes from no node, or a cell's `loops` are no submodules of it.
+    ContractError
+        If a node has no edges, or feedback that nothing in it takes; or for a name that torch cannot take.
     """
 
     def __init__(
@@ -70,19 +84,18 @@ class GraphModel(nn.Module):
         presentation: Presentation,
     ) -> None:
         super().__init__()
+        _check(nodes, edges)
         self.nodes = nn.ModuleDict(nodes)
-        self.edges = edges
+        self.edges = dict(edges)
         self.name = name
         self.layers: Sequence[str] = tuple(nodes)
         self.image_size = image_size
-        self.region_layers = region_layers
+        self.region_layers = dict(region_layers)
         self.weights = "none yet"
         self.presentation = presentation
         self.step_ms: int = presentation.step_ms
-        self.normalize: Callable[[Tensor], Tensor] = normalizer()
-        for target, node in nodes.items():
-            if edges[target].feedback and not (node.cell and node.cell.takes_feedback):
-                raise ContractError(f"node {target!r} is given feedback, but has no cell that takes it")
+        self.normalize = normalizer()
+        self.eval()  # for cells of one's own with dropout or batch statistics
 
     def wiring(self) -> Wiring:
         """Return its layers and edges as plain values: what `brainfit.figures.schematic` draws."""
@@ -142,7 +155,7 @@ class GraphModel(nn.Module):
         UnknownNameError, ContractError
             For an unknown layer; for images or a presentation that do not fit.
         """
-        check_request(self, images, presentation, layers)
+        layers = check_request(self, images, presentation, layers)
         images = images.to(next(self.parameters())).contiguous(memory_format=torch.channels_last)
         shown = (frame for frame, steps in presentation.frames(images, self.normalize) for _ in range(steps))
         outputs, cells = self.initial_state(images)
@@ -181,3 +194,21 @@ class GraphModel(nn.Module):
 
     def _items(self) -> list[tuple[str, Node]]:
         return [(name, cast(Node, node)) for name, node in self.nodes.items()]
+
+
+def _check(nodes: Mapping[str, Node], edges: Mapping[str, Edges]) -> None:
+    """Raise unless these make a graph."""
+    if odd := nodes.keys() ^ edges.keys():
+        raise ContractError(f"nodes and edges must have the same names; only one of them has {sorted(odd)}")
+    reserved = nn.ModuleDict()
+    for name, node in nodes.items():
+        if not name or "." in name or hasattr(reserved, name):
+            raise ContractError(f"a node cannot be called {name!r}, which torch does not take; rename it")
+        source, feedback = edges[name]
+        for origin in (*feedback, *([] if source is None else [source])):
+            if origin not in nodes:
+                raise unknown_name(f"source of node {name!r}", origin, nodes)
+        if feedback and not (node.cell and node.cell.takes_feedback):
+            raise ContractError(f"node {name!r} is given feedback, but has no cell that takes it")
+        if node.cell:
+            node.cell.check_loops()

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import nn
 
-from .layers import LayerNorm
 from .node import Cell, Node
 
 _LOOP_GAIN = 0.1
@@ -16,31 +15,30 @@ _RESIDUAL_GAIN = 0.5
 
 @torch.no_grad()
 def fill(model: nn.Module, seed: int) -> None:
-    """Fill all parameters so that activities neither die nor blow up in many layers and many more steps.
+    """Draw weights so that activities neither die nor blow up in many layers and many more steps.
 
     Weights are normal with variance 1 / fan-in, times the square of 0.1 where they close a loop
     (`Cell.loops`), and of 0.5 in the branch that is added to a shortcut. Biases are zero, but for
-    what cells set (`Cell.settle`).
+    what cells set (`Cell.settle`). Gains of norms, and rates, stay as they were made.
 
     Parameters
     ----------
     model
-        Its vectors are taken for biases; all other parameters have the fan-in behind dimension 0.
+        A parameter with *bias* in its own name is one; all others of two dimensions or more are weights,
+        with the fan-in behind dimension 0.
     seed
         Of a generator of its own, on the CPU; parameters are drawn in the order of their names in `model`.
     """
     generator = torch.Generator().manual_seed(seed)
     gains = _gains(model)
     for name, parameter in model.named_parameters():
-        if parameter.ndim == 1:
+        if "bias" in name.rpartition(".")[2]:
             parameter.zero_()
-        else:
+        elif parameter.ndim > 1:
             gain = next((gain for start, gain in gains.items() if name.startswith(start)), 1.0)
             parameter.normal_(0, gain / math.sqrt(parameter[0].numel()), generator=generator)
     for module in model.modules():
-        if isinstance(module, LayerNorm):
-            module.gamma.fill_(1)
-        elif isinstance(module, Cell):
+        if isinstance(module, Cell):
             module.settle()
 
 

@@ -35,7 +35,7 @@ from .cells import find
 from .graph import GraphModel
 from .layers import Conv, MeanReadout
 from .node import MakeCell
-from .stack import Stack
+from .stack import Stack, narrowed
 
 CHANNELS = dict(
     zip((f"conv{k}" for k in range(1, 11)), (64, 64, 64, 128, 128, 256, 256, 512, 512, 512), strict=True)
@@ -100,7 +100,7 @@ def _build(
 ) -> GraphModel:
     stack = Stack(image_size, weights, SMALLEST)
     for layer, full in CHANNELS.items():
-        place = stack.place(layer, full // channel_divisor)
+        place = stack.place(layer, narrowed(full, channel_divisor))
         pool = layer in POOLED
         if stack.below is None:
             stack.add(place, elu=True, pool=pool)

@@ -1,4 +1,4 @@
-"""Convolutions and pools as TensorFlow pads them, with parameters that are filled in later.
+"""Convolutions and pools as TensorFlow pads them, with weights and biases that are filled in later.
 
 `torch.nn.Conv2d` pads both sides alike and initialises itself from the global random numbers. The
 published weights want TensorFlow's "SAME" padding, and a seeded model wants to be filled only once.
@@ -96,8 +96,8 @@ class LayerNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.empty(channels))
-        self.beta = nn.Parameter(torch.empty(channels))
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(image, channel, height, width) -> the same."""

@@ -35,7 +35,7 @@ from .cells.reciprocal_gated_median import ReciprocalGatedMedian
 from .graph import GraphModel
 from .layers import MeanReadout
 from .node import Cell, MakeCell, Place
-from .stack import Stack
+from .stack import Stack, narrowed
 
 CHANNELS = {
     "conv1": 64,
@@ -100,7 +100,7 @@ def median_convrnn(
 
     def make_cell(place: Place) -> Cell:
         kernel = min(CELL_KERNEL, place.size) if clip_kernels else CELL_KERNEL
-        return ReciprocalGatedMedian(place, CELL_DEPTH // channel_divisor, kernel)
+        return ReciprocalGatedMedian(place, narrowed(CELL_DEPTH, channel_divisor), kernel)
 
     return ten_layers(
         make_cell,
@@ -131,8 +131,8 @@ def ten_layers(
     stack = Stack(image_size, weights, SMALLEST)
     for layer, channels in CHANNELS.items():
         sources = feedback.get(layer, ())
-        fed_back = tuple(CHANNELS[source] // channel_divisor for source in sources)
-        place = stack.place(layer, channels // channel_divisor, fed_back)
+        fed_back = tuple(narrowed(CHANNELS[source], channel_divisor) for source in sources)
+        place = stack.place(layer, narrowed(channels, channel_divisor), fed_back)
         cell = make_cell(place) if layer in RECURRENT else None
         # The cell's output has been through an ELU already.
         stack.add(place, cell, elu=cell is None, pool=layer in POOLED, feedback=sources)

@@ -20,6 +20,9 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from brainfit.errors import ContractError
+from brainfit.names import unknown_name
+
 Drive = tuple[Tensor, ...]
 State = tuple[Tensor, ...]
 
@@ -53,12 +56,16 @@ class Cell(nn.Module, ABC):
     no image has reached yet is computed once for all images. So apply a convolution of ``concat(x, h)``
     as the sum of one of x, in `drive`, and one of h, in `forward`: `model_zoo.layers.JointConv`.
 
+    Its random weights are drawn for it: what has two dimensions or more is normal, and what has *bias* in its
+    name zero. All other vectors and scalars (the gain of a norm, a rate) stay as the cell made them.
+
     Attributes
     ----------
     channels
         Of its output.
     loops
-        Submodules that see the cell's own state, or feedback; random weights are small there.
+        Submodules that see the cell's own state, or feedback; random weights are small there. One that is
+        None in some places is left out there.
     takes_feedback
         Whether it has a use for feedback; a node whose cell has none may not be given any.
     tensorflow
@@ -87,6 +94,13 @@ class Cell(nn.Module, ABC):
 
     def settle(self) -> None:
         """Set what is not drawn at random, once the weights are; by default all biases stay zero."""
+
+    def check_loops(self) -> None:
+        """Raise UnknownNameError if one of `loops` is neither a submodule nor None."""
+        known = [name for name, _ in self.named_modules(remove_duplicate=False) if name]
+        for part in self.loops:
+            if part not in known and getattr(self, part.split(".")[0], self) is not None:
+                raise unknown_name(f"submodule in the loops of {type(self).__name__}", part, known)
 
 
 MakeCell = Callable[[Place], Cell]
@@ -127,7 +141,7 @@ class Node(nn.Module):
         finish: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.out_shape = out_shape
+        self.out_shape = tuple(out_shape)
         self.pre = pre
         self.activate = activate or nn.Identity()
         self.cell = cell
@@ -156,4 +170,10 @@ class Node(nn.Module):
 
     def _output(self, y: Tensor, shortcut: Tensor | None) -> Tensor:
         out = self.post(y)
-        return self.finish(out if shortcut is None else out + shortcut)
+        out = self.finish(out if shortcut is None else out + shortcut)
+        if out.shape[1:] != self.out_shape:
+            raise ContractError(
+                f"a node was given out_shape={self.out_shape}, but its output for an image is of shape "
+                f"{tuple(out.shape[1:])}; give it that one"
+            )
+        return out

@@ -27,6 +27,7 @@ from .cells.search_space import LARGEST_KERNEL, CellConfig, Gate, Path, Paths, S
 from .cells.searched import Searched
 from .graph import GraphModel
 from .median_convrnn import RECURRENT, ten_layers
+from .stack import narrowed
 
 NONLINEARITIES = ("sigmoid", "tanh")  # of gates
 STATE_ACTIVATIONS = ("elu", "relu", "tanh")
@@ -60,7 +61,7 @@ def random_convrnn(
     True
     """
     config, feedback = architecture(seed)
-    narrow = replace(config, depth=config.depth and max(1, config.depth // channel_divisor))
+    narrow = replace(config, depth=config.depth and narrowed(config.depth, channel_divisor))
     return ten_layers(
         partial(Searched, config=narrow),
         feedback,

@@ -27,6 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from brainfit.arguments import whole_number
+
 from .adapters import ModuleModel, from_module
 from .weights import choose_image_size, set_weights
 
@@ -138,7 +140,7 @@ def _build(
 ) -> ModuleModel:
     size = choose_image_size(image_size, weights, SMALLEST)
     with torch.random.fork_rng(devices=[]):  # torch's own layers draw weights when they are made
-        network = ResNet(blocks, n_classes)
+        network = ResNet(blocks, whole_number("n_classes", n_classes, 1))
     called = set_weights(network, weights, seed, initialise)
     stages = [f"layer{stage}.{k}" for stage, n in enumerate(blocks, 1) for k in range(n)]
     v4, pit, it = f"layer2.{blocks[1] - 1}", f"layer3.{blocks[2] - 1}", f"layer4.{blocks[3] - 2}"

@@ -29,7 +29,7 @@ from .cells import find
 from .graph import GraphModel
 from .layers import ConvReadout
 from .node import MakeCell
-from .stack import Stack
+from .stack import Stack, narrowed
 
 CHANNELS = {"conv1": 64, "conv2": 128, "conv3": 256, "conv4": 256, "conv5": 512}
 RECURRENT = ("conv3", "conv4", "conv5")
@@ -67,12 +67,12 @@ def shallow_convrnn(
     n_classes
         Outputs of ``imnetds``.
     channel_divisor
-        Divides all channels, for tests.
+        Divides all channels, without remainder; for tests.
     """
     make_cell = find(cell)
     stack = Stack(image_size, weights, SMALLEST)
     for layer, channels in CHANNELS.items():
-        place = stack.place(layer, channels // channel_divisor)
+        place = stack.place(layer, narrowed(channels, channel_divisor))
         recurrent = make_cell(place) if layer in RECURRENT else None
         stack.add(place, recurrent, elu=recurrent is None, pool=True)
     return stack.finish(

@@ -7,12 +7,25 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from brainfit.arguments import whole_number
+from brainfit.errors import ContractError
 from brainfit.presentation import Presentation
 
 from .graph import Edges, GraphModel
 from .layers import Conv, ConvReadout, MaxPool, MeanReadout
 from .node import Cell, Node, Place
 from .weights import choose_image_size, set_weights
+
+
+def narrowed(channels: int, channel_divisor: int) -> int:
+    """Return so many times fewer channels; raises ContractError unless a whole number is left."""
+    divisor = whole_number("channel_divisor", channel_divisor, 1)
+    if channels % divisor:
+        raise ContractError(
+            f"channel_divisor must divide all channels, got {divisor} where there are {channels}; "
+            "take a smaller power of 2"
+        )
+    return channels // divisor
 
 
 class Stack:
@@ -92,6 +105,7 @@ class Stack:
         presentation: Presentation,
     ) -> GraphModel:
         """Add the readout to classes, which the authors call imnetds; return the model with its weights."""
+        n_classes = whole_number("n_classes", n_classes, 1)
         self.nodes["imnetds"] = Node((n_classes,), readout(self.channels, n_classes))
         self.edges["imnetds"] = Edges(self.below)
         model = GraphModel(

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from brainfit.arguments import whole_number
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.names import unknown_name
+from brainfit.shown import shown
 
 from .init import fill
 from .weights_file import SUFFIX, read_info, read_tensors
 
 DEFAULT_SIZE = 128  # pixels: the training size of Nayebi et al. (2018)
+_LARGEST_SEED = 2**64 - 1  # of torch
 _OTHERS = {".bin", ".ckpt", ".index", ".pt", ".pth", ".tar"}  # of files that can be converted
 
 
@@ -31,7 +33,7 @@ def set_weights(
     weights
         ``"random"``, the path of a ``.safetensors`` file, or the name of published weights that were fetched.
     seed
-        Of random weights.
+        Of random weights: 0 to 2**64 - 1.
     initialise
         Draws random weights for a module from a seed.
 
@@ -49,12 +51,16 @@ def set_weights(
     ContractError
         If it is of another kind, or does not fit the module, which is then unchanged.
     """
+    seed = whole_number("seed", seed)
+    if seed > _LARGEST_SEED:
+        raise ContractError(f"seed is a whole number of at most {_LARGEST_SEED}, got {seed}")
     if weights == "random":
         initialise(module, seed)
         return f"random:{seed}"
     path = find_weights(weights)
     tensors, sha256 = read_tensors(path)
-    load_tensors(module, tensors, f"{path} (of model {read_info(path).model or 'unknown'})")
+    info = read_info(path)
+    load_tensors(module, tensors, f"{path} (of model {shown(info.model or 'unknown')})", info.image_size)
     return f"sha256:{sha256}"
 
 
@@ -89,7 +95,9 @@ def find_weights(weights: str) -> Path:
     raise unknown_name("weights", name, ["random", *PUBLISHED])
 
 
-def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], label: str) -> None:
+def load_tensors(
+    module: nn.Module, tensors: Mapping[str, Tensor], label: str, image_size: int | None = None
+) -> None:
     """Replace all parameters and buffers of `module`, once every tensor is known to fit.
 
     Parameters
@@ -100,6 +108,8 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], label: str) -
         By their names in ``module.state_dict()``; counters of batches may be missing. They are cast.
     label
         What they are called in errors.
+    image_size
+        In pixels, of the images that they were trained on, if known: some weights fit no other.
 
     Raises
     ------
@@ -112,11 +122,9 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], label: str) -
     _refuse(label, "lacks", missing)
     _refuse(label, "has unknown", tensors.keys() - wanted.keys())
     shapes = {name: (tuple(values.shape), tuple(wanted[name].shape)) for name, values in tensors.items()}
-    _refuse(
-        label,
-        "has misshapen",
-        {f"{n} {got}, wanted {ours}," for n, (got, ours) in shapes.items() if got != ours},
-    )
+    misshapen = {f"{shown(n)} {got} instead of {ours}" for n, (got, ours) in shapes.items() if got != ours}
+    resized = image_size is not None and image_size != getattr(module, "image_size", image_size)
+    _refuse(label, "has misshapen", misshapen, f"; use image_size={image_size}" * resized)
     kinds = {n for n, values in tensors.items() if _kind(values) != _kind(wanted[n])}
     _refuse(label, "has no real numbers, or whole ones where others are wanted, in", kinds)
     cast = {name: values.to(wanted[name].dtype) for name, values in tensors.items()}
@@ -126,13 +134,13 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], label: str) -
     module.load_state_dict(cast, strict=False)
 
 
-def _refuse(label: str, what: str, names: set[str]) -> None:
+def _refuse(label: str, what: str, names: set[str], advice: str = "") -> None:
     if names:
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-        shown = " ".join(", ".join(sorted(names)[:4]).split())
+        first = ", ".join(shown(name, 160) for name in sorted(names)[:4])
         raise ContractError(
-            f"{label} does not fit: it {what} {shown}{more}; "
-            "wanted the weights of the same model, built with the same options"
+            f"{label} does not fit: it {what} {first}{more}; "
+            f"wanted the weights of the same model, built with the same options{advice}"
         )
 
 

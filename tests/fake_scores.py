@@ -116,6 +116,7 @@ def _info(n_images, simulated, weights):
         "region": "pIT",
         "layer": "conv7",
         "mapping": "ridge",
+        "control": None,
         "seed": 0,
         "n_images": 4 * n_images,
         "n_train_images": 3 * n_images,

@@ -1,7 +1,10 @@
 """A user's own network: what all adapters do, and networks by their submodules or by their step."""
 
+import contextlib
 import copy
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
@@ -116,6 +119,24 @@ def test_models_keep_their_contract_and_can_be_copied(images, kind) -> None:
     assert torch.equal(copied.dense(), model.unroll(images, kind.presentation, [layer])[layer].dense())
 
 
+def test_threads_that_share_a_network_wait_for_each_other() -> None:
+    together = threading.Barrier(2)
+
+    class Meeting(nn.Module):
+        def forward(self, shown: torch.Tensor) -> torch.Tensor:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(0.2)  # for another thread, which does not come
+            return shown.mean((2, 3))
+
+    model = from_module(nn.Sequential(Meeting()), ["0"], SIZE)
+    batches = [torch.full((2, 3, SIZE, SIZE), value) for value in (0.2, 0.8)]
+    with ThreadPoolExecutor(2) as pool:
+        seen = list(pool.map(lambda batch: model.unroll(batch, HELD, ["0"])["0"].blocks[0], batches))
+    assert together.broken
+    for block, batch in zip(seen, batches, strict=True):
+        torch.testing.assert_close(block, normalized(batch).mean((2, 3)))
+
+
 @pytest.mark.parametrize("layer", ["conv1", "bn1", "conv2", "bn2"])
 def test_output_before_an_activation_in_place_is_kept(images, layer) -> None:
     module = Residual().eval()
@@ -200,10 +221,18 @@ def test_wrong_names_are_refused(images) -> None:
             adapt(["reluu"])
     with pytest.raises(UnknownNameError, match="layer of custom 'rnn'"):
         from_module(Unfit(), ["relu"], SIZE).unroll(images, SHOWN, ["rnn"])
-    with pytest.raises(ContractError, match="latencies must give"):
-        from_module(Unfit(), ["relu"], SIZE, latencies={"relu": -1})
-    with pytest.raises(ContractError, match="takes is 'frames' or 'image', got 'video'"):
-        from_sequence(Video(), ["time"], SIZE, takes="video")  # type: ignore[arg-type]
+
+
+@each_kind
+@pytest.mark.parametrize("ask", [lambda layer: [layer] * 2, lambda layer: (x for x in [layer])])
+def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(images, kind, ask) -> None:
+    model = kind.adapt(kind.network())
+    (layer,) = model.layers
+    once = model.unroll(images, kind.presentation, [layer])[layer]
+    again = model.unroll(images, kind.presentation, ask(layer))
+    assert list(again) == [layer]
+    assert again[layer].index == once.index
+    assert torch.equal(again[layer].dense(), once.dense())
 
 
 @pytest.mark.parametrize("form", ["module", "method", "function"])

@@ -41,6 +41,13 @@ def test_a_video_network_is_a_sum_over_two_frames(images) -> None:
             torch.testing.assert_close(block, both[0] + both[1] + video.time.bias.view(-1, 1, 1))  # type: ignore[union-attr]
 
 
+def test_calls_of_a_layer_that_is_named_twice_are_counted_once(images) -> None:
+    module = RT().eval()
+    once, twice = (each_call(module, ["V1"] * n)(images) for n in (1, 2))
+    assert list(twice) == ["V1"]
+    assert torch.equal(once["V1"], twice["V1"])
+
+
 def test_the_kth_call_is_step_k_and_later_steps_are_cut(images) -> None:
     module = RT().train()
     layers = ["V1.output", "IT.output"]

@@ -1,11 +1,22 @@
-"""Every model of the catalogue is what its line says, and keeps the laws of unrolling in time."""
+"""Every model of the catalogue is what its line says, and keeps the laws of unrolling in time.
 
+References
+----------
+.. [1] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053.
+.. [2] Nayebi et al. (2022), Recurrent connections in the primate ventral visual stream mediate a
+   trade-off between task performance and network size during core object recognition. Neural
+   Computation. doi:10.1162/neco_a_01506.
+"""
+
+import pickle
 from typing import Any
 
 import pytest
 import torch
 
 import brainfit
+from brainfit.errors import ContractError
 from brainfit.presentation import Presentation
 from brainfit.registry import load_model, model_takes
 from model_zoo.adapters import ModuleModel
@@ -21,6 +32,33 @@ SHOWN = Presentation(on_ms=120, off_ms=60)
 # The laws are tested in float64. In float32 a batch of another size is rounded otherwise, which gates and
 # norms make more of: a tolerance would have to allow for that, and a small mistake could pass for it.
 TOLERANCE = 1e-12
+
+
+_FIRST = ("timedecay", "simplernn", "gru", "lstm", "intersectionrnn", "ugrnn")  # then come those of the paper
+SHALLOW = (*(f"{cell}_shallow" for cell in _FIRST), "rgc_shallow")
+INTERMEDIATE = tuple(f"{cell}_intermediate" for cell in _FIRST)
+CONTROLS = ("median_convrnn", "median_convrnn_nofeedback", "median_convrnn_minimal")
+MEDIAN = (*CONTROLS, "rgc_intermediate", "rgc_intermediate_t22", "random_convrnn")
+# Of V4, of pIT, and of cIT, aIT and IT: [1], supplement 6.6, for the median model, and [2] for the others.
+REGION_LAYERS = {
+    **dict.fromkeys((*SHALLOW, "ff", "ff_wider"), ("conv3", "conv4", "conv5")),
+    **dict.fromkeys(
+        (*INTERMEDIATE, "ugrnn_intermediate_t30", "ff_deeper", "basenet"), ("conv5", "conv7", "conv9")
+    ),
+    **dict.fromkeys(MEDIAN, ("conv6", "conv7", "conv8")),
+    "resnet18": ("layer2.1", "layer3.1", "layer4.0"),
+    "resnet34": ("layer2.3", "layer3.5", "layer4.1"),
+}
+# Milliseconds of image, then of gray.
+TRAINED_WITH = {
+    **dict.fromkeys(SHALLOW, (120, 40)),
+    **dict.fromkeys((*INTERMEDIATE, *MEDIAN), (120, 50)),
+    "median_convrnn_minimal": (120, 0),
+    "rgc_intermediate_t22": (220, 0),
+    "ugrnn_intermediate_t30": (300, 0),
+    **dict.fromkeys(("ff", "ff_wider"), (60, 0)),
+    **dict.fromkeys(("ff_deeper", "basenet"), (110, 0)),
+}
 
 
 def build(name: str, **options: Any) -> Model:
@@ -65,10 +103,7 @@ def seen(model: Model, images: torch.Tensor) -> Seen:
 
 def unroll(model: Model, images: torch.Tensor, presentation: Presentation) -> Seen:
     trajectories = model.unroll(images, presentation, model.layers)
-    return {
-        layer: trajectory.stacked(len(images))[:, list(trajectory.index)]
-        for layer, trajectory in trajectories.items()
-    }
+    return {layer: trajectory.dense(len(images)) for layer, trajectory in trajectories.items()}
 
 
 def steps_of(model: GraphModel, frames: list[torch.Tensor]) -> Seen:
@@ -116,10 +151,11 @@ def test_a_model_is_what_its_line_says(name: str) -> None:
     assert (model.name, tuple(model.layers), model.weights) == (name, entry.layers, "random:0")
     assert model.image_size in entry.image_sizes
     assert entry.source
-    assert set(model.region_layers) >= {"V4", "pIT", "cIT", "aIT", "IT"}
-    depths = [entry.layers.index(model.region_layers[region]) for region in ("V4", "pIT", "cIT", "aIT")]
-    assert depths == sorted(depths)
+    v4, pit, it = REGION_LAYERS[name]
+    assert model.region_layers == {"V4": v4, "pIT": pit, "cIT": it, "aIT": it, "IT": it}
     if isinstance(model, GraphModel):
+        on_ms, off_ms = TRAINED_WITH[name]
+        assert model.presentation == Presentation(on_ms=on_ms, off_ms=off_ms)
         assert entry.steps == model.presentation.n_steps >= len(entry.layers)
     else:
         assert entry.steps is None
@@ -156,6 +192,29 @@ def test_the_seed_decides_the_weights_and_nothing_else_does(name: str) -> None:
     a, b, c = (module_of(model).state_dict() for model in (first, again, other))
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert not torch.equal(next(iter(a.values())), next(iter(c.values())))
+
+
+def test_it_can_be_pickled(model: Model, images: torch.Tensor) -> None:
+    again = pickle.loads(pickle.dumps(model))
+    last = model.layers[-1:]
+    ours, theirs = (one.unroll(images, SHOWN, last)[last[0]].dense() for one in (again, model))
+    assert torch.equal(ours, theirs)
+
+
+NO_NUMBERS = {
+    "channel_divisor": (0, -1, 3, 2048, 2.0, True, "2"),
+    "n_classes": (0, -1, 2.0, True, "2"),
+    "seed": (-1, 2**64, 1.0, True, None),
+}
+
+
+@pytest.mark.parametrize("option", NO_NUMBERS)
+def test_numbers_that_make_no_model_are_refused(name: str, option: str) -> None:
+    small = {"channel_divisor": 16} if model_takes(name, "channel_divisor") else {}
+    if model_takes(name, option):
+        for value in NO_NUMBERS[option]:
+            with pytest.raises(ContractError, match=rf"{option} (is|must|takes) .*got {value!r}"):
+                load_model(name, image_size=SIZE, **(small | {option: value}))
 
 
 def test_nothing_is_lost_by_skipping_work(model: Model, images: torch.Tensor) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from model_zoo.cells import lstm, simple_rnn
+from brainfit.errors import ContractError, UnknownNameError
+from model_zoo.cells import find, lstm, simple_rnn
 from model_zoo.cells.gru import GRU
 from model_zoo.cells.intersection_rnn import IntersectionRNN
 from model_zoo.cells.reciprocal_gated_median import ReciprocalGatedMedian
@@ -173,3 +174,44 @@ def test_shallow_recipes(layer, channels, kernel, peeps) -> None:
     assert cell.channels == simple_rnn.shallow(place).channels == channels
     assert cell.get_parameter("gates.of_state.weight").shape == (4 * channels, channels, kernel, kernel)
     assert any(name.startswith("peepholes") for name, _ in cell.named_parameters()) == peeps
+
+
+@pytest.mark.parametrize("shallow", [lstm.shallow, simple_rnn.shallow])
+@pytest.mark.parametrize(("layer", "channels"), [("conv2", 256), ("conv3", 5), ("conv5", 5)])
+def test_shallow_recipes_are_for_their_layers(shallow, layer, channels) -> None:
+    with pytest.raises(ContractError, match=f"conv3, conv4, conv5 of shallow .* got {layer} of {channels};"):
+        shallow(Place(layer, 8, channels, 3))
+
+
+@pytest.mark.parametrize("cell", [lstm.LSTM, simple_rnn.SimpleRNN])
+def test_no_channels_are_not_the_default(cell) -> None:
+    assert cell(HERE, channels=0).channels == 0
+
+
+def test_cells_are_found_by_name_or_are_given() -> None:
+    assert find("gru:GRU") is find(GRU) is GRU
+    assert find("lstm:shallow") is lstm.shallow
+
+
+@pytest.mark.parametrize("name", ["gru", "gru:", "gru:nope", "nope:GRU", "", "gru:Cell", "gru:tanh", "GRU"])
+def test_unknown_cells_are_refused(name) -> None:
+    with pytest.raises(
+        UnknownNameError, match=f"unknown cell '{name}'; (did you mean 'gru:GRU'|known: gru:GRU, )"
+    ):
+        find(name)
+
+
+def test_known_cells_are_those_that_a_file_makes() -> None:
+    with pytest.raises(UnknownNameError) as error:
+        find("?")
+    names = str(error.value).partition("known: ")[2].split(", ")
+    shallow = {"reciprocal_gated_shallow:ReciprocalGatedShallow", "lstm:shallow", "simple_rnn:shallow"}
+    others = {"gru:GRU", "intersection_rnn:IntersectionRNN", "lstm:LSTM", "simple_rnn:SimpleRNN"}
+    others |= {"reciprocal_gated_median:ReciprocalGatedMedian", "time_decay:TimeDecay", "ugrnn:UGRNN"}
+    assert set(names) == shallow | others
+
+
+@pytest.mark.parametrize("cell", [None, 5, GRU(HERE)])
+def test_what_makes_no_cell_is_refused(cell) -> None:
+    with pytest.raises(ContractError, match=r"a string such as 'gru:GRU', got (NoneType|int|GRU)$"):
+        find(cell)

@@ -13,7 +13,9 @@ from model_zoo.decoders import Decoded, classify, last, max_confidence, threshol
 from model_zoo.feedforward import ff
 from model_zoo.graph import GraphModel
 from model_zoo.median_convrnn import median_convrnn
+from model_zoo.resnet import resnet18
 from model_zoo.tf_names import decoder_settings, load_variables
+from model_zoo.weights_file import read_info, save_weights
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -161,12 +163,57 @@ def test_logits_of_another_shape_are_refused(shape) -> None:
             decoder(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_refused(value) -> None:
+    logits = LOGITS.clone()
+    logits[3, 2, 1] = value
+    for decoder in (last, max_confidence, threshold):
+        with pytest.raises(ContractError, match=r"finite logits, .* got some NaN or infinite"):
+            decoder(logits)
+
+
+def test_beta_may_be_negative_as_training_may_leave_it() -> None:
+    for decoder in (max_confidence, threshold):
+        turned = decoder(-LOGITS, beta=1.9)
+        assert torch.equal(decoder(LOGITS, beta=-1.9).step, turned.step)
+        assert not torch.equal(decoder(LOGITS, beta=1.9).step, turned.step)
+
+
+def test_settings_that_are_stored_with_weights_are_given_by_hand(tmp_path) -> None:
+    make = functools.partial(ff, 65, n_classes=10, channel_divisor=16)
+    path, stored = tmp_path / "w.safetensors", {"beta": -2.0, "threshold": 0.5}
+    facts = {"model": "ff", "image_size": 65, "source": "here", "source_sha256": {}}
+    save_weights(make(), path, **facts, decoder=stored)
+    pictures = torch.rand(3, 3, 65, 65, generator=torch.Generator().manual_seed(0))
+    model, given = make(weights=str(path)), []
+
+    def decoder(logits: torch.Tensor, **settings: float) -> Decoded:
+        given.append(settings)
+        return threshold(logits, **settings)
+
+    classify(model, pictures, functools.partial(decoder, **read_info(path).decoder))
+    assert given == [stored]
+
+
+@pytest.mark.parametrize(
+    ("make", "decoder", "message"),
+    [
+        (resnet18, last, "takes a GraphModel, .* got ModuleModel; unroll it"),
+        (ff, 0.9, r"decoder is a function of logits, got float; write functools\.partial\(threshold"),
+    ],
+)
+def test_classify_says_what_it_takes(make, decoder, message) -> None:
+    with pytest.raises(ContractError, match=message):
+        classify(make(65, n_classes=2), torch.zeros(1, 3, 65, 65), decoder)
+
+
 @pytest.mark.parametrize(
     ("decoder", "options", "message"),
     [
-        (max_confidence, {"beta": -1}, "beta is a number from 0"),
-        (max_confidence, {"beta": float("nan")}, "beta is a number from 0"),
-        (threshold, {"beta": "1"}, "beta is a number from 0"),
+        (max_confidence, {"beta": float("nan")}, "beta is a number from"),
+        (max_confidence, {"beta": float("-inf")}, "beta is a number from"),
+        (max_confidence, {"beta": 1e200}, "finite logits, beta times them too"),
+        (threshold, {"beta": "1"}, "beta is a number from"),
         (threshold, {"threshold": 90}, "threshold is a number from 0 to 1, got 90"),
     ],
 )

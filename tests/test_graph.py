@@ -15,7 +15,7 @@ from model_zoo.graph import Edges, GraphModel
 from model_zoo.intermediate import CHANNELS, intermediate_convrnn
 from model_zoo.layers import Conv, MaxPool
 from model_zoo.median_convrnn import median_convrnn
-from model_zoo.node import Node, Place
+from model_zoo.node import Cell, Node, Place
 
 SIZE = 40  # odd maps inside: 20, 10, 5, 3, 2
 PIXEL_GRAY = Presentation(background_space="pixel")
@@ -54,7 +54,7 @@ def plain_unroll(
 
 
 def dense(seen: dict[str, Trajectory], n_images: int) -> dict[str, torch.Tensor]:
-    return {layer: t.dense().expand(n_images, -1, -1) for layer, t in seen.items()}
+    return {layer: trajectory.dense(n_images) for layer, trajectory in seen.items()}
 
 
 def assert_equal(ours: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-6) -> None:
@@ -172,6 +172,9 @@ def test_steps_can_be_trained_through(model, images) -> None:
     model.zero_grad()
 
 
+PIXELS = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -179,9 +182,25 @@ def test_steps_can_be_trained_through(model, images) -> None:
         ({"layers": "conv7"}, ContractError, r"write \['conv7'\]"),
         ({"images": torch.rand(2, 3, 41, 41)}, ContractError, r"\(image, 3, 40, 40\), got \(2, 3, 41, 41\)"),
         ({"images": torch.rand(0, 3, SIZE, SIZE)}, ContractError, r"got \(0, 3, 40, 40\)"),
-        ({"images": torch.full((1, 3, SIZE, SIZE), 255.0)}, ContractError, "from 255 to 255; divide"),
-        ({"images": torch.ones(1, 3, SIZE, SIZE, dtype=torch.uint8)}, ContractError, "float pixels"),
+        ({"layers": None}, ContractError, "list of names, got None"),
+        ({"images": torch.full((1, 3, SIZE, SIZE), 255.0)}, ContractError, "got 255.0 to 255.0; divide"),
+        (
+            {"images": torch.full((1, 3, SIZE, SIZE), 1 + 1e-6)},
+            ContractError,
+            "got 1.00000095.* to 1.0000009",
+        ),
+        ({"images": torch.full((1, 3, SIZE, SIZE), -0.5)}, ContractError, "got -0.5 to -0.5"),
+        ({"images": PIXELS.masked_fill(PIXELS > 0.99, torch.nan)}, ContractError, "NaN or infinite; look"),
+        ({"images": PIXELS.masked_fill(PIXELS > 0.99, torch.inf)}, ContractError, "NaN or infinite; look"),
+        (
+            {"images": torch.ones(1, 3, SIZE, SIZE, dtype=torch.uint8)},
+            ContractError,
+            "got torch.uint8; divide",
+        ),
+        ({"images": PIXELS.to(torch.complex64)}, ContractError, "float pixels .*, got torch.complex64"),
+        ({"images": PIXELS.numpy()}, ContractError, "torch.Tensor, got ndarray; torch.from_numpy"),
         ({"presentation": Presentation(step_ms=50)}, ContractError, "steps of 10 ms"),
+        ({"presentation": None}, ContractError, "brainfit.Presentation says, got NoneType"),
     ],
 )
 def test_wrong_requests_are_refused(model, images, change, error, message) -> None:
@@ -190,23 +209,107 @@ def test_wrong_requests_are_refused(model, images, change, error, message) -> No
         model.unroll(**(request | change))
 
 
+@pytest.mark.parametrize("ask", [lambda: ["conv7", "conv7"], lambda: (layer for layer in ["conv7"])])
+def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(model, images, ask) -> None:
+    seen = model.unroll(images, Presentation(), ask())
+    assert list(seen) == ["conv7"]
+    once = model.unroll(images, Presentation(), ["conv7"])["conv7"]
+    assert seen["conv7"].index == once.index
+    assert_equal(seen["conv7"].dense(), once.dense())
+
+
 @pytest.mark.parametrize("cell", [None, GRU(Place("a", 3, 4, SIZE))], ids=["none", "one that takes none"])
 def test_feedback_needs_a_cell_that_takes_it(cell) -> None:
-    node = Node((4, SIZE, SIZE), Conv(3, 4, 3), cell=cell)
     with pytest.raises(ContractError, match="node 'a' is given feedback, but has no cell that takes it"):
-        graph_of(node, Edges(None, ("a",)))
+        graph_of(node_of(cell), Edges(None, ("a",)))
 
 
-def graph_of(node: Node, edges: Edges) -> GraphModel:
-    """A graph of one node, called a."""
+def node_of(cell: Cell | None = None) -> Node:
+    return Node((4, SIZE, SIZE), Conv(3, 4, 3), cell=cell)
+
+
+def graph_of(node: Node, edges: Edges, name: str = "a") -> GraphModel:
+    """A graph of one node."""
+    return graph({name: node}, {name: edges})
+
+
+def graph(nodes: dict[str, Node], edges: dict[str, Edges]) -> GraphModel:
     return GraphModel(
-        {"a": node},
-        {"a": edges},
+        nodes,
+        edges,
         name="x",
         image_size=SIZE,
         region_layers={},
         presentation=Presentation(),
     )
+
+
+@pytest.mark.parametrize(
+    ("edges", "error", "message"),
+    [
+        ({}, ContractError, r"same names; only one of them has \['a'\]"),
+        ({"a": Edges(None), "b": Edges("a")}, ContractError, r"same names; only one of them has \['b'\]"),
+        ({"a": Edges("b")}, UnknownNameError, "unknown source of node 'a' 'b'; known: a"),
+        ({"a": Edges(None, ("a", "b"))}, UnknownNameError, "unknown source of node 'a' 'b'; known: a"),
+    ],
+)
+def test_edges_that_make_no_graph_are_refused(edges, error, message) -> None:
+    with pytest.raises(error, match=message):
+        graph({"a": node_of(Fed(Place("a", 3, 4, SIZE)))}, edges)
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "keys", "training"])
+def test_names_that_torch_does_not_take_are_refused(name) -> None:
+    with pytest.raises(ContractError, match=f"a node cannot be called '{name}'.*rename it"):
+        graph_of(node_of(), Edges(None), name)
+
+
+class Fed(SimpleRNN):
+    """Takes feedback, of which it makes nothing."""
+
+    takes_feedback = True
+
+
+class Misspelt(SimpleRNN):
+    loops = ("of_sate",)
+
+
+class Absent(SimpleRNN):
+    loops = ("of_state", "feedback", "norms.state")
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.feedback = self.norms = None
+
+
+def test_loops_are_submodules_or_none() -> None:
+    here = Place("a", 3, 4, SIZE)
+    graph_of(node_of(Absent(here)), Edges(None))
+    with pytest.raises(UnknownNameError, match=r"loops of Misspelt 'of_sate'; did you mean 'of_state'"):
+        graph_of(node_of(Misspelt(here)), Edges(None))
+
+
+@torch.no_grad()
+def test_outputs_have_the_shape_they_were_said_to_have(images) -> None:
+    model = graph_of(Node((4, SIZE // 2, SIZE // 2), Conv(3, 4, 3)), Edges(None))
+    for run in (
+        lambda: model.unroll(images, Presentation(), ["a"]),
+        lambda: model.step(images, model.initial_state(images)),
+    ):
+        with pytest.raises(ContractError, match=r"out_shape=\(4, 20, 20\), but .* shape \(4, 40, 40\)"):
+            run()
+
+
+def test_models_share_no_region_layers() -> None:
+    first = median_convrnn(SIZE, channel_divisor=16)
+    first.region_layers["pIT"] = "conv1"
+    assert median_convrnn(SIZE, channel_divisor=16).region_layers["pIT"] == "conv7"
+
+
+def test_gray_alone_can_be_spelled_out_for_all_images(model, images) -> None:
+    seen = model.unroll(images, Presentation(on_ms=20, off_ms=0), ["conv9"])["conv9"]
+    assert seen.dense().shape[:2] == (1, 2)
+    assert torch.equal(seen.dense(3), seen.dense().expand(3, -1, -1))
 
 
 @pytest.mark.parametrize("recurrent", [False, True])

@@ -7,7 +7,10 @@ import torch
 import brainfit
 from brainfit.presentation import Presentation
 from model_zoo.cells.reciprocal_gated_median import A_GATE, A_TAU
+from model_zoo.cells.simple_rnn import SimpleRNN
 from model_zoo.graph import GraphModel
+from model_zoo.node import Place
+from model_zoo.shallow import shallow_convrnn
 
 CELLS = ("timedecay", "simplernn", "gru", "lstm", "intersectionrnn", "ugrnn", "rgc")
 NETWORKS = tuple(f"{cell}_{size}" for size in ("shallow", "intermediate") for cell in CELLS)
@@ -44,6 +47,28 @@ def test_weights_have_the_variance_of_their_gain(name: str) -> None:
             gain = 0.1 if any(part in parameter_name for part in loops) else gain
             spread = parameter.detach().std() * parameter[0].numel() ** 0.5
             assert float(spread) == pytest.approx(gain, rel=0.2)
+
+
+class Normed(SimpleRNN):
+    """A cell with norms and parameters as torch makes them."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.norm = torch.nn.GroupNorm(1, self.channels)
+        self.rate = torch.nn.Parameter(torch.tensor(0.25))
+        self.slope = torch.nn.PReLU()
+        self.place_bias = torch.nn.Parameter(torch.ones(self.channels, place.size, place.size))
+
+
+def test_gains_and_rates_stay_as_a_cell_made_them() -> None:
+    model = shallow_convrnn(Normed, 65, channel_divisor=8, n_classes=10)
+    cell = model.nodes["conv5"].cell
+    kept = {"norm.weight": 1.0, "norm.bias": 0.0, "rate": 0.25, "slope.weight": 0.25, "place_bias": 0.0}
+    for name, value in kept.items():
+        assert (cell.get_parameter(name) == value).all(), name  # type: ignore[union-attr]
+    images = torch.rand(2, 3, 65, 65, generator=torch.Generator().manual_seed(0))
+    last = model.unroll(images, Presentation(on_ms=100, off_ms=0), ["conv5"])["conv5"].blocks[-1]
+    assert (last - last.mean(dim=0)).std() > 0.1
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import LinearRegression
 from sklearn.linear_model import Ridge as SklearnRidge
 
+from brainfit.controls import make_controlled
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.mappings import MAPPINGS, make_mapping
 from brainfit.mappings.descent import descend
@@ -138,10 +139,16 @@ def test_factorized_needs_a_map() -> None:
 def test_a_map_a_bin_is_a_ridge_for_each_bin() -> None:
     features, responses = make_data(80, 30, noise=1)
     steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
-    ours = PerBin(lambda: Ridge(tolerance=0, max_blocks=40))
+    maps: list[Ridge] = []
+
+    def make() -> Ridge:
+        maps.append(Ridge(tolerance=0, max_blocks=40))
+        return maps[-1]
+
+    ours = PerBin(make)
     ours.partial_fit(steps, responses, np.arange(80) % 5).solve()
     for k in range(5):
-        alphas = ours.maps[k].alpha_
+        alphas = maps[k].alpha_
         for unit in range(4):
             theirs = SklearnRidge(alpha=alphas[unit]).fit(features[:, k], responses[:, unit, k])
             np.testing.assert_allclose(
@@ -151,17 +158,17 @@ def test_a_map_a_bin_is_a_ridge_for_each_bin() -> None:
     assert across.shape == (80, 4, 5, 5)
     np.testing.assert_array_equal(np.einsum("iutt->iut", across), ours.predict(steps))
     # The first map, on what the second bin shows.
-    first = ours.maps[0].coef_[2] @ features[:, 1].T + ours.maps[0].intercept_[2]
+    first = maps[0].coef_[2] @ features[:, 1].T + maps[0].intercept_[2]
     np.testing.assert_allclose(across[:, 2, 0, 1], first, atol=1e-3 * responses.std())
 
 
-@pytest.mark.parametrize("per_bin", [False, True])
+@pytest.mark.parametrize("control", [None, "per-bin"])
 @pytest.mark.parametrize("name", FLAT)
-def test_edges(name: str, per_bin: bool) -> None:
+def test_edges(name: str, control: str | None) -> None:
     """One feature, one unit, constant features, a constant unit: finite, and sensible."""
     for n_features, n_units in ((1, 1), (1, 3), (6, 1)):
         features, responses = make_data(40, n_features, n_units)
-        mapping = make_mapping(name, 0, per_bin)
+        mapping = make_controlled(name, control, np.ones((1, 1, 5)), 0)
         steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
         mapping.partial_fit(steps, responses, np.arange(40) % 5).solve()
         assert mapping.n_features == n_features
@@ -170,7 +177,11 @@ def test_edges(name: str, per_bin: bool) -> None:
         assert np.corrcoef(predicted.ravel(), responses.ravel())[0, 1] > 0.8
     features[:], responses[:, 0] = 3, 7  # nothing to see; then nothing to predict
     steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
-    mapping = make_mapping(name, 0, per_bin).partial_fit(steps, responses, np.arange(40) % 5).solve()
+    mapping = (
+        make_controlled(name, control, np.ones((1, 1, 5)), 0)
+        .partial_fit(steps, responses, np.arange(40) % 5)
+        .solve()
+    )
     np.testing.assert_allclose(mapping.predict(steps), 7, rtol=1e-3)
 
 

@@ -163,6 +163,40 @@ def test_options_that_a_factory_does_not_take():
         registry.load_model("tiny:TinyModel", size=3)
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "says"),
+    [
+        (
+            "gru_shallow",
+            {"cell": "lstm:shallow"},
+            "no cell: .*cell='gru:GRU'; call model_zoo.shallow.shallow_convrnn",
+        ),
+        (
+            "gru_shallow",
+            {"name": "x"},
+            "no name: .*name='gru_shallow'; call model_zoo.shallow.shallow_convrnn",
+        ),
+        (
+            "rgc_intermediate_t22",
+            {"on_ms": 250},
+            "no on_ms: .*on_ms=220; call model_zoo.median_convrnn.median_convrnn",
+        ),
+        ("ff", {"name": "x"}, "unexpected keyword argument 'name'"),
+        ("gru_shallow", {"size": 3}, r"options are \(\*, image_size.*"),
+    ],
+)
+def test_a_name_stands_for_its_options(name, option, says):
+    assert not registry.model_takes(name, *option)
+    with pytest.raises(ContractError, match=says) as error:
+        registry.load_model(name, **option)
+    assert "cell" not in str(error.value).partition("options are")[2]
+
+
+def test_a_registered_name_may_have_defaults():
+    registry.register_model("mine", functools.partial(TinyModel, image_size=8))
+    assert registry.load_model("mine", image_size=4).image_size == 4
+
+
 def test_a_loader_or_builder_that_returns_something_else():
     registry.register_recording("odd", dict)
     registry.register_benchmark("odd", dict)

@@ -128,6 +128,8 @@ def test_a_file_of_torchvisions_can_be_loaded(tmp_path, counts: bool) -> None:
     assert model.weights.startswith("sha256:")
     for key, value in model.module.state_dict().items():
         assert torch.equal(value, state[key]), key
+    with pytest.raises(ContractError, match="seed is a whole number from 0 up, got -1"):
+        resnet18(SIZE, seed=-1, weights=str(path))
 
 
 def test_random_weights_are_those_of_he() -> None:

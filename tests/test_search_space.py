@@ -381,12 +381,15 @@ def test_random_models_keep_the_contract(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*range(16), 22, 26, 34, 36])
 def test_random_activities_neither_die_nor_blow_up(seed: int) -> None:
-    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    model = random_convrnn(64, seed, channel_divisor=8)
-    for layer, seen in model.unroll(images, Presentation(on_ms=100, off_ms=150), model.layers).items():
-        activity = seen.dense()
-        assert activity.isfinite().all()
-        assert 1e-3 < activity.std() < 1e3, layer
-        assert 1e-3 < activity[:, -1].std() < 1e3, layer
+    """At the size that is scored, how images differ in the last of 25 steps.
+
+    The last four seeds, with 11, are the worst of the first forty. What is least, 0.005 in the readout, is
+    still thousands of times what float32 rounds off of activities around 1.
+    """
+    images = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    model = random_convrnn(128, seed, channel_divisor=8)
+    for layer, seen in model.unroll(images, Presentation(on_ms=250, off_ms=0), model.layers).items():
+        last = seen.blocks[seen.index[-1]]
+        assert 0.003 < (last - last.mean(dim=0)).std() < 100, layer

@@ -12,6 +12,8 @@ from brainfit.cli.ceiling import ceiling
 from brainfit.cli.check import check
 from brainfit.cli.compare import compare
 from brainfit.cli.draw import draw
+from brainfit.cli.inter_animal import inter_animal
+from brainfit.cli.layers import layers
 from brainfit.cli.list import list_names
 from brainfit.cli.output import note
 from brainfit.cli.report import report
@@ -46,7 +48,9 @@ app.command()(score)
 app.command("list")(list_names)
 app.command()(check)
 app.command()(ceiling)
+app.command()(inter_animal)
 app.command()(compare)
+app.command()(layers)
 app.command()(report)
 app.add_typer(weights, name="weights")
 app.command()(draw)

@@ -34,6 +34,14 @@ class Mapping(StrEnum):
     factorized = "factorized"
 
 
+class Control(StrEnum):
+    """Controls that make a claim about time honest."""
+
+    per_bin = "per-bin"
+    time_shuffled = "time-shuffled"
+    graded = "graded"
+
+
 class Device(StrEnum):
     """Where the model runs."""
 
@@ -68,7 +76,11 @@ def score(
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(help="The model's layer.", show_default="the one it commits to for the region"),
+        typer.Option(
+            help="The model's layer; auto: the one that most of the region's units choose on the training "
+            "images.",
+            show_default="the one it commits to for the region",
+        ),
     ] = None,
     mapping: Annotated[
         Mapping | None,
@@ -76,9 +88,20 @@ def score(
             help="The map from features to responses; ridge is exact, sgd the paper's.", show_default="ridge"
         ),
     ] = None,
-    per_bin: Annotated[
-        bool, typer.Option("--per-bin", help="Fit a map for each time bin, a control, not one for all.")
-    ] = False,
+    control: Annotated[
+        Control | None,
+        typer.Option(
+            help="Change the time course of the features, or fit a map for each bin.", show_default="none"
+        ),
+    ] = None,
+    project: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Map so many random projections of the layer's features, to save memory; it costs score.",
+            show_default="all features",
+        ),
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(
@@ -118,12 +141,12 @@ def score(
 
     Example: brainfit score --model median_convrnn --region pIT
     """
-    chosen = _benchmark(benchmark, region, recording, mapping, per_bin)
+    chosen = _benchmark(benchmark, region, recording, mapping, control, project)
     if out is not None:
         runs.prepare_run(out)
 
     with others_code():
-        net = _load_model(model, weights, image_size, seed)
+        net = build_model(model, weights, image_size, seed)
         data = registry.load_recording(chosen.recording, n_images=images)
     if net.weights.startswith("random"):
         note(f"the weights of {net.name} are random ({net.weights}): the score is a baseline")
@@ -132,7 +155,7 @@ def score(
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: the score says nothing about a brain")
     folder = runs.prepare_run(
-        _default_folder(net, data, chosen, layer, per_bin, weights, seed, images, image_size)
+        _default_folder(net, data, chosen, layer, control, project, weights, seed, images, image_size)
         if out is None
         else out
     )
@@ -147,7 +170,8 @@ def score(
             region=chosen.region,
             layer="committed" if layer is None else layer,
             mapping=chosen.mapping,
-            per_bin=per_bin,
+            control=None if control is None else control.value,
+            projection=project,
             presentation=chosen.presentation if benchmark else None,
             test_fraction=chosen.test_fraction,
             benchmark=benchmark,
@@ -172,7 +196,12 @@ def score(
 
 
 def _benchmark(
-    name: str | None, region: str | None, recording: str | None, mapping: Mapping | None, per_bin: bool
+    name: str | None,
+    region: str | None,
+    recording: str | None,
+    mapping: Mapping | None,
+    control: Control | None,
+    project: int | None,
 ) -> Benchmark:
     from brainfit.benchmark import Benchmark
 
@@ -183,15 +212,15 @@ def _benchmark(
             )
         recording = "simulated" if recording is None else recording
         return Benchmark("", recording, region, mapping=(mapping or Mapping.ridge).value)
-    if per_bin or any(option is not None for option in (region, recording, mapping)):
+    if any(option is not None for option in (region, recording, mapping, control, project)):
         raise typer.BadParameter(
-            "a --benchmark has its own --region, --recording and --mapping, and one map for all bins: "
-            "leave them out"
+            "a --benchmark has its own --region, --recording and --mapping, and one map for all bins and "
+            "features: leave them out"
         )
     return registry.load_benchmark(name)
 
 
-def _load_model(name: str, weights: str, image_size: int | None, seed: int) -> Model:
+def build_model(name: str, weights: str, image_size: int | None, seed: int) -> Model:
     """Build the model with what was asked for, and with the seed if it has anything to draw."""
     asked: dict[str, Any] = {}
     if weights != "random":
@@ -208,7 +237,8 @@ def _default_folder(
     recording: Recording,
     benchmark: Benchmark,
     layer: str | None,
-    per_bin: bool,
+    control: Control | None,
+    project: int | None,
     weights: str,
     seed: int,
     images: int | None,
@@ -220,7 +250,9 @@ def _default_folder(
         "" if benchmark.recording == "simulated" else recording.name,
         benchmark.region,
         model.region_layers.get(benchmark.region, "") if layer is None else layer,
-        f"{benchmark.mapping}_per_bin" if per_bin else benchmark.mapping,
+        benchmark.mapping,
+        "" if control is None else control.value,
+        f"{project}projections" if project else "",
         "" if weights == "random" else Path(weights).name.removesuffix(".safetensors"),
         f"{image_size}px" if image_size else "",
         f"{images}images" if images else "",

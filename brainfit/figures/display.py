@@ -98,6 +98,8 @@ def subject(score: Score) -> str:
         parts.append("SIMULATED RECORDING")
     if has_random_weights(score):
         parts.append("RANDOM WEIGHTS")
+    if score.info["control"] is not None:
+        parts.append(f"CONTROL: {score.info['control'].upper()}")
     return "  ·  ".join(parts)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,13 @@ from brainfit.names import unknown_name
 
 if TYPE_CHECKING:
     from brainfit.mappings.linear import SharedLinearMap
-    from brainfit.protocols import Mapping
 
 MAPPINGS = {"ridge": "ridge:Ridge", "sgd": "sgd:SGD", "pls": "pls:PLS", "factorized": "factorized:Factorized"}
 """For each name the file and class, so that a list of names imports nothing heavy."""
 
 
-def make_mapping(name: str, seed: int, per_bin: bool = False) -> Mapping:
-    """Return a new map of that kind, shared over all time bins or one for each.
+def make_mapping(name: str, seed: int) -> SharedLinearMap:
+    """Return a new map of that kind, shared over all time bins.
 
     Raises
     ------
@@ -29,8 +27,4 @@ def make_mapping(name: str, seed: int, per_bin: bool = False) -> Mapping:
         raise unknown_name("mapping", name, MAPPINGS)
     module, _, attribute = MAPPINGS[name].partition(":")
     make: Callable[..., SharedLinearMap] = getattr(import_module(f"{__name__}.{module}"), attribute)
-    if not per_bin:
-        return make(seed=seed)
-    from brainfit.mappings.per_bin import PerBin
-
-    return PerBin(partial(make, seed=seed))
+    return make(seed=seed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -109,6 +111,31 @@ class SharedLinearMap(BaseEstimator, ABC):
                 "magnitude for float32; normalise the layer's features"
             )
         del self.rows_
+        return self
+
+    def solve_each(self, n_sets: int, advance: Callable[[], None] = lambda: None) -> Self:
+        """Fit a map to each of several sets of responses as if it were alone, on rows that are there once.
+
+        Parameters
+        ----------
+        n_sets
+            How many sets, of the same number of units, stand one after the other in the responses that
+            were taken in; `predict` gives them in that order.
+        advance
+            Called after every set.
+        """
+        n_units, found = len(self.target_shift_) // n_sets, []
+        for k in range(n_sets):
+            units, one = slice(k * n_units, (k + 1) * n_units), copy(self)
+            one.rows_ = {
+                fold: [replace(rows, targets=rows.targets[:, units]) for rows in batches]
+                for fold, batches in self.rows_.items()
+            }
+            one.solve()
+            found.append((one._coef, one._intercept))
+            advance()
+        del self.rows_
+        self._coef, self._intercept = (torch.cat(parts, dim=-1) for parts in zip(*found, strict=True))
         return self
 
     def fit(self, features: Any, responses: np.ndarray, n_folds: int = 5) -> Self:

@@ -8,6 +8,12 @@ from brainfit.figures.display import has_random_weights
 from brainfit.figures.numbers import count, interval, number
 from brainfit.result import Score
 
+_CONTROLS = {
+    "per-bin": "the features of one time bin at a time, and is another one for each",
+    "time-shuffled": "the layer's features of the same steps in another order",
+    "graded": "the layer's answer to an image that stays, with one time course for all units",
+}
+
 
 def headline(score: Score) -> str:
     """Say the result in one sentence."""
@@ -56,6 +62,14 @@ def notices(score: Score) -> list[tuple[str, str]]:
                 "Random weights",
                 f"{score.info['model']} was not trained ({score.info['weights']}). "
                 "This score is a baseline for its architecture, not a result for the trained model.",
+            )
+        )
+    if score.info["control"] is not None:
+        found.append(
+            (
+                f"Control: {score.info['control']}",
+                f"The map was given {_CONTROLS[score.info['control']]}. "
+                "This is a score to hold others against, not one of the model as it is.",
             )
         )
     if not score.info["provenance"].get("fit", {}).get("converged", True):

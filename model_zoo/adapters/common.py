@@ -7,23 +7,36 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from brainfit.arguments import number
 from brainfit.errors import ContractError
+from brainfit.model_contract import check_attributes
 from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
 from brainfit.provenance import weights_sha256
 from brainfit.trajectory import Trajectory
 
-from ..inputs import check_request
+from ..inputs import check_request, names_of, normalizer
+
+# Modes and hooks are the module's, whoever runs it: networks run one at a time.
+_running = RLock()
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter(ABC):
-    """Somebody else's network as a model; the attributes are those of `brainfit.protocols.Model`."""
+    """Somebody else's network as a model; the attributes are those of `brainfit.protocols.Model`.
+
+    Raises
+    ------
+    ContractError
+        If one of them is not what it must be.
+    """
 
     name: str
     layers: Sequence[str]
@@ -32,6 +45,10 @@ class Adapter(ABC):
     step_ms: int
     weights: str
     normalize: Callable[[Tensor], Tensor]
+
+    def __post_init__(self) -> None:
+        check_attributes(self)
+        object.__setattr__(self, "region_layers", dict(self.region_layers))  # the caller may change theirs
 
     @property
     @abstractmethod
@@ -49,8 +66,8 @@ class Adapter(ABC):
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:
         """Show `images` and return what each of `layers` did; see `brainfit.protocols.Model.unroll`."""
-        check_request(self, images, presentation, layers)
-        with evaluating(self.network):
+        layers = check_request(self, images, presentation, layers)
+        with _running, evaluating(self.network):
             steps = self._steps(images, presentation, layers)
         return {layer: Trajectory.from_steps(blocks) for layer, blocks in steps.items()}
 
@@ -64,6 +81,8 @@ class Adapter(ABC):
 
 def network_of(function: Callable[..., Any]) -> nn.Module | None:
     """Return the module that a function is, or is a method of."""
+    if not callable(function):
+        raise ContractError(f"wanted a function, a method or a module, got {type(function).__name__}")
     owner = function.__self__ if inspect.ismethod(function) else function
     return owner if isinstance(owner, nn.Module) else None
 
@@ -86,12 +105,31 @@ def evaluating(module: nn.Module | None) -> Iterator[None]:
             part.training = training
 
 
-def check_submodules(module: nn.Module, layers: Sequence[str]) -> None:
-    """Raise `UnknownNameError` unless all `layers` are submodules."""
+def normalized_by(mean: Sequence[float], std: Sequence[float]) -> Callable[[Tensor], Tensor]:
+    """Return the normalisation of pixels by these statistics, once they are known to be some."""
+    return normalizer(_channels("mean", mean, -1e6), _channels("std", std, 1e-6))
+
+
+def _channels(name: str, values: Sequence[float], low: float) -> tuple[float, ...]:
+    numbers = tuple(values) if np.iterable(values) else (values,)
+    if len(numbers) != 3:
+        raise ContractError(f"{name} is three numbers, of red, green and blue, got {len(numbers)}")
+    return tuple(number(name, value, low, 1e6) for value in numbers)
+
+
+def submodules(module: nn.Module, layers: Iterable[str]) -> tuple[str, ...]:
+    """Return the names; raise `UnknownNameError` unless all are submodules of what must be a module."""
+    if not isinstance(module, nn.Module):
+        raise ContractError(
+            f"module is a torch.nn.Module, got {type(module).__name__}; "
+            "give what a class or function makes, or a function to from_step or from_sequence"
+        )
+    names = names_of(layers)
     known = [layer for layer, _ in module.named_modules(remove_duplicate=False) if layer]
-    for layer in layers:
+    for layer in names:
         if layer not in known:
             raise unknown_name(f"submodule of {type(module).__name__}", layer, known)
+    return names
 
 
 def outputs_by_call(module: nn.Module, shown: Tensor, layers: Iterable[str]) -> dict[str, list[Tensor]]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from brainfit.arguments import whole_number
 from brainfit.errors import ContractError
 from brainfit.presentation import Presentation
 
-from ..inputs import IMAGENET_MEAN, IMAGENET_STD, normalizer
-from .common import Adapter, check_submodules, fingerprint, outputs_by_call
+from ..inputs import IMAGENET_MEAN, IMAGENET_STD
+from .common import Adapter, fingerprint, normalized_by, outputs_by_call, submodules
 
 
 def from_module(
@@ -69,24 +70,19 @@ def from_module(
     UnknownNameError
         If the module has no such layer.
     ContractError
-        If `latencies` are not those of `layers`.
+        If an argument is not what is said here, or a name is there twice.
     """
-    check_submodules(module, layers)
-    delay = dict(latencies) if latencies is not None else {layer: k for k, layer in enumerate(layers)}
-    if set(delay) != set(layers) or min(delay.values(), default=0) < 0:
-        raise ContractError(
-            f"latencies must give a number of steps, 0 or more, for each of {list(layers)}, got {delay}"
-        )
+    names = submodules(module, layers)
     return ModuleModel(
         name,
-        tuple(layers),
-        region_layers or {},
+        names,
+        {} if region_layers is None else region_layers,
         image_size,
         step_ms,
         weights or fingerprint(module),
-        normalizer(mean, std),
+        normalized_by(mean, std),
         module,
-        delay,
+        {layer: k for k, layer in enumerate(names)} if latencies is None else _checked(latencies, names),
     )
 
 
@@ -113,6 +109,15 @@ class ModuleModel(Adapter):
                     steps[layer] += [torch.zeros_like(block[:1])] * self.latencies[layer]
                 steps[layer] += [block] * length
         return {layer: blocks[: presentation.n_steps] for layer, blocks in steps.items()}
+
+
+def _checked(latencies: Mapping[str, int], layers: Sequence[str]) -> dict[str, int]:
+    given = list(latencies) if isinstance(latencies, Mapping) else []
+    if set(given) != set(layers):
+        raise ContractError(
+            f"latencies is a dict with a number of steps for each of {list(layers)}, got one for {given}"
+        )
+    return {layer: whole_number(f"the latency of {layer!r}", latencies[layer]) for layer in layers}
 
 
 def _only(layer: str, calls: list[Tensor]) -> Tensor:

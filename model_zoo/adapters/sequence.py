@@ -17,15 +17,16 @@ from brainfit.arguments import one_of
 from brainfit.errors import ContractError
 from brainfit.presentation import Presentation
 
-from ..inputs import IMAGENET_MEAN, IMAGENET_STD, normalizer
+from ..inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
 from .common import (
     Adapter,
-    check_submodules,
     checked_outputs,
     checked_tensor,
     fingerprint,
     network_of,
+    normalized_by,
     outputs_by_call,
+    submodules,
 )
 
 Run = Callable[[Tensor], Mapping[str, Tensor]]
@@ -76,17 +77,17 @@ def from_sequence(
     Raises
     ------
     ContractError
-        If `takes` is neither of these.
+        If an argument is not what is said here, or a name is there twice.
     """
     one_of("takes", takes, ("frames", "image"))
     return SequenceModel(
         name,
-        tuple(layers),
-        region_layers or {},
+        names_of(layers),
+        {} if region_layers is None else region_layers,
         image_size,
         step_ms,
         weights or fingerprint(_network(run)),
-        normalizer(mean, std),
+        normalized_by(mean, std),
         run,
         takes,
     )
@@ -108,13 +109,14 @@ def each_call(module: nn.Module, layers: Sequence[str]) -> EachCall:
     ------
     UnknownNameError
         If the module has no such layer.
+    ContractError
+        If it is no module, or `layers` one string.
 
     References
     ----------
     CORnet-RT is such a network: Kubilius et al. (2018), bioRxiv 408385.
     """
-    check_submodules(module, layers)
-    return EachCall(module, tuple(layers))
+    return EachCall(module, submodules(module, layers))
 
 
 @dataclass(frozen=True, eq=False)

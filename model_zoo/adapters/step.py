@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from brainfit.errors import ContractError
 from brainfit.presentation import Presentation
 
-from ..inputs import IMAGENET_MEAN, IMAGENET_STD, normalizer
-from .common import Adapter, checked_outputs, checked_tensor, fingerprint, network_of
+from ..inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
+from .common import Adapter, checked_outputs, checked_tensor, fingerprint, network_of, normalized_by
 
 Step = Callable[[Tensor, Any], tuple[Mapping[str, Tensor], Any]]
 
@@ -47,15 +47,20 @@ def from_step(
     -------
     StepModel
         Each layer has one block a step.
+
+    Raises
+    ------
+    ContractError
+        If an argument is not what is said here, or a name is there twice.
     """
     return StepModel(
         name,
-        tuple(layers),
-        region_layers or {},
+        names_of(layers),
+        {} if region_layers is None else region_layers,
         image_size,
         step_ms,
         weights or fingerprint(network_of(step)),
-        normalizer(mean, std),
+        normalized_by(mean, std),
         step,
     )
 

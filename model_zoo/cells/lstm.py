@@ -29,15 +29,16 @@ from torch import Tensor, nn, sigmoid, tanh
 
 from ..layers import JointConv, LayerNorm
 from ..node import Cell, Drive, Place, State
+from . import shallow_channels
 
 _PARTS = ("input", "transform", "forget", "output")  # i, j, f, o
 _NORMS = (*_PARTS, "state")
 _GATES = ("input", "forget", "output")
-# For each layer, how many times fewer channels than x, the size of the kernel, and the forget bias.
+# For each layer the size of the kernel, and the forget bias.
 _SHALLOW = {
-    "conv3": (2, 2, 1.3561755203084322),
-    "conv4": (1, 3, 0.977962918535079),
-    "conv5": (2, 4, 0.9249280259963113),
+    "conv3": (2, 1.3561755203084322),
+    "conv4": (3, 0.977962918535079),
+    "conv5": (4, 0.9249280259963113),
 }
 
 
@@ -79,7 +80,7 @@ class LSTM(Cell):
         peepholes: bool = False,
     ) -> None:
         super().__init__()
-        self.channels = channels = channels or place.channels
+        self.channels = channels = place.channels if channels is None else channels
         self.forget_bias = forget_bias
         self.gates = JointConv(place.channels, channels, 4 * channels, kernel)
         self.norms = nn.ModuleDict(
@@ -119,10 +120,11 @@ class LSTM(Cell):
 
 def shallow(place: Place) -> LSTM:
     """Return the cell of the authors' shallow network, by its layer: normed; 128, 256 and 256 channels."""
-    narrower, kernel, forget_bias = _SHALLOW[place.layer]
+    channels = shallow_channels(place)
+    kernel, forget_bias = _SHALLOW[place.layer]
     return LSTM(
         place,
-        channels=place.channels // narrower,
+        channels=channels,
         kernel=kernel,
         forget_bias=forget_bias,
         layer_norm=True,

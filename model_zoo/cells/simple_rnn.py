@@ -23,8 +23,7 @@ from torch.nn.functional import elu
 
 from ..layers import Conv, LayerNorm
 from ..node import Cell, Drive, Place, State
-
-_NARROWER = {"conv3": 2, "conv4": 1, "conv5": 2}
+from . import shallow_channels
 
 
 class SimpleRNN(Cell):
@@ -49,7 +48,7 @@ class SimpleRNN(Cell):
 
     def __init__(self, place: Place, *, channels: int | None = None, layer_norm: bool = False) -> None:
         super().__init__()
-        self.channels = channels or place.channels
+        self.channels = place.channels if channels is None else channels
         self.of_input = Conv(place.channels, self.channels, 3)
         self.of_state = Conv(self.channels, self.channels, 3)
         self.norm = LayerNorm(self.channels) if layer_norm else nn.Identity()
@@ -70,4 +69,4 @@ class SimpleRNN(Cell):
 
 def shallow(place: Place) -> SimpleRNN:
     """Return the cell of the authors' shallow network, by its layer: normed; 128, 256 and 256 channels."""
-    return SimpleRNN(place, channels=place.channels // _NARROWER[place.layer], layer_norm=True)
+    return SimpleRNN(place, channels=shallow_channels(place), layer_norm=True)

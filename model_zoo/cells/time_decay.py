@@ -21,8 +21,6 @@ from torch import Tensor, nn
 
 from ..node import Cell, Drive, Place, State
 
-_DECAY = 0.5
-
 
 class TimeDecay(Cell):
     """Time decay: a leaky sum of the input."""
@@ -32,7 +30,8 @@ class TimeDecay(Cell):
     def __init__(self, place: Place) -> None:
         super().__init__()
         self.channels = place.channels
-        self.memory_decay = nn.Parameter(torch.empty(1))
+        # The authors start training at 0, which without training would be no memory at all: half stays here.
+        self.memory_decay = nn.Parameter(torch.full((1,), 0.5))
 
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
         """Return x itself."""
@@ -46,10 +45,3 @@ class TimeDecay(Cell):
         """One step; the output is s."""
         s = self.memory_decay * state[0] + drive[0]
         return s, (s,)
-
-    def settle(self) -> None:
-        """Let half of what there was stay.
-
-        The authors start training at 0, which without training would be no memory at all.
-        """
-        nn.init.constant_(self.memory_decay, _DECAY)

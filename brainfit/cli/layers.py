@@ -1,0 +1,157 @@
+"""``brainfit layers``: which layer of a model belongs to which region."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainfit import registry
+from brainfit.cli.draw import FORMATS
+from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.cli.score import build_model
+from brainfit.errors import ContractError, IntegrityError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def layers(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A name of `brainfit list models`, package.module:factory or path/to/file.py:factory."
+        ),
+    ],
+    recording: Annotated[
+        str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
+    ] = "simulated",
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three; may be repeated.", show_default="all"
+        ),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="As for `brainfit score`.")] = "random",
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the split, the folds, and the weights of models that draw any.")
+    ] = 0,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Draw the votes to this file ({', '.join(FORMATS)}), too.", show_default="no figure"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Find the layer of a model that belongs to each region.
+
+    Each unit chooses the layer that predicts it best on training images, each region the layer that most
+    of its units choose. Images that `brainfit score` with the same --seed holds out are not looked at.
+    Loss is squared error over variance; a unit whose loss is 1 or more for all layers does not choose.
+
+    Example: brainfit layers --model ff --region V4 --region pIT
+    """
+    if figure is not None and figure.suffix.lower() not in FORMATS:
+        raise ContractError(
+            f"cannot draw to {str(figure)!r}: wanted a file that ends in {' or '.join(FORMATS)}"
+        )
+    from brainfit.layer_assignment import assign_layers
+
+    with others_code():
+        net = build_model(model, weights, image_size, seed)
+        data = registry.load_recording(recording, n_images=images)
+        found = assign_layers(net, data, regions=region, n_images=images, seed=seed, progress=True)
+    if net.weights.startswith("random"):
+        note(f"the weights of {net.name} are random")
+    if data.simulated:
+        note(f"the recording {data.name!r} is simulated: the choice says nothing about a brain")
+    for layer in found["layer"].values[~found["converged"].values]:
+        note(f"layer {layer}: the fit stopped before it converged: its loss may be too high")
+    if figure is not None:
+        _save(found, figure)
+    if as_json:
+        print_json(_summary(found))
+    else:
+        _print(found)
+        if figure is not None:
+            typer.echo(figure)
+
+
+def _summary(found: xr.Dataset) -> dict[str, Any]:
+    """Return the votes as plain values; None where a model commits to no layer."""
+    regions = {}
+    for name in found["region"].values.tolist():
+        at = found.sel(region=name)
+        of_region = at["unit_layer"].values[at["unit_region"].values == name]
+        regions[name] = {
+            "chosen": at["chosen"].item(),
+            "committed": at["committed"].item() or None,
+            "tied": at["tied"].item(),
+            "n_units": len(of_region),
+            "n_undecided": int((of_region == "").sum()),
+            "layers": {
+                layer: {key: at[key].sel(layer=layer).item() for key in ("share", "votes", "median_loss")}
+                for layer in at["layer"].values.tolist()
+            },
+        }
+    return {**found.attrs, "simulated": bool(found.attrs["simulated"]), "regions": regions}
+
+
+def _print(found: xr.Dataset) -> None:
+    summary = _summary(found)
+    regions = summary["regions"]
+    rows = [
+        [layer, *(_cell(region["layers"][layer]) for region in regions.values())]
+        for layer in found["layer"].values.tolist()
+    ]
+    rows += [[key, *(region[key] or "–" for region in regions.values())] for key in ("chosen", "committed")]
+    heads = [f"{name}\n{region['n_units']} units" for name, region in regions.items()]
+    print_table(
+        ["share of units\nmedian loss", *heads],
+        rows,
+        title=f"Layers of {summary['model']} that units of {summary['recording']} choose, "
+        f"by {summary['n_train_images']} training images",
+    )
+    for name, region in regions.items():
+        if region["tied"]:
+            note(f"{name}: two layers or more had as many votes; the lower median loss decided")
+        if region["n_undecided"]:
+            note(f"{name}: {region['n_undecided']} units chose none, for no layer predicts them")
+    for line in summary["dropped"]:
+        note(f"dropped {line}")
+
+
+def _cell(votes: dict[str, Any]) -> str:
+    return f"{votes['share']:.0%}, {votes['median_loss']:.3f}"
+
+
+def _save(found: xr.Dataset, path: Path) -> None:
+    """Draw to a file beside `path`, and move it there once it is whole."""
+    import matplotlib as mpl
+
+    from brainfit.figures import layer_votes
+    from brainfit.report.write import SAVING
+
+    drawn, suffix = layer_votes(found).figure(), path.suffix.lower()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".brainfit-", dir=path.parent) as folder:
+            partial = Path(folder, "drawn")
+            with mpl.rc_context(SAVING):
+                drawn.savefig(partial, format=suffix[1:], metadata=FORMATS[suffix])
+            os.replace(partial, path)
+    except OSError as error:
+        raise IntegrityError(f"cannot write to {path}: {error.strerror or error}") from error

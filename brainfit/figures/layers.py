@@ -1,0 +1,139 @@
+"""Which layer the units of each region choose (Nayebi et al. 2018, Fig. 5b)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from brainfit.figures.display import CEILING, MEDIAN, MODEL, Display, column, say_empty, shorten
+from brainfit.figures.numbers import count
+
+PANEL, MARGIN = 1.25, 1.3
+"""Height of a region's panel and of all else, in inches."""
+LONGEST_LABELS = 60
+"""Letters in the layers' names together that stand side by side; more are turned."""
+
+
+def layer_votes(found: xr.Dataset) -> Display:
+    """Show for each region how many of its units choose each layer.
+
+    Parameters
+    ----------
+    found
+        What `brainfit.assign_layers` returned.
+
+    Returns
+    -------
+    Display
+        Its frame has a row for each region and layer: the `share` of the region's units that choose the
+        layer, in [0, 1], their number `votes`, `n_units` of the region, the layer's `median_loss`, and
+        whether the layer is the region's (`chosen`) or the one the model commits to (`committed`).
+
+    References
+    ----------
+    Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+    NeurIPS. arXiv:1807.00053, Fig. 5b.
+    """
+    numbers = _numbers(found)
+    seen = " ".join(_in_words(found.sel(region=region)) for region in found["region"].values)
+    undecided = int((found["unit_layer"] == "").sum())
+    silent = f" {count(undecided, 'unit')} that no layer predicts did not choose." if undecided else ""
+    return Display(
+        name="layers",
+        title="Layers that units choose",
+        caption=(
+            "Share of each region's units that choose a layer, the one from which a ridge map predicts them "
+            "best on inner folds of the training images. Blue: the layer that most choose. Diamonds: the "
+            f"layer that the model commits to. {seen}{silent}"
+        ),
+        alt=f"Bar chart, a panel a region, of the share of units that choose each layer. {seen}{silent}",
+        subject=_subject(found),
+        numbers=numbers,
+        draw=_draw,
+    )
+
+
+def _numbers(found: xr.Dataset) -> pd.DataFrame:
+    of_unit = found["unit_region"].values
+    rows = [
+        {
+            "region": str(region),
+            "layer": str(layer),
+            "share": float(at["share"]),
+            "votes": int(at["votes"]),
+            "n_units": int((of_unit == region).sum()),
+            "median_loss": float(at["median_loss"]),
+            "chosen": str(at["chosen"].values) == layer,
+            "committed": str(at["committed"].values) == layer,
+        }
+        for region in found["region"].values
+        for layer in found["layer"].values
+        for at in [found.sel(region=region, layer=layer)]
+    ]
+    return pd.DataFrame(rows)
+
+
+def _in_words(region: xr.Dataset) -> str:
+    name, chosen = str(region["region"].values), str(region["chosen"].values)
+    votes = int(region["votes"].sel(layer=chosen))
+    n_units = int((region["unit_region"] == name).sum())
+    return f"{name}: {shorten(chosen)}, by {votes} of {count(n_units, 'unit')}."
+
+
+def _subject(found: xr.Dataset) -> str:
+    """Say in one line whose layers these are, and whether recording or weights are not real."""
+    of = found.attrs
+    parts = [shorten(of["model"]), shorten(of["recording"])]
+    parts += ["SIMULATED RECORDING"] if of["simulated"] else []
+    parts += ["RANDOM WEIGHTS"] if str(of["weights"]).startswith("random") else []
+    return "  ·  ".join(parts)
+
+
+def _draw(numbers: pd.DataFrame) -> Figure:
+    panels = numbers.groupby("region", sort=False)
+    figure = Figure(figsize=(7.2, MARGIN + PANEL * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for ax, (region, panel) in zip(axes, panels, strict=True):
+        _panel(ax, str(region), panel)
+    names = [shorten(name) for name in numbers["layer"].unique()]
+    turned = sum(map(len, names)) > LONGEST_LABELS
+    axes[-1].set_xticks(
+        range(len(names)), names, rotation=45 if turned else 0, ha="right" if turned else "center"
+    )
+    axes[-1].set(xlabel="Layer", xlim=(-0.6, len(names) - 0.4), ylim=(0, _top(numbers)))
+    figure.supylabel("Share of units", fontsize=9)
+    figure.legend(handles=_legend(numbers), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _panel(ax: Axes, region: str, panel: pd.DataFrame) -> None:
+    share, chosen = column(panel, "share"), panel["chosen"].to_numpy(bool)
+    ax.bar(np.arange(len(share)), share, width=0.72, color=np.where(chosen, MODEL, CEILING), gid=region)
+    committed = np.flatnonzero(panel["committed"].to_numpy(bool))
+    ax.plot(
+        committed, share[committed], "D", color=MEDIAN, markersize=6, markeredgecolor="white", clip_on=False,
+        zorder=3,
+    )  # fmt: skip
+    ax.set_title(f"{region}, {count(int(panel['n_units'].iloc[0]), 'unit')}", loc="left")
+    ax.tick_params(axis="x", length=0, pad=6)  # room for half a diamond
+    if not share.any():
+        say_empty(ax, "no layer predicts any unit")
+
+
+def _top(numbers: pd.DataFrame) -> float:
+    return min(1.0, float(column(numbers, "share").max()) * 1.15) or 1.0
+
+
+def _legend(numbers: pd.DataFrame) -> list[Patch | Line2D]:
+    handles: list[Patch | Line2D] = [
+        Patch(color=MODEL, label="chosen by most"),
+        Patch(color=CEILING, label="other layers"),
+    ]
+    if numbers["committed"].to_numpy(bool).any():
+        handles.append(Line2D([], [], color=MEDIAN, marker="D", linestyle="", label="committed"))
+    return handles

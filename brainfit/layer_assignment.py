@@ -1,0 +1,302 @@
+"""Which layer of a model belongs to which region: the one that most of the region's units choose.
+
+Each candidate layer is fitted to every unit by ridge regression, one map for all time bins, as a score
+fits it and on the training images of that score alone. A unit's loss is the one that its penalty was
+chosen by: the squared error on inner folds of these images, over all bins, as a share of variance. As the
+least of several penalties' losses it is a hair too low, for all layers alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brainfit.errors import ContractError
+from brainfit.fitting import N_FOLDS, take_in
+from brainfit.mappings.ridge import Ridge
+from brainfit.names import unknown_name
+from brainfit.presentation import Presentation
+from brainfit.progress import progress_bar
+from brainfit.protocols import Model
+from brainfit.provenance import ContentHash
+from brainfit.recording import REGIONS, Recording, check_recording
+from brainfit.registry import load_recording
+from brainfit.request import AUTO, Request, check_request
+from brainfit.responses import Responses, prepare
+
+NO_BETTER = 1.0
+"""Loss of a prediction that is always the unit's mean."""
+
+
+def assign_layers(
+    model: Model | str,
+    recording: Recording | str | Path = "simulated",
+    *,
+    regions: Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    presentation: Presentation | None = None,
+    test_fraction: float = 0.25,
+    n_images: int | None = None,
+    batch_size: int = 16,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Give each region the layer that most of its units choose, on the training images of a score.
+
+    A unit chooses the layer of least loss; of layers with as many votes, the region takes the one of lower
+    median loss. A unit that no layer predicts better than its mean does, does not vote. As in the
+    paper, the loss has the time course in it that all images share: a layer is chosen for when it sees
+    the image, too, and with few images or random weights mostly for that.
+
+    The images that a score with this seed holds out are never looked at. All regions are fitted together, a
+    layer at a time, in one search; a score with ``layer="auto"`` does the same for its region alone, where a
+    loss differs by no more than the tolerance of the search, about 1e-4.
+
+    Parameters
+    ----------
+    model, recording, presentation, test_fraction, n_images, batch_size, device
+        As for `brainfit.score`. The paper's model here is a feedforward one.
+    regions
+        By default all that the recording has. ``"IT"`` is ``pIT``, ``cIT`` and ``aIT`` together.
+    layers
+        The candidates; by default all of the model, a readout to classes too, for nothing marks one as
+        such. Name the others to leave it out.
+    seed
+        Of the split and the inner folds.
+    progress
+        Whether to show progress bars on stderr.
+
+    Returns
+    -------
+    Dataset
+        Over layer, unit and region:
+
+        =========== ============= ===================================================================
+        variable    dims          meaning
+        =========== ============= ===================================================================
+        loss        layer, unit   held-out squared error over variance; 1: no better than the mean
+        unit_layer  unit          the layer that the unit chooses; empty if it does not vote
+        votes       region, layer units that choose the layer
+        share       region, layer votes per unit of the region, [0, 1]; the rest to 1 did not vote
+        median_loss region, layer median of `loss` over the region's units
+        chosen      region        the region's layer
+        tied        region        another layer had as many votes, and the lower median loss decided
+        committed   region        the layer that the model commits to; empty if it commits to none
+        n_features  layer         features of the layer
+        converged   layer         the search for the map came to rest; if not, the loss is too high
+        =========== ============= ===================================================================
+
+        Nothing is NaN. The coordinate `unit_region` says which of the regions a unit stands for. The
+        attributes say of what, and what was dropped and why.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model, recording, region or layer.
+    ContractError
+        If they do not have the form they must have.
+    ResourceError
+        If a layer's fit would not fit into memory.
+
+    References
+    ----------
+    Nayebi et al. (2018), arXiv:1807.00053, supplement 6.6 and Fig. 5b. (There by gradient descent.)
+    """
+    if not isinstance(recording, Recording):
+        recording = load_recording(recording, n_images=n_images)
+    check_recording(recording)
+    here = set(recording.responses["region"].values.astype(str))
+    wanted = [name for name in REGIONS if name in here] if regions is None else list(dict.fromkeys(regions))
+    if not wanted:
+        raise ContractError("regions is empty; name at least one, or leave it out for all")
+    options = {"presentation": presentation, "batch_size": batch_size, "device": device, "seed": seed}
+    options |= {"layer": AUTO, "mapping": "ridge", "control": None, "n_images": n_images, "may_choose": True}
+    requests = [check_request(model, recording, region=wanted[0], **options)]
+    requests += [check_request(requests[0].model, recording, region=name, **options) for name in wanted[1:]]
+    candidates = _candidates(requests[0].model, layers)
+    prepared = {
+        request.region: prepare(
+            request.recording,
+            request.presentation,
+            test_fraction=test_fraction,
+            n_folds=N_FOLDS,
+            seed=request.seed,
+            progress=progress,
+        )
+        for request in requests
+    }
+    fits = {layer: _fit_layer(requests[0], layer, prepared, progress) for layer in candidates}
+    return _dataset(requests[0], prepared, fits)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the units of a region voted.
+
+    Attributes
+    ----------
+    layers
+        The candidates.
+    units
+        Position of the layer that each unit chooses, shape (unit,); -1 if it does not vote.
+    votes, median_loss
+        Units that choose a layer, and its median loss over all units, shape (layer,).
+    layer
+        The one that is chosen.
+    tied
+        Whether another had as many votes.
+    """
+
+    layers: tuple[str, ...]
+    units: np.ndarray
+    votes: np.ndarray
+    median_loss: np.ndarray
+    layer: str
+    tied: bool
+
+    def summary(self) -> dict[str, Any]:
+        """Return the vote as plain values: for each candidate its share of the units, and its loss."""
+        rows = zip(self.layers, self.votes / len(self.units), self.median_loss, strict=True)
+        return {
+            "n_units": len(self.units),
+            "n_undecided": int((self.units < 0).sum()),
+            "tied": self.tied,
+            "candidates": {name: {"share": float(s), "median_loss": float(m)} for name, s, m in rows},
+        }
+
+
+def elect(layers: Sequence[str], loss: np.ndarray) -> Choice:
+    """Let units vote.
+
+    Parameters
+    ----------
+    layers
+        The candidates.
+    loss
+        Of each for each unit, shape (layer, unit), finite.
+
+    Examples
+    --------
+    >>> elect(["conv1", "conv2"], np.array([[0.5, 0.9, 1.3], [0.4, 0.8, 1.2]])).units
+    array([ 1,  1, -1])
+    """
+    units = np.where(loss.min(axis=0) < NO_BETTER, loss.argmin(axis=0), -1)
+    votes = np.bincount(units[units >= 0], minlength=len(layers))
+    median = np.median(loss, axis=1)
+    winner = int(np.lexsort((median, -votes))[0])
+    tied = int((votes == votes[winner]).sum()) > 1
+    return Choice(tuple(layers), units, votes, median, layers[winner], tied)
+
+
+def choose_layer(request: Request, responses: Responses, progress: bool) -> Choice:
+    """Choose among all layers of the model on the training images of `responses`."""
+    region, layers = request.region, tuple(request.model.layers)
+    fits = [_fit_layer(request, layer, {region: responses}, progress) for layer in layers]
+    return elect(layers, np.array([one.loss[region] for one in fits]))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What is kept of a layer's fit: for each region the units' losses."""
+
+    loss: dict[str, np.ndarray]
+    n_features: int
+    converged: bool
+
+
+def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
+    known = tuple(model.layers)
+    if layers is None:
+        return known
+    for name in layers:
+        if name not in known:
+            raise unknown_name("layer", name, known)
+    if not layers:
+        raise ContractError("layers is empty; name at least one, or leave it out for all")
+    return tuple(dict.fromkeys(layers))
+
+
+def _fit_layer(request: Request, layer: str, prepared: dict[str, Responses], progress: bool) -> _Fit:
+    """Fit one layer to the units of all regions, together where the same images train them."""
+    groups: dict[bytes, list[str]] = {}
+    for region, responses in prepared.items():
+        groups.setdefault(responses.train.tobytes(), []).append(region)
+    request = replace(request, layer=layer)
+    loss, n_features, converged = {}, 0, True
+    for members in groups.values():
+        mean = np.concatenate([prepared[region].mean for region in members], axis=1)
+        together = replace(prepared[members[0]], mean=mean)
+        ridge = Ridge(seed=request.seed)
+        take_in(request, together, ridge, ContentHash(), progress)
+        kept = _kept_variance(ridge)
+        with progress_bar(f"fit ridge, {layer} (passes, at most)", ridge.n_passes, shown=progress) as advance:
+            ridge.solve(lambda: advance(1))
+        targets = mean[together.train]
+        variance = ((targets - targets.mean(axis=(0, 2), keepdims=True)) ** 2).sum(axis=(0, 2))
+        explained = (1 - ridge.solution_.validation_loss.min(axis=0)) * kept
+        ends = np.cumsum([prepared[region].mean.shape[1] for region in members])
+        loss |= dict(zip(members, np.split(1 - explained / variance, ends[:-1]), strict=True))
+        n_features, converged = ridge.n_features, converged and ridge.solution_.converged
+    return _Fit(loss, n_features, converged)
+
+
+def _kept_variance(ridge: Ridge) -> np.ndarray:
+    """Sum of squares about the mean of the targets that are left in the rows, shape (unit,).
+
+    What a layer cannot tell apart, such as bins in which it does not change, is taken out of its rows
+    (`brainfit.mappings.rows`), out of its error and out of the variance that this is a share of: so such
+    shares say which penalty is best for a layer, but not which layer.
+    """
+    rows = [rows for batches in ridge.rows_.values() for rows in batches]
+    n = sum(float(part.ones.double().square().sum()) for part in rows)
+    total = sum((part.ones.double() @ part.targets.double()).cpu().numpy() for part in rows)
+    energy = sum(part.targets.double().square().sum(0).cpu().numpy() for part in rows)
+    return np.asarray(energy - total**2 / n)
+
+
+def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, _Fit]) -> xr.Dataset:
+    layers, regions = list(fits), list(prepared)
+    loss = {region: np.array([one.loss[region] for one in fits.values()]) for region in regions}
+    choices = [elect(layers, loss[region]) for region in regions]
+    chosen_by_units = np.concatenate([choice.units for choice in choices])
+    n_units = [len(choice.units) for choice in choices]
+    by_region, votes = ("region", "layer"), np.array([choice.votes for choice in choices])
+    arrays = {
+        "loss": (("layer", "unit"), np.concatenate(list(loss.values()), axis=1)),
+        "unit_layer": ("unit", np.array([*layers, ""])[chosen_by_units]),
+        "votes": (by_region, votes),
+        "share": (by_region, votes / np.array(n_units)[:, None]),
+        "median_loss": (by_region, np.array([choice.median_loss for choice in choices])),
+        "chosen": ("region", [choice.layer for choice in choices]),
+        "tied": ("region", [choice.tied for choice in choices]),
+        "committed": ("region", [request.model.region_layers.get(region, "") for region in regions]),
+        "n_features": ("layer", [one.n_features for one in fits.values()]),
+        "converged": ("layer", [one.converged for one in fits.values()]),
+    }
+    units = [responses.recording.responses["unit_id"].coords for responses in prepared.values()]
+    labels = ("unit_id", "animal", "array")
+    coords = {name: ("unit", np.concatenate([of[name].values for of in units])) for name in labels}
+    first = prepared[regions[0]]
+    attributes = {
+        "model": request.model.name,
+        "weights": request.model.weights,
+        "recording": request.recording.name,
+        "simulated": int(request.recording.simulated),
+        "n_train_images": len(first.train),
+        "inner_folds": N_FOLDS,
+        "seed": request.seed,
+        "dropped": [
+            f"{region}: {record['n']} {record['what']}: {record['why']}"
+            for region, responses in prepared.items()
+            for record in responses.dropped.records
+        ],
+    }
+    unit_region = ("unit", np.repeat(regions, n_units))
+    coords |= {"unit_region": unit_region, "layer": layers, "region": regions}
+    return xr.Dataset(arrays, coords, attributes)
