@@ -30,6 +30,7 @@ from .registry import (
 from .report import write_report
 from .result import Score
 from .scoring import score
+from .temporal_generalization import temporal_generalization
 from .trajectory import Trajectory
 
 __version__: str
@@ -64,5 +65,6 @@ __all__ = [
     "register_model",
     "register_recording",
     "score",
+    "temporal_generalization",
     "write_report",
 ]

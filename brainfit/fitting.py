@@ -24,7 +24,7 @@ def take_in(
     """Show the model the training images, and the map what a layer does for them."""
     train, done = responses.train, 0
     with progress_bar(f"unroll training images, {request.layer}", len(train), shown=progress) as advance:
-        for batch in _unrolled(request, responses.recording, train):
+        for batch in unrolled(request, responses.recording, train):
             some = slice(done, done + len(batch.images))
             features = batch.trajectory.average(responses.steps)
             mapping.partial_fit(features, responses.mean[batch.images], responses.folds[some])
@@ -41,7 +41,7 @@ def predict(
     """Predict the responses to held-out images, shape (image, unit, time_bin)."""
     predictions = []
     with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
-        for batch in _unrolled(request, responses.recording, responses.test):
+        for batch in unrolled(request, responses.recording, responses.test):
             features = batch.trajectory.average(responses.steps)
             predictions.append(mapping.predict(features, len(batch.images)))
             content.update("pixels", batch.pixels)
@@ -49,7 +49,8 @@ def predict(
     return np.concatenate(predictions)
 
 
-def _unrolled(request: Request, recording: Recording, images: np.ndarray) -> Iterator[Batch]:
+def unrolled(request: Request, recording: Recording, images: np.ndarray) -> Iterator[Batch]:
+    """Yield what the layer does for each batch of these images."""
     return extract(
         request.model,
         request.layer,

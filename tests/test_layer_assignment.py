@@ -354,7 +354,7 @@ def shown(features):
 def projection_of(mapping):
     """The matrix, found from outside: the projections of the unit vectors."""
     basis = torch.eye(mapping.n_features)
-    return mapping._project(Trajectory((basis,), (0,))).blocks[0].numpy()
+    return mapping.transform(Trajectory((basis,), (0,))).blocks[0].numpy()
 
 
 def fitted(features, responses, n_components=150, seed=0, make: Callable[[], Mapping] = Ridge):
@@ -422,7 +422,7 @@ def test_nothing_of_the_features_is_kept_but_projections_and_what_is_shared_stay
     gc.collect()
     assert not any(block() for block in blocks)
     nothing = Trajectory((torch.zeros(1, 2000), torch.ones(60, 2000)), (0, 1, 1, 0))
-    projected = mapping._project(nothing)
+    projected = mapping.transform(nothing)
     assert [tuple(block.shape) for block in projected.blocks] == [(1, 50), (60, 50)]
     assert projected.index == (0, 1, 1, 0)
     assert mapping.working_bytes(2000, 4, 5) == Ridge().working_bytes(50, 4, 5)

@@ -25,7 +25,7 @@ def compare(
     """Compare runs on the same images and units, pair by pair.
 
     The difference is the median over units of one normalised score less the other. Its interval and
-    p-value resample images and units together; Holm's method corrects p for the number of pairs.
+    p-value speak of new images and new units; Holm's method corrects p for the number of pairs.
 
     Example: brainfit compare runs/median_convrnn-pIT-conv7-ridge-seed0 runs/ff-pIT-conv4-ridge-seed0
     """

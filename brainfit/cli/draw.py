@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +11,11 @@ import typer
 
 from brainfit import registry
 from brainfit.cli.output import others_code, print_json
-from brainfit.errors import ContractError, IntegrityError
+from brainfit.cli.pictures import FORMATS, check_picture, save_picture
+from brainfit.errors import ContractError
 
 if TYPE_CHECKING:
     from brainfit.wiring import Wiring
-
-# No dates or versions in the files: the same model gives the same bytes.
-FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 
 
 def draw(
@@ -54,21 +50,16 @@ def draw(
     Example: brainfit draw median_convrnn -o median.pdf
     """
     if out is not None:
-        _check_suffix(out)
+        check_picture(out)
     wiring = _wiring(model, {} if image_size is None else {"image_size": image_size})
     path = Path(re.sub(r"[^\w.+-]", "_", wiring.model) + ".svg") if out is None else out
-    _write(wiring, path)
+    from brainfit.figures import schematic
+
+    save_picture(schematic(wiring), path)
     if as_json:
         print_json({"file": str(path), **asdict(wiring)})
     else:
         typer.echo(path)
-
-
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() not in FORMATS:
-        raise ContractError(
-            f"cannot draw to {str(path)!r}: wanted a file that ends in {' or '.join(FORMATS)}"
-        )
 
 
 def _wiring(name: str, options: dict[str, int]) -> Wiring:
@@ -85,23 +76,3 @@ def _wiring(name: str, options: dict[str, int]) -> Wiring:
             f"model {name!r} cannot be drawn: it has no method wiring() that returns a brainfit.wiring.Wiring"
         )
     return wiring
-
-
-def _write(wiring: Wiring, path: Path) -> None:
-    """Draw to a file beside `path`, and move it there once it is whole."""
-    import matplotlib as mpl
-
-    from brainfit.figures import schematic
-    from brainfit.report.write import SAVING
-
-    figure = schematic(wiring).figure()
-    suffix = path.suffix.lower()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".brainfit-", dir=path.parent) as folder:
-            drawn = Path(folder, "drawn")
-            with mpl.rc_context(SAVING):
-                figure.savefig(drawn, format=suffix[1:], metadata=FORMATS[suffix])
-            os.replace(drawn, path)
-    except OSError as error:
-        raise IntegrityError(f"cannot write to {path}: {error.strerror or error}") from error

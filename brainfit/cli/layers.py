@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from brainfit import registry
-from brainfit.cli.draw import FORMATS
 from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.cli.pictures import FORMATS, check_picture, save_picture
 from brainfit.cli.score import build_model
-from brainfit.errors import ContractError, IntegrityError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,10 +61,8 @@ def layers(
 
     Example: brainfit layers --model ff --region V4 --region pIT
     """
-    if figure is not None and figure.suffix.lower() not in FORMATS:
-        raise ContractError(
-            f"cannot draw to {str(figure)!r}: wanted a file that ends in {' or '.join(FORMATS)}"
-        )
+    if figure is not None:
+        check_picture(figure)
     from brainfit.layer_assignment import assign_layers
 
     with others_code():
@@ -81,7 +76,9 @@ def layers(
     for layer in found["layer"].values[~found["converged"].values]:
         note(f"layer {layer}: the fit stopped before it converged: its loss may be too high")
     if figure is not None:
-        _save(found, figure)
+        from brainfit.figures import layer_votes
+
+        save_picture(layer_votes(found), figure)
     if as_json:
         print_json(_summary(found))
     else:
@@ -136,22 +133,3 @@ def _print(found: xr.Dataset) -> None:
 
 def _cell(votes: dict[str, Any]) -> str:
     return f"{votes['share']:.0%}, {votes['median_loss']:.3f}"
-
-
-def _save(found: xr.Dataset, path: Path) -> None:
-    """Draw to a file beside `path`, and move it there once it is whole."""
-    import matplotlib as mpl
-
-    from brainfit.figures import layer_votes
-    from brainfit.report.write import SAVING
-
-    drawn, suffix = layer_votes(found).figure(), path.suffix.lower()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".brainfit-", dir=path.parent) as folder:
-            partial = Path(folder, "drawn")
-            with mpl.rc_context(SAVING):
-                drawn.savefig(partial, format=suffix[1:], metadata=FORMATS[suffix])
-            os.replace(partial, path)
-    except OSError as error:
-        raise IntegrityError(f"cannot write to {path}: {error.strerror or error}") from error
