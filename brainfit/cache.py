@@ -10,6 +10,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from brainfit.errors import BrainfitError, IntegrityError
+from brainfit.shown import reason
 
 VARIABLE = "BRAINFIT_CACHE"
 
@@ -18,10 +19,20 @@ def folder(*parts: str) -> Path:
     """Return a folder of the cache: below $BRAINFIT_CACHE, or else where the system keeps caches.
 
     It may not be there: only `writing` makes it.
+
+    Raises
+    ------
+    IntegrityError
+        If $BRAINFIT_CACHE begins with the home folder of nobody, or there is no current folder.
     """
     chosen = os.environ.get(VARIABLE)
-    root = Path(chosen).expanduser() if chosen else user_cache_path("brainfit")
-    return root.absolute().joinpath(*parts)
+    try:
+        root = Path(chosen).expanduser() if chosen else user_cache_path("brainfit")
+        return root.absolute().joinpath(*parts)
+    except (OSError, RuntimeError) as error:
+        raise IntegrityError(
+            f"{VARIABLE} is {chosen or ''!r}: {reason(error)}; set it to a folder that can be written"
+        ) from error
 
 
 @contextmanager
@@ -41,6 +52,6 @@ def writing(*parts: str) -> Iterator[Path]:
         raise
     except OSError as error:
         raise IntegrityError(
-            f"cannot write to the cache {place}: {error.strerror or error}; "
+            f"cannot write to the cache {place}: {reason(error)}; "
             f"free it, or set {VARIABLE} to a folder that can be written"
         ) from error

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.files import file_path, regular_file
+from brainfit.shown import reason, shown
 
 _PIECE = 1 << 20
 _DIGITS = {"sha256": (8, 64), "sha1": (40, 40)}
@@ -56,13 +58,15 @@ def published_hashes(*, sha256: str | None = None, sha1: str | None = None) -> d
         If one has not the form of its kind.
     """
     given = {"sha256": sha256, "sha1": sha1}
-    published = {name: digits.lower() for name, digits in given.items() if digits is not None}
+    published = {name: digits for name, digits in given.items() if digits is not None}
     for name, digits in published.items():
         least, most = _DIGITS[name]
-        if not re.fullmatch(f"[0-9a-f]{{{least},{most}}}", digits):
+        if not isinstance(digits, str) or not re.fullmatch(f"[0-9a-fA-F]{{{least},{most}}}", digits):
             wanted = f"{least} to {most}" if least < most else most
-            raise ContractError(f"a published {name} is {digits!r}; wanted {wanted} hexadecimal digits")
-    return published
+            raise ContractError(
+                f"a published {name} is {shown(repr(digits), 100)}; wanted {wanted} hexadecimal digits"
+            )
+    return {name: digits.lower() for name, digits in published.items()}
 
 
 def check_file(path: str | os.PathLike[str], *, sha256: str | None = None, sha1: str | None = None) -> str:
@@ -83,12 +87,13 @@ def check_file(path: str | os.PathLike[str], *, sha256: str | None = None, sha1:
     Raises
     ------
     ContractError
-        If a hash has not the form of its kind.
+        If the path or a hash has not the form of its kind.
     IntegrityError
         If the file is another one, or cannot be read.
     """
-    path = Path(path)
+    path = file_path(path)
     published = published_hashes(sha256=sha256, sha1=sha1)
+    regular_file(path)
     digest = Digest(published)
     try:
         digest.update_from(path)
@@ -97,7 +102,7 @@ def check_file(path: str | os.PathLike[str], *, sha256: str | None = None, sha1:
         raise (
             error
             if isinstance(error, BrainfitError)
-            else IntegrityError(f"cannot read {path}: {error.strerror or error}")
+            else IntegrityError(f"cannot read {path}: {reason(error)}")
         ) from error
     if wrong:
         raise IntegrityError(f"{path} is not what it should be: {wrong}; delete it, and ask for it again")
@@ -121,7 +126,8 @@ def objection(path: Path, digest: Digest, published: Published) -> str | None:
     kept = _beside(path)
     if _is_enough(published) or not kept.is_file():
         return None
-    wanted, _, _ = kept.read_text(encoding="utf-8", errors="replace").partition(" ")
+    with kept.open("rb") as file:
+        wanted = file.read(65).decode("utf-8", "replace").partition(" ")[0]
     if not re.fullmatch("[0-9a-f]{64}", wanted):
         raise IntegrityError(f"{kept} does not begin with a sha256; delete it to trust {path.name} anew")
     if got["sha256"] == wanted:

@@ -26,14 +26,18 @@ from filelock import FileLock, Timeout
 
 from brainfit.checksums import Digest, Published, check_file, objection, published_hashes, record
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.files import file_path, regular_file
 from brainfit.progress import progress_bar
 from brainfit.remote import Interrupted, Refused, Version, connect, pieces
+from brainfit.shown import reason, shown
 
 RETRIES = 4
 """How often in a row to try again without getting any further."""
 WAIT_S = 1.0
 """Before the first try again; twice as long before each next."""
 _MB = 1_000_000
+_FULL = "free some space and ask again (it goes on where it ended)"
+_TODO = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.ENAMETOOLONG: "choose a shorter name"}
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,8 @@ class _File:
         self.version.unlink(missing_ok=True)
 
     def error(self, why: str) -> IntegrityError:
-        name = self.path.name
-        return IntegrityError(
-            f"cannot download {name} from {self.url}: {why}, or put it at {self.path} by hand"
-        )
+        name, url = shown(self.path.name), shown(self.url, 200)
+        return IntegrityError(f"cannot download {name} from {url}: {why}, or put it at {self.path} by hand")
 
 
 def download(
@@ -96,14 +98,15 @@ def download(
     Raises
     ------
     ContractError
-        If the address or a hash is not of that form.
+        If the address, the path or a hash is not of that form.
     IntegrityError
         If it cannot be fetched or written, or is not what its hash says.
     """
-    file = _File(url, Path(path), published_hashes(sha256=sha256, sha1=sha1))
-    address = urlsplit(url)
-    if address.scheme not in ("https", "http") or not address.hostname:
-        raise ContractError(f"cannot download from {url!r}; wanted an address that begins with https://")
+    file = _File(url, file_path(path), published_hashes(sha256=sha256, sha1=sha1))
+    if not _is_address(url):
+        raise ContractError(
+            f"cannot download from {shown(repr(url), 200)}; wanted an address in ASCII that begins with https://"
+        )
     try:
         if not file.path.exists():
             file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,13 +116,17 @@ def download(
     except BrainfitError:
         raise
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        todo = (
-            "free some space and ask again (it goes on where it ended)" if full else "choose another folder"
-        )
-        why = f"cannot write to {file.path.parent}: {error.strerror or error}"
-        raise file.error(f"{why}; {todo}") from error
+        todo = _TODO.get(error.errno or 0, "choose another folder")
+        raise file.error(f"cannot write to {file.path.parent}: {reason(error)}; {todo}") from error
     return check_file(path, sha256=sha256, sha1=sha1)
+
+
+def _is_address(url: object) -> bool:
+    try:
+        address = urlsplit(url) if isinstance(url, str) and url.isascii() and url.isprintable() else None
+        return bool(address and address.scheme in ("https", "http") and address.hostname)
+    except ValueError:  # what is said to be an IPv6 address and is none
+        return False
 
 
 @contextmanager
@@ -139,6 +146,9 @@ def _alone(path: Path, progress: bool) -> Iterator[None]:
 
 def _fetch(file: _File, progress: bool) -> str:
     """Download, trying again while that may help; put the file in its place and return its sha256."""
+    for own in (file.part, file.version):
+        if os.path.lexists(own):
+            regular_file(own)
     furthest, failures = _size(file.part), 0
     while True:
         try:
@@ -198,7 +208,7 @@ def _kept(file: _File) -> Version | None:
     """Return of which version the part is; None where there is no part, or it is not known."""
     try:
         kept = Version(**json.loads(file.version.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return kept if kept.url == file.url and file.part.is_file() else None
 

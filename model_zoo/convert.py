@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import os
 import pickle
 import re
 import struct
 import warnings
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,20 +19,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainfit.errors import ContractError, IntegrityError
+from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.protocols import Model
+from brainfit.shown import shown
 
 from .graph import GraphModel
 from .tf_checkpoint import checkpoint_files, read_checkpoint
 from .tf_names import decoder_settings, load_variables
 from .weights import load_tensors
-from .weights_file import SUFFIX, WeightsInfo, check_target, read_info, read_tensors, save_weights
+from .weights_file import SUFFIX, WeightsInfo, check_target, read_file, read_tensors, save_weights
 
 _WRAPPER, _PREFIX = "state_dict", "module."  # of training scripts, and of torch.nn.DataParallel
 # What torch.load raises on bytes that are no torch file, or a damaged one: there is no list of it.
 _DAMAGED = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
-    *(RuntimeError, TypeError, ValueError, pickle.UnpicklingError, struct.error),
+    *(RuntimeError, TypeError, ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile),
 )
 
 
@@ -61,6 +64,8 @@ def convert(source: Path, model: Model, out: Path, *, origin: str = "", image_si
     ------
     IntegrityError
         If `source` is not there or damaged or holds other objects, or `out` cannot be written.
+    ResourceError
+        If there is not enough memory for `source`.
     ContractError
         If the weights do not fit the model, or `out` is there already.
     """
@@ -82,7 +87,7 @@ def convert(source: Path, model: Model, out: Path, *, origin: str = "", image_si
         tensors, sha256 = read_tensors(source) if source.suffix == SUFFIX else _read_torch(source)
         load_tensors(module, _unwrap(source, tensors, module.state_dict().keys()), str(source))
         hashes = {source.name: sha256}
-    save_weights(
+    return save_weights(
         module,
         out,
         model=model.name,
@@ -91,12 +96,12 @@ def convert(source: Path, model: Model, out: Path, *, origin: str = "", image_si
         source_sha256=hashes,
         decoder=decoder,
     )
-    return read_info(out)
 
 
 def _is_tensorflow(source: Path) -> bool:
-    index = source.with_name(f"{source.name}.index") if source.name else source
-    return source.is_dir() or source.suffix == ".index" or index.is_file()
+    # Unlike Path, os.path takes any name.
+    there = os.path.isdir(source) or os.path.isfile(f"{source}.index")  # noqa: PTH112, PTH113
+    return there or source.suffix == ".index"
 
 
 def _decoder(source: Path, variables: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -111,23 +116,41 @@ def _decoder(source: Path, variables: Mapping[str, np.ndarray]) -> dict[str, flo
 
 def _read_torch(source: Path) -> tuple[Any, str]:
     """Return what a torch file holds, only plain values and tensors, and the sha256 of its bytes."""
+    data = read_file(source)
     try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"cannot read {source}: {error.strerror or error}") from error
-    try:
+        _refuse_compressed(source, data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of formats that it then reads or refuses
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except BrainfitError:
+        raise
     except _DAMAGED as error:
-        other = re.search(r"Unsupported \w+: GLOBAL (\S+)", str(error))
-        why = f"holds {other[1]}" if other else "is damaged or none"
+        other = re.search(r"nsupported (?:\w+: )?GLOBAL (\S+)", str(error))
+        why = f"holds {shown(other[1])}" if other else "is damaged or none"
         raise IntegrityError(
             f"cannot read {source} as a torch file: it {why}, "
             "and nothing is unpickled but tensors and plain values, since the rest could run code; wanted a "
             "state_dict() saved with torch.save, or the .index file of a TensorFlow checkpoint"
         ) from error
     return content, hashlib.sha256(data).hexdigest()
+
+
+def _refuse_compressed(source: Path, data: bytes) -> None:
+    """Refuse a zip file that could grow: torch.save compresses nothing.
+
+    Nor does it write anything before or behind, where a second table of contents could lie.
+    """
+    if not data.startswith(b"PK\3\4"):  # of a zip file; an older one has no compression
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members, comment = archive.infolist(), archive.comment
+    strange = comment or min((member.header_offset for member in members), default=0)
+    compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if strange or compressed or sum(member.file_size for member in members) > len(data):
+        raise IntegrityError(
+            f"cannot read {source} as a torch file: it is compressed, or several in one; wanted "
+            "a state_dict() saved with torch.save"
+        )
 
 
 def _unwrap(source: Path, content: Any, wanted: Collection[str]) -> dict[str, Tensor]:
@@ -153,6 +176,7 @@ def _is_plain(values: object) -> bool:
         and values.layout is torch.strided
         and values.device.type == "cpu"
         and not values.is_quantized
+        and not values.is_nested
     )
 
 

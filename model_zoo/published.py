@@ -12,11 +12,14 @@ References
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from brainfit import cache
+from brainfit.errors import IntegrityError
 from brainfit.names import unknown_name
+from brainfit.shown import shown
 
 _CONVRNNS = "https://convrnnckpts.s3-us-west-1.amazonaws.com"
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -86,7 +89,7 @@ def stored(name: str) -> Path | None:
     """
     _find(name)
     path = _place(name)
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None  # noqa: PTH113 - unlike Path, it takes any name
 
 
 def fetch(name: str, *, progress: bool = True) -> Path:
@@ -123,11 +126,12 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     from brainfit.registry import load_model
 
     from .convert import convert
+    from .weights_file import read_info
 
     published, path = _find(name), _place(name)
-    if not path.is_file():
+    if stored(name) is None:
         with cache.writing("weights", name) as folder, FileLock(folder / "convert.lock"):
-            if not path.is_file():
+            if stored(name) is None:
                 originals = [folder / PurePosixPath(url).name for url, _ in published.files]
                 for original, (url, sha256) in zip(originals, published.files, strict=True):
                     download(url, original, sha256=sha256, progress=progress)
@@ -138,6 +142,11 @@ def fetch(name: str, *, progress: bool = True) -> Path:
                 )
                 for original in originals:
                     original.unlink()
+    if (model := read_info(path).model) != published.model:
+        raise IntegrityError(
+            f"{path} has weights of model {shown(repr(model))}, wanted {published.model!r}; delete it, and "
+            "fetch it again"
+        )
     check_file(path)
     return path
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -27,10 +28,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from brainfit.errors import IntegrityError
+from brainfit.files import regular_file
+from brainfit.shown import reason, shown
 
 from .leveldb_table import Unreadable, masked_crc, read_table, take, varint
 
-_LARGEST_INDEX = 4 << 20  # bytes; a variable takes about a hundred
+_LARGEST_INDEX, _LARGEST_LIST = 4 << 20, 1 << 20  # bytes; a variable takes about a hundred
 _MOST_DIMS, _LARGEST = 32, 1 << 48  # dimensions and numbers of a variable, before numpy computes with them
 
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 10: "|b1", 19: "<f2"}
@@ -115,7 +118,7 @@ def _open(path: Path) -> tuple[Path, dict[str, Variable], dict[int, Path]]:
     """Return the index file, what it says of the variables, and the data files that they lie in."""
     index = _find(path)
     with _reading(index):
-        rows = dict(read_table(_content(index)))
+        rows = dict(read_table(_content(index, _LARGEST_INDEX)))
         header = _fields(rows.pop(b"", b""))
         if _last(header, _ENDIANNESS):
             raise Unreadable("it is big-endian, wanted little-endian")
@@ -130,15 +133,16 @@ def _open(path: Path) -> tuple[Path, dict[str, Variable], dict[int, Path]]:
 
 
 def _find(path: Path) -> Path:
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - unlike Path, it takes any name
         index = path if path.suffix == ".index" else path.with_name(f"{path.name}.index")
-        if not index.is_file():
+        if not os.path.isfile(index):  # noqa: PTH113
             raise IntegrityError(f"there is no TensorFlow checkpoint {path}: it would have a file {index}")
         return index
     found = sorted(path.glob("*.index"))
     newest = path / "checkpoint"
     if len(found) > 1 and newest.is_file():
-        text = newest.read_text(encoding="utf-8", errors="replace")
+        with _reading(newest):
+            text = _content(newest, _LARGEST_LIST).decode("utf-8", "replace")
         named = re.search(r'^model_checkpoint_path: "(?:[^"\n]*/)?([^"/\n]+)"', text, re.MULTILINE)
         found = [index for index in found if named and index.name == f"{named[1]}.index"] or found
     if len(found) != 1:
@@ -146,26 +150,24 @@ def _find(path: Path) -> Path:
     return found[0]
 
 
-def _content(index: Path) -> bytes:
+def _content(path: Path, largest: int) -> bytes:
+    if regular_file(path) > largest:
+        raise Unreadable(f"it has more than {largest} bytes")
     try:
-        with index.open("rb") as file:
-            content = file.read(_LARGEST_INDEX + 1)
+        return path.read_bytes()
     except OSError as error:
-        raise Unreadable(error.strerror or str(error)) from error
-    if len(content) > _LARGEST_INDEX:
-        raise Unreadable(f"its index has more than {_LARGEST_INDEX} bytes")
-    return content
+        raise Unreadable(reason(error)) from error
 
 
 def _name(key: bytes) -> str:
     name = key.decode("utf-8", "replace")
     if not name.isprintable() or name.encode() != key:  # which it is not if a byte was replaced
-        raise Unreadable(f"the name of a variable is not printable: {key!r}")
+        raise Unreadable(f"the name of a variable is not printable: {shown(repr(key))}")
     return name
 
 
 def _variable(name: str, message: bytes) -> Variable:
-    fields = _fields(message)
+    fields, name = _fields(message), shown(name)
     dtype = _last(fields, _DTYPE)
     if dtype not in _DTYPES:
         raise Unreadable(
@@ -206,18 +208,19 @@ def _last(fields: defaultdict[int, list[Any]], tag: int, default: int | bytes = 
 
 
 def _map(path: Path) -> mmap.mmap | bytes:
+    size = regular_file(path)
     try:
         with path.open("rb") as file:
             # Of an empty file there can be no map.
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     except OSError as error:
-        raise Unreadable(f"{path.name}: {error.strerror or error}") from error
+        raise Unreadable(f"{path.name}: {reason(error)}") from error
 
 
 def _values(name: str, row: Variable, shard: mmap.mmap | bytes) -> np.ndarray:
     if row.offset + row.size > len(shard):
-        raise Unreadable(f"{name} lies beyond the end of its file, which may be cut off")
+        raise Unreadable(f"{shown(name)} lies beyond the end of its file, which may be cut off")
     raw = np.frombuffer(shard, np.uint8, row.size, row.offset) if row.size else np.empty(0, np.uint8)
     if masked_crc(raw) != row.crc:
-        raise Unreadable(f"{name} is not what its checksum says")
+        raise Unreadable(f"{shown(name)} is not what its checksum says")
     return raw.view(row.dtype).reshape(row.shape)

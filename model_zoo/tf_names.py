@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from brainfit.errors import ContractError
+from brainfit.shown import shown
 
 from .graph import GraphModel
 from .layers import Conv, ConvReadout, MeanReadout
@@ -122,7 +123,8 @@ def load_variables(model: GraphModel, variables: Mapping[str, np.ndarray]) -> No
     Raises
     ------
     ContractError
-        If a variable is missing, is one too many, has another shape, or holds what is no finite number.
+        If a variable is missing, is one too many, has another shape, or holds what is no real number, or
+        none that is finite in float32.
         The model is then unchanged.
     """
     rows = variables_of(model)
@@ -134,10 +136,12 @@ def load_variables(model: GraphModel, variables: Mapping[str, np.ndarray]) -> No
     _refuse("without", wanted.keys() - got.keys())
     _refuse("with unknown", got.keys() - wanted.keys() - decays)
     _refuse("with nonzero", {name for name in decays if np.any(variables[name])})
-    _refuse("with misshapen", {f"{name} ({got[name]}, wanted {wanted[name]})" for name in misshapen})
-    _refuse("with a number that is not finite in", {n for n in wanted if not np.isfinite(variables[n]).all()})
+    _refuse("with misshapen", {f"{shown(name)} ({got[name]}, wanted {wanted[name]})" for name in misshapen})
+    _refuse("with other than real numbers in", {n for n in wanted if variables[n].dtype.kind != "f"})
+    cast = {name: torch.from_numpy(variables[name].copy()).float() for name in wanted}
+    _refuse("with a number that is not finite in", {n for n, v in cast.items() if not v.isfinite().all()})
     for row in rows:
-        ours = torch.from_numpy(np.transpose(variables[row.name], row.axes).copy())
+        ours = cast[row.name].permute(row.axes)
         if len(row.parameters) == 1:
             parts = (ours,)
         else:
@@ -162,6 +166,6 @@ def _refuse(what: str, names: Set[str]) -> None:
     if names:
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         raise ContractError(
-            f"weights {what} variable {', '.join(sorted(names)[:4])}{more}; "
+            f"weights {what} variable {', '.join(shown(name, 160) for name in sorted(names)[:4])}{more}; "
             "they must be those of the same model, built with the same options"
         )

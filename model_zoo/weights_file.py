@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,10 +19,15 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from brainfit.errors import ContractError, IntegrityError
+from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.files import regular_file
+from brainfit.memory import check_memory
+from brainfit.shown import reason, shown
 
 SUFFIX = ".safetensors"
 _KEY = "brainfit"
+_TODO = "remove it, and fetch or convert it anew"
+_LARGEST_SIZE, _LARGEST_COUNT = 1 << 16, 1 << 48  # pixels; numbers
 
 
 @dataclass(frozen=True)
@@ -58,29 +64,63 @@ def read_info(path: Path) -> WeightsInfo:
     IntegrityError
         If the file or what it says is damaged.
     """
+    regular_file(path)
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(_KEY, "{}")
+    except (OSError, SafetensorError, ValueError) as error:  # ValueError: a path that is not UTF-8
+        raise _unreadable(path, reason(error)) from error
+    try:
         info = WeightsInfo(**json.loads(text))
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"{path}: what its header says under {_KEY!r} is damaged: {error}") from error
-    types = {"model": str, "source": str, "source_sha256": dict, "decoder": dict}
-    wrong = [name for name, wanted in types.items() if not isinstance(getattr(info, name), wanted)]
-    wrong += [name for name in ("image_size", "parameters") if not _is_count(getattr(info, name))]
-    if wrong:
-        raise IntegrityError(f"{path}: what its header says of {' and '.join(wrong)} is of the wrong type")
+        raise IntegrityError(
+            f"{path}: what its header says under {_KEY!r} is damaged: {reason(error)}; {_TODO}"
+        ) from error
+    right = {
+        "model": isinstance(info.model, str),
+        "image_size": _is_count(info.image_size, 1, _LARGEST_SIZE),
+        "parameters": _is_count(info.parameters, 0, _LARGEST_COUNT),
+        "source": isinstance(info.source, str),
+        "source_sha256": _is_mapping(info.source_sha256, lambda digits: isinstance(digits, str)),
+        "decoder": _is_mapping(info.decoder, _is_finite),
+    }
+    if wrong := [name for name, is_right in right.items() if not is_right]:
+        raise IntegrityError(
+            f"{path}: what its header says of {' and '.join(wrong)} is not of its kind; {_TODO}"
+        )
     return info
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return what a safetensors file holds, and the sha256 of just these bytes; raises as `read_info`."""
+    """Return what a safetensors file holds, and the sha256 of just these bytes.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is damaged, or has numbers that torch does not have.
+    ResourceError
+        If there is not enough memory for it.
+    """
+    data = read_file(path)
     try:
-        data = path.read_bytes()
         return safetensors.torch.load(data), hashlib.sha256(data).hexdigest()
-    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a type that torch does not have
-        raise _unreadable(path, error) from error
+    except KeyError as error:
+        raise _unreadable(
+            path, f"it has numbers of the type {reason(error)}, wanted floats or ints"
+        ) from error
+    except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError: of a shape that cannot be
+        raise _unreadable(path, reason(error)) from error
+
+
+def read_file(path: Path) -> bytes:
+    """Return all of a file of weights; raises as `read_tensors`."""
+    size = regular_file(path)
+    # Twice: its tensors are copied out of it.
+    check_memory({str(path): 2 * size}, "wanted a file of weights, which is smaller, or a larger machine")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, reason(error)) from error
 
 
 def save_weights(
@@ -92,8 +132,8 @@ def save_weights(
     source: str,
     source_sha256: Mapping[str, str],
     decoder: Mapping[str, float] | None = None,
-) -> str:
-    """Write parameters and buffers of `module` to a new file, and return its sha256.
+) -> WeightsInfo:
+    """Write parameters and buffers of `module` to a new file, and return what is said there of them.
 
     The same weights and the same facts make the same file, byte by byte. It is there only once it is whole.
 
@@ -102,14 +142,14 @@ def save_weights(
     module
         Whose ``state_dict()`` is written.
     path
-        Ends on ``.safetensors``; nothing may be there.
+        Ends on ``.safetensors`` and is UTF-8; nothing may be there.
     model, image_size, source, source_sha256, decoder
         As in `WeightsInfo`.
 
     Raises
     ------
     ContractError
-        If the name ends otherwise, or is taken.
+        If the name ends otherwise, or is taken, or not UTF-8.
     IntegrityError
         If it cannot be written.
     """
@@ -126,27 +166,57 @@ def save_weights(
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        _give_name(part, path)
+    except BrainfitError:
+        raise
     except OSError as error:
-        raise IntegrityError(f"cannot write {path}: {error.strerror or error}") from error
+        raise IntegrityError(
+            f"cannot write {shown(path, 300)}: {reason(error)}; choose another name or folder"
+        ) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return hashlib.sha256(data).hexdigest()
+    return info
 
 
 def check_target(path: Path) -> None:
     """Raise ContractError unless a file of weights may be written to `path`."""
+    name = str(path)
     if path.suffix != SUFFIX:
-        raise ContractError(f"weights are written to a file that ends on {SUFFIX}, got {path}")
-    if path.exists():
-        raise ContractError(f"{path} is there already; remove it, or choose another name")
+        raise ContractError(f"weights are written to a file that ends on {SUFFIX}, got {name!r}")
+    if "\0" in name or name.encode(errors="replace").decode() != name:
+        raise ContractError(f"safetensors only takes paths in UTF-8, got {name!r}; choose another name")
+    if os.path.lexists(path):
+        raise _taken(path)
 
 
-def _is_count(value: object) -> bool:
-    return value is None or (type(value) is int and value >= 0)
+def _give_name(part: Path, path: Path) -> None:
+    """Let a file that is whole be found, unless another one has come there meanwhile."""
+    try:
+        os.link(part, path)
+    except FileExistsError as error:
+        raise _taken(path) from error
+    except OSError:  # not every file system has links
+        check_target(path)
+        os.replace(part, path)
 
 
-def _unreadable(path: Path, error: Exception) -> IntegrityError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return IntegrityError(f"cannot read the weights in {path}: {why}")
+def _taken(path: Path) -> ContractError:
+    return ContractError(f"{path} is there already; remove it, or choose another name")
+
+
+def _is_count(value: object, least: int, most: int) -> bool:
+    return value is None or (type(value) is int and least <= value <= most)
+
+
+def _is_finite(value: object) -> bool:
+    most = sys.float_info.max
+    return isinstance(value, int | float) and not isinstance(value, bool) and -most <= value <= most
+
+
+def _is_mapping(value: object, is_right: Callable[[object], bool]) -> bool:
+    return isinstance(value, dict) and all(map(is_right, value.values()))
+
+
+def _unreadable(path: Path, why: str) -> IntegrityError:
+    return IntegrityError(f"cannot read the weights in {shown(path, 300)}: {why}; {_TODO}")

@@ -22,6 +22,12 @@ def test_the_cache_is_where_it_is_told_to_be(monkeypatch, tmp_path):
     assert cache.folder() == tmp_path / "x"
 
 
+def test_the_home_of_nobody_holds_no_cache(monkeypatch):
+    monkeypatch.setenv("BRAINFIT_CACHE", "~nosuchuser/x")
+    with pytest.raises(IntegrityError, match=r"BRAINFIT_CACHE is '~nosuchuser/x': .*; set it to a folder"):
+        cache.folder()
+
+
 @pytest.mark.parametrize("chosen", ["", None])
 def test_the_cache_is_the_systems_by_default(monkeypatch, tmp_path, chosen):
     monkeypatch.setenv("HOME", str(tmp_path))

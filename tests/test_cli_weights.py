@@ -114,7 +114,7 @@ def test_weights_whose_shape_depends_on_the_size():
 
     torch.save({"1.weight": torch.randn(2, 192), "1.bias": torch.zeros(2)}, "theirs.pth")
     arguments = ("weights", "convert", "theirs.pth", "--model", "mine.py:sized", "-o", "w.safetensors")
-    assert_one_line(run(*arguments), "misshapen 1.weight (2, 192), wanted (2, 150528)")
+    assert_one_line(run(*arguments), "misshapen 1.weight (2, 192) instead of (2, 150528)")
     assert json.loads(done(*arguments, "--image-size", 8, "--json").stdout)["image_size"] == 8
 
 
@@ -128,7 +128,11 @@ def test_what_cannot_be_converted():
     assert_one_line(convert("none.ckpt", "mine.py:small"), "cannot read none.ckpt: No such file")
     assert_one_line(convert("mine.py", "mine.py:small"), "cannot read mine.py as a torch file")
     assert_one_line(convert(CKPT, "mine.py:small", "w.pth"), "ends on .safetensors")
-    assert not list(Path.cwd().glob("w.*"))
+    assert_one_line(convert(CKPT, "mine.py:small", "\udce4.safetensors"), "UTF-8")
+    assert not list(Path.cwd().glob("*.safetensors"))
+    nothing = convert("", "mine.py:small")
+    assert nothing.exit_code == 2
+    assert "it is empty" in nothing.stderr
 
 
 def test_score_takes_a_file(tmp_path):
@@ -184,6 +188,18 @@ def test_the_table_says_what_is_published_and_what_is_here(monkeypatch):
     table = done("weights", "info").stdout
     assert all(row["name"] in table for row in rows)
     assert sum(" yes" in line for line in table.splitlines()) == 1
+
+
+def test_a_file_of_others_cannot_write_to_the_terminal():
+    import torch
+    from safetensors.torch import save_file
+
+    said = json.dumps({"source": "\x1b[2J\u202e", "source_sha256": {"a\x1b]0;": "00"}})
+    save_file({"a": torch.ones(1)}, "w.safetensors", {"brainfit": said})
+    text = done("weights", "info", "w.safetensors").stdout
+    assert r"source: \x1b[2J\u202e" in text
+    assert r"a\x1b]0; 00" in text
+    assert "\x1b" not in text
 
 
 def test_names(monkeypatch):

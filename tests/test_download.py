@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import json
 import multiprocessing
 import os
 import re
@@ -7,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from http.client import HTTPMessage
 from pathlib import Path
 from urllib.error import HTTPError
@@ -350,13 +353,114 @@ def test_only_addresses_of_the_web_are_taken(url, path):
 
 @pytest.mark.parametrize(
     "hashes",
-    [{"sha256": "1234567"}, {"sha256": "g" * 64}, {"sha256": "0" * 65}, {"sha1": "0" * 39}, {"sha1": ""}],
+    [
+        {"sha256": "1234567"},
+        {"sha256": "g" * 64},
+        {"sha256": "0" * 65},
+        {"sha1": "0" * 39},
+        {"sha1": ""},
+        {"sha256": 3},
+        {"sha256": b"0" * 64},
+    ],
 )
 def test_only_hashes_are_taken_for_hashes(hashes, path):
     with pytest.raises(ContractError, match="hexadecimal digits"):
         published_hashes(**hashes)
     with pytest.raises(ContractError):
         fetch("https://example.org/a.bin", path, **hashes)
+
+
+def raw(answer):
+    """The address of a server that gives one answer, whatever is asked, and however often."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                with server.accept()[0] as client:
+                    client.recv(1 << 16)
+                    client.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.getsockname()[1]}/a.bin"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\nabc", "tells where it ends"),
+        (b"HTTP/1.1 404 " + b"x\x1b" * 10_000 + b"\r\n\r\n", "the server says 404"),
+        (b"a\x1bb\rc\x85d\r\n", "the connection failed"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n", "refers to no address"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /a.bin\r\n\r\n", "infinite loop"),
+    ],
+    ids=["length", "reason", "status line", "no address", "loop"],
+)
+def test_what_servers_say_is_one_short_line(path, monkeypatch, answer, says):
+    monkeypatch.setenv("no_proxy", "*")
+    server, url = raw(answer)
+    with server, pytest.raises(IntegrityError) as caught:
+        fetch(url, path)
+    said = str(caught.value).replace(str(path), "")
+    assert says in said
+    assert said.isprintable()
+    assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    "version", ["[" * 100_000, '{"tag": "\\r\\nX: y"}', '{"tag": "\\ud800"}', '{"tag": 3}', '{"length": "a"}']
+)
+def test_a_forged_version_of_a_part_is_not_used(web, path, version):
+    url = cut(web, path)
+    forged = path.with_name("a.bin.part.json")
+    if version.startswith("{"):
+        version = json.dumps(json.loads(forged.read_text()) | json.loads(version))
+    forged.write_text(version)
+    assert fetch(url, path) == SHA256
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1", "https://a.org/\nb", "https://a.org/\xe9", "https://a.org/\ud800", 3, None, b"https://a"],
+)
+def test_what_is_no_address(url, path):
+    with pytest.raises(ContractError, match=r"^cannot download from [^\n]*; wanted an address"):
+        fetch(url, path)
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "a..b"])
+def test_a_host_that_can_have_no_name(host, path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(IntegrityError, match="no address") as caught:
+        fetch(f"http://{host}/a.bin", path)
+    assert len(str(caught.value)) < 600 + len(str(path))
+
+
+@pytest.mark.parametrize("place", ["a\0b", "a\ud800", 3, None, b"a"])
+def test_what_is_no_path(place):
+    for act in (lambda: fetch("https://a.org/b", place), lambda: check_file(place)):
+        with pytest.raises(ContractError, match="wanted the path of a file"):
+            act()
+
+
+def test_a_name_that_is_too_long(web, path):
+    with pytest.raises(IntegrityError, match="File name too long; choose a shorter name"):
+        fetch(web.serve("/a.bin", CONTENT), path.with_name("x" * 300))
+
+
+@pytest.mark.parametrize("end", ["", ".part", ".part.json"])
+def test_a_pipe_is_not_waited_for(web, path, end):
+    url = web.serve("/a.bin", CONTENT)
+    path.parent.mkdir()
+    os.mkfifo(f"{path}{end}")
+    with pytest.raises(IntegrityError, match="it is a pipe, a socket or a device; wanted an ordinary file"):
+        fetch(url, path)
+
+
+def test_a_device_is_no_file(web):
+    with pytest.raises(IntegrityError, match="cannot read /dev/full: it is a pipe, a socket or a device"):
+        fetch(web.serve("/a.bin", CONTENT), "/dev/full")
 
 
 # Trusted once

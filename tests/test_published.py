@@ -18,6 +18,7 @@ from model_zoo.median_convrnn import median_convrnn
 from model_zoo.published import PUBLISHED, Published, fetch, stored
 from model_zoo.tf_checkpoint import read_checkpoint
 from model_zoo.tf_names import load_variables
+from model_zoo.weights_file import save_weights
 
 CHECKPOINT = Path(__file__).parent / "golden" / "ckpt" / "rgc_intermediate"
 FILES = ("model.ckpt.index", "model.ckpt.data-00000-of-00001")
@@ -48,7 +49,7 @@ AUTHORS = [
 
 
 def small(image_size=None, n_classes=50):
-    return median_convrnn(image_size, channel_divisor=16, n_classes=n_classes)
+    return median_convrnn(image_size, channel_divisor=16, n_classes=n_classes, name="small")
 
 
 @pytest.fixture
@@ -127,11 +128,25 @@ def test_a_second_fetch_asks_for_nothing_but_checks(web, folder):
     path = fetched()
     assert fetched() == path
     assert sorted(web.asked) == sorted((f"/{file}", 0) for file in FILES)
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
     with pytest.raises(
         IntegrityError, match=rf"{path.name} is not what it should be: got sha256 .* delete it"
     ):
         fetched()
+
+
+def test_what_is_no_file_of_these_weights_is_not_trusted(folder):
+    folder.mkdir(parents=True)
+    path = folder / f"{NAME}.safetensors"
+    path.write_bytes(b"junk")
+    with pytest.raises(IntegrityError, match="cannot read the weights in"):
+        fetched()
+    path.unlink()
+    facts = {"image_size": 224, "source": "", "source_sha256": {}}
+    save_weights(torch.nn.Linear(1, 1), path, model="other", **facts)
+    with pytest.raises(IntegrityError, match="has weights of model 'other', wanted 'small'; delete it"):
+        fetched()
+    assert names(folder) == {path.name}
 
 
 def test_what_is_fetched_again_must_be_the_same(web, folder):

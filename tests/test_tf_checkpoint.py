@@ -1,3 +1,4 @@
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -112,6 +113,29 @@ def test_what_is_not_there(tmp_path):
     tf.write(tmp_path / "m", VARIABLES, n_shards=2)
     (tmp_path / "m.data-00001-of-00002").unlink()
     assert "m.data-00001-of-00002: No such file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["m.index", "m.data-00000-of-00001"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    tf.write(tmp_path / "m", VARIABLES)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    assert "it is a pipe" in refusal(tmp_path)
+
+
+def test_a_list_of_checkpoints_without_end_is_not_read(tmp_path):
+    for step in (1, 2):
+        tf.write(tmp_path / f"model.ckpt-{step}", {"step": np.int64(step)})
+    with (tmp_path / "checkpoint").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "more than 1048576 bytes" in refusal(tmp_path)
+
+
+def test_names_are_short_and_can_be_seen(tmp_path):
+    (tmp_path / "m.index").write_bytes(tf.table([(b"", tf.header(1)), (b"\x1b" * 1000, GOOD)]))
+    assert len(refusal(tmp_path)) < 300 + len(str(tmp_path))
+    (tmp_path / "m.index").write_bytes(tf.table([(b"", tf.header(1)), (b"a" * 1000, b"")]))
+    assert len(refusal(tmp_path)) < 300 + len(str(tmp_path))
 
 
 @pytest.mark.parametrize(

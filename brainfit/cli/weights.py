@@ -11,11 +11,19 @@ import typer
 
 from brainfit import plugins, registry
 from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.shown import shown
 
 _SIZE = 224  # pixels: of nearly all published weights
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _filled(text: str) -> str:
+    """Refuse an empty text, as of a variable that is not set: as a path it would be the current folder."""
+    if not text:
+        raise typer.BadParameter("it is empty, wanted a path")
+    return text
 
 
 @app.callback()
@@ -42,8 +50,9 @@ def fetch(
 @app.command()
 def convert(
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
+            callback=_filled,
             metavar="CKPT",
             help="A TensorFlow checkpoint (its .index file, or the name without), or a torch or "
             "safetensors file of a state_dict().",
@@ -74,7 +83,7 @@ def convert(
         chosen = {"image_size": image_size or _SIZE} if registry.model_takes(model, "image_size") else {}
         net = registry.load_model(model, **chosen)
     size = net.image_size if image_size is None else image_size
-    _zoo("convert:convert")(source, net, out, image_size=size)
+    _zoo("convert:convert")(Path(source), net, out, image_size=size)
     if as_json:
         print_json(_describe(out))
     else:
@@ -147,5 +156,5 @@ def _text(value: object) -> str:
         case int():
             return f"{value:,}"
         case dict():
-            return ", ".join(f"{key} {item}" for key, item in value.items()) or "none"
-    return " ".join(str(value).split())
+            return shown(", ".join(f"{key} {item}" for key, item in value.items()) or "none", longest=1000)
+    return shown(value, longest=1000)
