@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -104,7 +104,7 @@ def temporal_generalization(
             advance(len(batch.images))
     held_out = responses.mean[responses.test][:, :, None] - center
     return xr.Dataset(
-        {"r": (("unit", "trained_bin", "tested_bin"), _pearson(*sums, held_out))},
+        {"r": (("unit", "trained_bin", "tested_bin"), _pearson(sums, held_out))},
         coords=_coordinates(responses.recording.responses),
         attrs={
             "model": request.model.name,
@@ -119,9 +119,9 @@ def temporal_generalization(
     )
 
 
-def _pearson(p: np.ndarray, pp: np.ndarray, py: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _pearson(sums: np.ndarray, y: np.ndarray) -> np.ndarray:
     """From sums over images of predictions, their squares and products with y (image, unit, 1, bin)."""
-    n = len(y)
+    (p, pp, py), n = sums, len(y)
     spread_p = pp / n - (p / n) ** 2
     spread_y = y.var(axis=0)
     # What is left of sums of squares where nothing varies is rounding.
@@ -132,7 +132,7 @@ def _pearson(p: np.ndarray, pp: np.ndarray, py: np.ndarray, y: np.ndarray) -> np
     return np.where(varies, r.clip(-1, 1), np.nan)
 
 
-def _coordinates(responses: xr.DataArray) -> dict[str, object]:
+def _coordinates(responses: xr.DataArray) -> dict[Any, Any]:
     units = {name: c for name, c in responses.coords.items() if c.dims == ("unit",)}
     bins = {
         f"{kind}_bin_{edge}": (f"{kind}_bin", responses[f"time_bin_{edge}"].values)

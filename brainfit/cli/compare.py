@@ -70,11 +70,15 @@ def _pair_cells(pair: Difference) -> list[str]:
         pair.window,
         _number(pair.difference, "+"),
         " to ".join(_number(bound, "+") for bound in pair.ci95),
-        _number(pair.p),
-        _number(pair.p_holm),
+        _p_value(pair.p),
+        _p_value(pair.p_holm),
         str(pair.n_units),
     ]
 
 
 def _number(value: float, sign: str = "") -> str:
     return "–" if value != value else f"{value:{sign}.3f}"
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else _number(p)
