@@ -277,6 +277,16 @@ GATE = Gate((Path("c", 3),))
         (lambda: replace(MEDIAN, depth=0), "depth of a cell is a whole number from 1 up, got 0"),
         (lambda: replace(MEDIAN, input_activation="no"), "input_activation"),
         (lambda: replace(MEDIAN, to_input=(Path("h", 3),)), "from fb only, got h"),
+        (lambda: replace(MEDIAN, depth=10**12), "1 to 4096"),
+        (lambda: replace(MEDIAN, cell=None), "cell of a CellConfig is a Update, got None"),
+        (
+            lambda: replace(MEDIAN, to_input=("fb",)),
+            "each of the to_input of a CellConfig is a Path, got 'fb'",
+        ),
+        (lambda: replace(MEDIAN, layer_norm="no"), "layer_norm of a CellConfig is a bool, got 'no'"),
+        (lambda: replace(GATE, paths=None), "paths of a gate is a tuple, got None"),
+        (lambda: Update((Path("x"),), "g", GATE), "tau of a state is a Gate, got 'g'"),  # type: ignore[arg-type]
+        (lambda: Path("x", 3, separable="no"), "separable of a path is a bool"),  # type: ignore[arg-type]
     ],
 )
 def test_points_outside_are_refused(make: Callable[[], object], message: str) -> None:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
@@ -41,6 +41,7 @@ from .reciprocal_gated_median import A_GATE, A_TAU
 Source = Literal["x", "ff", "c", "h", "fb"]
 SOURCES = ("x", "ff", "c", "h", "fb")
 LARGEST_KERNEL = 7
+LARGEST_DEPTH = 4096
 FUNCTIONS = {
     "identity": torch.nn.Identity(),
     "elu": torch.nn.functional.elu,
@@ -74,6 +75,8 @@ class Path:
 
     def __post_init__(self) -> None:
         one_of("the source of a path", self.source, SOURCES)
+        _of_kind("separable of a path", self.separable, bool)
+        _of_kind("bias of a path", self.bias, bool)
         if self.kernel is None:
             if self.separable or self.bias:
                 raise ContractError(
@@ -106,6 +109,7 @@ class Gate:
     bias: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_paths("paths of a gate", self.paths)
         one_of("the nonlinearity of a gate", self.nonlinearity, tuple(FUNCTIONS))
         for name in ("offset", "multiplier", "bias"):
             number(f"the {name} of a gate", getattr(self, name), -_LIMIT, _LIMIT)
@@ -126,6 +130,9 @@ class Update:
     activation: str = "elu"
 
     def __post_init__(self) -> None:
+        _check_paths("inputs of a state", self.inputs)
+        _of_kind("tau of a state", self.tau, Gate)
+        _of_kind("gate of a state", self.gate, Gate)
         one_of("the activation of a state", self.activation, tuple(FUNCTIONS))
         if not any(path.source in ("x", "ff") for path in self.inputs):
             raise ContractError("a state of a cell has no input from below; give inputs a path from x or ff")
@@ -176,9 +183,13 @@ class CellConfig:
     layer_norm: bool = False
 
     def __post_init__(self) -> None:
+        _of_kind("cell of a CellConfig", self.cell, Update)
+        _of_kind("out of a CellConfig", self.out, Update)
+        _check_paths("to_input of a CellConfig", self.to_input)
+        _of_kind("layer_norm of a CellConfig", self.layer_norm, bool)
         one_of("the input_activation of a cell", self.input_activation, tuple(FUNCTIONS))
-        if self.depth is not None:
-            whole_number("the depth of a cell", self.depth, 1)
+        if self.depth is not None and whole_number("the depth of a cell", self.depth, 1) > LARGEST_DEPTH:
+            raise ContractError(f"the depth of a cell is 1 to {LARGEST_DEPTH}, got {self.depth}")
         if wrong := [path.source for path in self.to_input if path.source != "fb"]:
             raise ContractError(
                 f"to_input takes paths from fb only, got {', '.join(wrong)}; put them elsewhere"
@@ -196,6 +207,17 @@ class CellConfig:
                 f"I    = {' + '.join(map(str, update.inputs))}",
             ]
         return "\n".join([*lines, f"c has {self.depth or 'as many'} channels{'' if self.depth else ' as h'}"])
+
+
+def _of_kind(what: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise ContractError(f"{what} is a {kind.__name__}, got {value!r}")
+
+
+def _check_paths(what: str, value: object) -> None:
+    _of_kind(what, value, tuple)
+    for path in cast(tuple, value):
+        _of_kind(f"each of the {what}", path, Path)
 
 
 def _shallow() -> CellConfig:
