@@ -2,7 +2,8 @@
 
 ``per-bin`` gives each time bin a map of its own; ``time-shuffled`` shows the features of the same steps
 in another order; ``graded`` has no dynamics but one time course for all units, fitted to the responses.
-What a model scores above them it owes to its own dynamics.
+What a model scores above the last two it owes to its own dynamics; what ``per-bin`` scores above the
+model is what its features hold, but not in a form that one map reads at all times.
 """
 
 from __future__ import annotations
@@ -91,10 +92,11 @@ class Graded(Transformed):
 
 
 def shared_time_course(responses: np.ndarray) -> np.ndarray:
-    """Return the one time course that explains most of all responses; its largest value is 1.
+    """Return the one time course that explains most of how responses differ between images.
 
-    It is the first right singular vector of the matrix (image and unit) x bin, each unit divided by its
-    root mean square.
+    It is the first right singular vector of the matrix (image and unit) x bin, once each unit's mean over
+    images is taken off in each bin, so that no baseline is in it, and each unit is divided by its standard
+    deviation. Its largest value is 1.
 
     Parameters
     ----------
@@ -105,7 +107,8 @@ def shared_time_course(responses: np.ndarray) -> np.ndarray:
     -------
     array, shape (time_bin,)
     """
-    size = np.sqrt((responses**2).mean(axis=(0, 2), keepdims=True))
+    responses = responses - responses.mean(axis=0)
+    size = responses.std(axis=(0, 2), keepdims=True)
     rows = (responses / np.where(size > 0, size, 1)).reshape(-1, responses.shape[-1])
     course = np.linalg.eigh(rows.T @ rows)[1][:, -1]
     return course / course[np.abs(course).argmax()]

@@ -112,6 +112,8 @@ def assign_layers(
         recording = load_recording(recording, n_images=n_images)
     check_recording(recording)
     here = set(recording.responses["region"].values.astype(str))
+    _refuse_text("regions", regions)
+    _refuse_text("layers", layers)
     wanted = [name for name in REGIONS if name in here] if regions is None else list(dict.fromkeys(regions))
     if not wanted:
         raise ContractError("regions is empty; name at least one, or leave it out for all")
@@ -208,6 +210,11 @@ class _Fit:
     loss: dict[str, np.ndarray]
     n_features: int
     converged: bool
+
+
+def _refuse_text(name: str, value: object) -> None:
+    if isinstance(value, str):
+        raise ContractError(f"{name} is a list of names, got the string {value!r}; write [{value!r}]")
 
 
 def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from brainfit.arguments import one_of, whole_number
@@ -129,11 +130,14 @@ def _presentation(presentation: Presentation | None, model: Model) -> Presentati
 
 
 def select(recording: Recording | str | Path, region: str, n_images: int | None, seed: int) -> Recording:
-    """Load the recording if it is a name, and keep the region's units and as many images as asked for."""
+    """Keep the region's units, and as many images as asked for, in the order of their names."""
     if not isinstance(recording, Recording):
         recording = load_recording(recording, n_images=n_images)
     check_recording(recording)
     recording = recording.select_region(region)
+    order = np.argsort(recording.responses["image_id"].values.astype(str), kind="stable")
+    if (order[1:] < order[:-1]).any():  # what is drawn for an image must not depend on where it stands
+        recording = recording.select_images(order)
     if n_images is None or n_images == recording.n_images:
         return recording
     names = recording.responses["object_name"].values

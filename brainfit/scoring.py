@@ -17,6 +17,7 @@ import xarray as xr
 
 from brainfit.assembly import assemble
 from brainfit.controls import make_controlled
+from brainfit.errors import ContractError
 from brainfit.fitting import N_FOLDS, predict, take_in
 from brainfit.layer_assignment import choose_layer
 from brainfit.mappings.projection import Projected
@@ -162,6 +163,8 @@ def score(
 def _fit(request: Request, responses: Responses, content: ContentHash, progress: bool) -> Mapping:
     """Fit one map for all bins, from features that stream through and are never held whole."""
     to_fit = responses.mean[responses.train]
+    if request.control is not None and to_fit.shape[-1] < 2:
+        raise ContractError(f"control {request.control!r} is about time, but the recording has one time bin")
     mapping = make_controlled(request.mapping, request.control, to_fit, request.seed)
     if request.projection is not None:
         mapping = Projected(mapping, request.projection, request.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def shown(text: object, longest: int = 60) -> str:
+def shown(text: object, longest: int = 80) -> str:
     r"""Return a name or a reason on one line, in characters that can be seen, cut where it has no end.
 
     Examples

@@ -53,7 +53,8 @@ def temporal_generalization(
         `r`, dims (unit, trained_bin, tested_bin): Pearson over held-out images between the response in the
         tested bin and the prediction from the model's features in the tested bin by the map of the
         trained bin; [-1, 1]; NaN where either is the same for all images. The diagonal is the `r` of a
-        score with ``control="per-bin"``. Both bins have their start and end in ms.
+        score with ``control="per-bin"``, which has 0 for a constant prediction. Both bins have their start
+        and end in ms.
 
     Raises
     ------

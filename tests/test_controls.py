@@ -7,7 +7,7 @@ from tiny import TinyModel, tiny_recording
 
 import brainfit
 from brainfit.controls import CONTROLS, Graded, TimeShuffled, make_controlled, shared_time_course
-from brainfit.errors import UnknownNameError
+from brainfit.errors import ContractError, UnknownNameError
 from brainfit.mappings.per_bin import PerBin
 from brainfit.mappings.ridge import Ridge
 from brainfit.trajectory import Trajectory
@@ -50,6 +50,9 @@ def test_shared_time_course_is_found(rng) -> None:
     size = rng.lognormal(size=(60, 8, 1)) * np.array([1, 10, 100, 1, 1, 0.1, 1, 1])[:, None]
     found = shared_time_course(size * course + 0.01 * size * rng.normal(size=(60, 8, 25)))
     np.testing.assert_allclose(found, course / course.max(), atol=0.01)
+    offset = 10 * rng.normal(size=(1, 8, 1))
+    shifted = shared_time_course(size * course + offset)
+    np.testing.assert_allclose(shifted, course / course.max(), atol=0.01)
     assert shared_time_course(np.zeros((4, 2, 5))).shape == (5,)
 
 
@@ -84,6 +87,11 @@ def test_a_score_says_its_control(control: str) -> None:
     assert score.info["control"] == control
     shown = score.info["provenance"]["presentation"]
     assert (shown["on_ms"], shown["off_ms"]) == ((250, 0) if control == "graded" else (100, 150))
+
+
+def test_one_bin_has_no_time_to_control() -> None:
+    with pytest.raises(ContractError, match="the recording has one time bin"):
+        brainfit.score(TinyModel(), tiny_recording(n_images=40, n_bins=1), region="pIT", control="per-bin")
 
 
 def test_controls_are_named(tmp_path) -> None:

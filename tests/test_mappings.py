@@ -88,6 +88,25 @@ def test_descent_predicts_new_images_as_well_as_ridge() -> None:
     assert loss[PLS] < 1.06 * loss[Ridge]
 
 
+@pytest.mark.parametrize("name", ["sgd", "factorized"])
+def test_descent_does_not_depend_on_scale_bins_or_company(name) -> None:
+    """One bin or many, large features, an offset, other units beside it: the same map of the same unit."""
+    rng = np.random.default_rng(3)
+    maps = rng.normal(size=(120, 1, 3, 2, 2)).astype(np.float32)
+    responses = (maps.reshape(120, 1, 12) @ rng.normal(size=(12, 3))).swapaxes(1, 2)
+    responses += 0.5 * responses.std() * rng.normal(size=responses.shape)
+
+    def predictions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        steps = Trajectory.from_steps(list(torch.from_numpy(x).unbind(1)))
+        return make_mapping(name, 0).partial_fit(steps, y, np.arange(120) % 5).solve().predict(steps)
+
+    plain = predictions(maps, responses)
+    assert np.corrcoef(plain.ravel(), responses.ravel())[0, 1] > (0.8 if name == "sgd" else 0.5)
+    close = {"atol": 0.03 * responses.std()}
+    np.testing.assert_allclose(predictions(1000 * maps + 500, responses), plain, **close)
+    np.testing.assert_allclose(predictions(maps, responses[:, 1:2]), plain[:, 1:2], **close)
+
+
 def test_each_unit_keeps_its_best_epoch() -> None:
     """One unit is a line and keeps getting better; the other is noise, and the start is best."""
     rng = np.random.default_rng(0)
@@ -101,6 +120,7 @@ def test_each_unit_keeps_its_best_epoch() -> None:
         halves,
         {"coef": torch.zeros(2, 3), "intercept": torch.zeros(2)},
         lambda features, p: features @ p["coef"].T,
+        lambda rows: rows,
         learning_rate=0.1, batch_images=40, max_epochs=200, patience=50,
         rng=np.random.default_rng(0), advance=lambda: None,
     )  # fmt: skip

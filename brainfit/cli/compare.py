@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,7 @@ def compare(
         print_json({"runs": rows, "differences": [pair.to_dict() for pair in pairs]})
         return
     print_table(
-        ["", "model", "layer", "mapping", "weights", "normalized", "95 % interval", "image-\ndriven"],
+        ["", "model", "layer", "map", "weights", "normalized", "95 % interval", "image-\ndriven"],
         [[f"{k}", *_cells(score)] for k, score in enumerate(scores, start=1)],
         title=f"{scores[0].info['region']} of {scores[0].info['recording']}, pooled",
     )
@@ -52,7 +53,18 @@ def compare(
 
 def _row(folder: Path, score: Score) -> dict[str, Any]:
     summary = score.to_dict()
-    names = ("model", "layer", "mapping", "weights", "region", "recording", "simulated", "seed", "pooled")
+    names = (
+        "model",
+        "layer",
+        "mapping",
+        "control",
+        "weights",
+        "region",
+        "recording",
+        "simulated",
+        "seed",
+        "pooled",
+    )
     return {"run": str(folder), **{name: summary[name] for name in names}, "windows": summary["windows"]}
 
 
@@ -60,8 +72,15 @@ def _cells(score: Score) -> list[str]:
     info, pooled = score.info, score.pooled
     weights = info["weights"] if info["weights"].startswith("random") else info["weights"][:14]
     interval = " to ".join(map(_number, pooled["ci95"]))
-    texts = [info["model"], info["layer"], info["mapping"], weights]
+    texts = [info["model"], info["layer"], _map(info), weights]
     return [*texts, _number(pooled["normalized"]), interval, _number(pooled["image_driven"])]
+
+
+def _map(info: Mapping[str, Any]) -> str:
+    """Name the map with what was done to the features before it."""
+    projection = info["provenance"].get("fit", {}).get("projection")
+    projected = f"project {projection['n_components']}" if projection else None
+    return ", ".join(filter(None, [info["mapping"], info["control"], projected]))
 
 
 def _pair_cells(pair: Difference) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from brainfit.mappings.rows import Rows
 
 Predict = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
+View = Callable[[Rows], Rows]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Descent:
     epochs
         The best epoch of each unit, from 1, shape (unit,); 0 where none was better than the start.
     converged
-        False if the last epoch allowed was still the best for some unit.
+        False if some unit was still becoming better when the last epoch ended.
     """
 
     parameters: dict[str, torch.Tensor]
@@ -36,6 +37,7 @@ def descend(
     folds: Sequence[Sequence[Rows]],
     start: dict[str, torch.Tensor],
     predict: Predict,
+    view: View,
     *,
     learning_rate: float,
     batch_images: int,
@@ -54,12 +56,15 @@ def descend(
         Initial parameters, the unit first in each; ``"intercept"``, shape (unit,), is one of them.
     predict
         From rows' features (row, feature) and the parameters to predictions (row, unit), without intercept.
+    view
+        How to look at rows, some at a time: centred and scaled, so that one rate suits all.
     learning_rate
         Of Adam; the others of its constants are those of its authors.
     batch_images
         Images in a mini-batch.
     max_epochs, patience
-        Stop after so many epochs, or once no unit has become better in `patience` of them.
+        A unit stops once it has not become better in `patience` epochs, whatever the others do; the whole
+        after so many.
     rng
         Of the order of the images.
     advance
@@ -74,32 +79,36 @@ def descend(
     parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimizer = torch.optim.Adam(list(parameters.values()), lr=learning_rate)
     best = {name: value.detach().clone() for name, value in parameters.items()}
-    least = _loss(held_out, parameters, predict)
+    least = _loss(held_out, parameters, predict, view)
     epochs = torch.zeros(len(least), dtype=torch.long)
-    epoch = 0
+    running = torch.ones(len(least), dtype=torch.bool)
     for epoch in range(1, max_epochs + 1):
-        for some in _mini_batches(training, batch_images, rng):
+        for some in map(view, _mini_batches(training, batch_images, rng)):
             optimizer.zero_grad()
             error = predict(some.features, parameters) + torch.outer(some.ones, parameters["intercept"])
             (error - some.targets).square().sum().div(some.ones.square().sum()).backward()
             optimizer.step()
-        loss = _loss(held_out, parameters, predict)
-        better = loss < least
+        loss = _loss(held_out, parameters, predict, view)
+        better = (loss < least) & running
         least = torch.where(better, loss, least)
-        epochs[better.cpu()] = epoch
+        epochs[better] = epoch
         for name, value in parameters.items():
-            best[name][better] = value.detach()[better]
+            chosen = better.to(value.device)
+            best[name][chosen] = value.detach()[chosen]
         advance()
-        if epoch - int(epochs.max()) >= patience:
+        running &= epoch - epochs < patience
+        if not running.any():
             break
-    return Descent(best, epochs.numpy(), bool(epochs.max() < epoch) or epoch < max_epochs)
+    return Descent(best, epochs.numpy(), not running.any())
 
 
 @torch.no_grad()
-def _loss(batches: Sequence[Rows], parameters: dict[str, torch.Tensor], predict: Predict) -> torch.Tensor:
+def _loss(
+    batches: Sequence[Rows], parameters: dict[str, torch.Tensor], predict: Predict, view: View
+) -> torch.Tensor:
     """Squared error of each unit, shape (unit,)."""
     total = torch.zeros(len(parameters["intercept"]), dtype=torch.float64)
-    for rows in batches:
+    for rows in map(view, batches):
         error = predict(rows.features, parameters) + torch.outer(rows.ones, parameters["intercept"])
         total += (error - rows.targets).double().square().sum(0).cpu()
     return total

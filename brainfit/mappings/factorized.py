@@ -63,4 +63,4 @@ class Factorized(SGD):
 
         found = self._descend(folds, start, predict, channels, advance)
         coef = found["coef"][:, :, None] * found["field"][:, None, :]
-        return coef.flatten(1).T, found["intercept"]
+        return self._unscaled(folds, coef.flatten(1).T, found["intercept"])

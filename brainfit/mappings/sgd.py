@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class SGD(SharedLinearMap):
     batch_images
         Images in a mini-batch, each with all of its bins.
     max_epochs, patience
-        Stop after so many passes, or once no unit has become better in `patience` of them.
+        A unit stops once it has not become better in `patience` passes; all after so many.
     seed
         Of the order of the images.
 
@@ -83,8 +83,8 @@ class SGD(SharedLinearMap):
         some = folds[0][0]
         n_features, n_units = some.features.shape[1], some.targets.shape[1]
         start = {"coef": some.features.new_zeros(n_units, n_features)}
-        parameters = self._descend(folds, start, lambda x, p: x @ p["coef"].T, n_features, advance)
-        return parameters["coef"].T, parameters["intercept"]
+        found = self._descend(folds, start, lambda x, p: x @ p["coef"].T, n_features, advance)
+        return self._unscaled(folds, found["coef"].T, found["intercept"])
 
     def _descend(
         self,
@@ -94,13 +94,13 @@ class SGD(SharedLinearMap):
         n_weights: int,
         advance: Callable[[], None],
     ) -> dict[str, torch.Tensor]:
-        """Descend for targets of unit size; return parameters for those that were given."""
-        size = _size(folds)
-        scaled = [[replace(rows, targets=rows.targets / size) for rows in fold] for fold in folds]
+        """Descend on centred rows of unit size; return the parameters of those."""
+        view = _standard(folds)
         self.descent_: Descent = descend(
-            scaled,
-            {**start, "intercept": torch.zeros_like(size)},
+            folds,
+            {**start, "intercept": torch.zeros_like(view.mean_y)},
             predict,
+            view,
             learning_rate=self.learning_rate / math.sqrt(n_weights),
             batch_images=self.batch_images,
             max_epochs=self.max_epochs,
@@ -108,15 +108,44 @@ class SGD(SharedLinearMap):
             rng=generator(self.seed, "mini-batches"),
             advance=advance,
         )
-        found = self.descent_.parameters
-        shape = (-1, *[1] * (found["coef"].ndim - 1))
-        return {**found, "coef": found["coef"] * size.view(shape), "intercept": found["intercept"] * size}
+        return self.descent_.parameters
+
+    def _unscaled(
+        self, folds: Sequence[Sequence[Rows]], coef: torch.Tensor, intercept: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn a map of standard rows, coef (feature, unit), into one of the rows as they are."""
+        view = _standard(folds)
+        coef = coef * (view.size_y / view.size_x)
+        return coef, view.mean_y + intercept * view.size_y - view.mean_x @ coef
 
 
-def _size(folds: Sequence[Sequence[Rows]]) -> torch.Tensor:
-    """Root mean square of each unit's targets, 1 where they are zero; shape (unit,)."""
+@dataclass(frozen=True)
+class _Standard:
+    """Rows about their mean: features of unit size together, the targets of each unit of unit size."""
+
+    mean_x: torch.Tensor
+    mean_y: torch.Tensor
+    size_x: torch.Tensor
+    size_y: torch.Tensor
+
+    def __call__(self, rows: Rows) -> Rows:
+        features = (rows.features - torch.outer(rows.ones, self.mean_x)) / self.size_x
+        targets = (rows.targets - torch.outer(rows.ones, self.mean_y)) / self.size_y
+        return replace(rows, features=features, targets=targets)
+
+
+def _standard(folds: Sequence[Sequence[Rows]]) -> _Standard:
     batches = [rows for fold in folds for rows in fold]
-    energy = sum(rows.targets.square().sum(0) for rows in batches)
-    n = sum(float(rows.ones.square().sum()) for rows in batches)
-    size = torch.as_tensor(energy / n).sqrt()
-    return torch.where(size > 0, size, 1)
+
+    def total(of: Callable[[Rows], torch.Tensor]) -> torch.Tensor:
+        return torch.stack([of(rows) for rows in batches]).sum(0)
+
+    def size(energy: torch.Tensor) -> torch.Tensor:
+        return torch.where(energy > 0, energy.sqrt(), 1)
+
+    n = total(lambda rows: rows.ones.square().sum())
+    mean_x = total(lambda rows: rows.ones @ rows.features) / n
+    mean_y = total(lambda rows: rows.ones @ rows.targets) / n
+    energy_x = total(lambda rows: (rows.features - torch.outer(rows.ones, mean_x)).square().mean(1).sum()) / n
+    energy_y = total(lambda rows: (rows.targets - torch.outer(rows.ones, mean_y)).square().sum(0)) / n
+    return _Standard(mean_x, mean_y, size(energy_x), size(energy_y))
