@@ -7,16 +7,51 @@ import xarray as xr
 
 from brainfit.ceiling import spearman_brown
 from brainfit.memory import check_memory
-from brainfit.metrics import pearson
+from brainfit.metrics import CONSTANT, pearson
+from brainfit.reliability import Reliability
 
 _IMAGES_AT_ONCE = 64
+
+
+def corrected_scores(
+    predicted: np.ndarray,
+    response: np.ndarray,
+    predicted_halves: np.ndarray,
+    reliability: Reliability,
+    units: np.ndarray | slice = slice(None),
+) -> dict[str, np.ndarray]:
+    """Score predictions with and without the time course, for the noise of both sides.
+
+    Parameters
+    ----------
+    predicted, response, predicted_halves
+        As for `noise_corrected`.
+    reliability
+        Of the responses.
+    units
+        Which of its units these are.
+
+    Returns
+    -------
+    dict
+        What `noise_corrected` returns, and `image_driven`, which is `consistency` once each bin's mean over
+        images is taken off predictions and responses, halves as well. NaN where a unit is not `known`.
+    """
+
+    def scores(split_half: np.ndarray, *sides: np.ndarray) -> dict[str, np.ndarray]:
+        of_known = np.where(reliability.known, split_half, np.nan)[:, units]
+        return noise_corrected(*sides, response_split_half=of_known, windows=reliability.bins)
+
+    sides = (predicted, response, predicted_halves)
+    driven = scores(reliability.image_driven.pearson, *map(_without_time_course, sides))
+    return {**scores(reliability.pooled.pearson, *sides), "image_driven": driven["consistency"]}
 
 
 def noise_corrected(
     predicted: np.ndarray,
     response: np.ndarray,
     predicted_halves: np.ndarray,
-    response_halves: np.ndarray,
+    response_split_half: np.ndarray,
     windows: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Correct correlations over images x bins for the noise of both sides.
@@ -25,8 +60,11 @@ def noise_corrected(
     ----------
     predicted, response
         From all trials, shape (image, unit, time_bin).
-    predicted_halves, response_halves
-        The same from either half of the trials, shape (half, halving, image, unit, time_bin).
+    predicted_halves
+        Predictions from either half of the trials, shape (half, halving, image, unit, time_bin).
+    response_split_half
+        Mean Pearson between halves of the response's trials, shape (window, unit), (0, 1]; NaN where the
+        response does not tell images apart for sure.
     windows
         Which bins each window pools, shape (window, time_bin), bool.
 
@@ -34,19 +72,35 @@ def noise_corrected(
     -------
     dict
         `r`, `predictor_reliability`, `response_reliability`, `normalized` and `consistency` as in
-        `mapping_consistency`, each of shape (window, unit). NaN in a window without bins, where a side is
-        constant, and where a denominator is not positive in every halving.
+        `mapping_consistency`, each of shape (window, unit). NaN where `response_split_half` is, and nowhere
+        else: a map that fails on a unit scores 0, since leaving the unit out would reward the failure.
     """
-    r = _pooled(predicted, response, windows)
-    of_prediction = spearman_brown(_pooled(predicted_halves[0], predicted_halves[1], windows))
-    of_response = spearman_brown(_pooled(response_halves[0], response_halves[1], windows))
+    known = np.isfinite(response_split_half)
+    r = np.where(known, np.nan_to_num(_pooled(predicted, response, windows)), np.nan)
+    agree = np.nan_to_num(_pooled(predicted_halves[0], predicted_halves[1], windows)).mean(axis=0)
+    of_prediction = np.where(known, np.nan_to_num(spearman_brown(agree)), np.nan)
+    of_response = spearman_brown(response_split_half)
+    normalized = r / np.sqrt(of_response)
+    # Where halves do not agree there is nothing to divide by, and nothing reproducible was predicted.
+    noise_of_map = np.sqrt(np.where(of_prediction > 0, of_prediction, np.inf))
     return {
         "r": r,
-        "predictor_reliability": of_prediction.mean(axis=0),
-        "response_reliability": of_response.mean(axis=0),
-        "normalized": (r / np.sqrt(of_response)).mean(axis=0),
-        "consistency": (r / np.sqrt(of_prediction * of_response)).mean(axis=0),
+        "predictor_reliability": of_prediction,
+        "response_reliability": of_response,
+        "normalized": normalized,
+        "consistency": normalized / noise_of_map,
     }
+
+
+def _without_time_course(values: np.ndarray) -> np.ndarray:
+    """Take each bin's mean over images off, shape (..., image, unit, time_bin).
+
+    What is left where images differ by float32 rounding only is made 0: dust must not correlate.
+    """
+    driven = values - values.mean(axis=-3, keepdims=True)
+    scale = np.abs(values).max(axis=(-3, -1), keepdims=True)
+    dust = np.abs(driven).max(axis=-3, keepdims=True) <= CONSTANT * scale
+    return np.where(dust, 0, driven)
 
 
 def _pooled(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import xarray as xr
 from brainfit.arguments import whole_number
 from brainfit.errors import ContractError
 from brainfit.fitting import N_FOLDS
-from brainfit.halves import halve, noise_corrected
+from brainfit.halves import corrected_scores, halve
 from brainfit.mapping_consistency import N_HALVINGS
 from brainfit.mappings import MAPPINGS, make_mapping
 from brainfit.names import unknown_name
@@ -39,7 +39,7 @@ MIN_UNITS = 10
 so few features that a low number would be the sample's fault and not the animal's, and a median over them has
 no narrower interval than from about the least of them to the largest."""
 
-_NAMES = ("consistency", "normalized", "r")
+_NAMES = ("consistency", "image_driven", "normalized", "r")
 
 
 def inter_animal_consistency(
@@ -59,11 +59,15 @@ def inter_animal_consistency(
     all bins is fitted to each unit of the target animal, and judged on held-out images. Both sides are noisy,
     so both are corrected for:
 
-    .. math:: r_{nc} = \left\langle r(X, Y) / \sqrt{SB[r(X_1, X_2)]\, SB[r(Y_1, Y_2)]} \right\rangle
+    .. math:: r_{nc} = r(X, Y) / \sqrt{SB[\langle r(X_1, X_2) \rangle]\, SB[\langle r(Y_1, Y_2) \rangle]}
 
     with :math:`Y` the target's average response to held-out images and :math:`X` its prediction, and with
     :math:`X_h, Y_h` the same from one half of *both* animals' trials: the map is fitted anew, to source and
-    target averages of that half, and applied to the source's averages of that half.
+    target averages of that half, and applied to the source's averages of that half. A unit that the map fails
+    on scores 0, as in `brainfit.mapping_consistency`. All animals may share a time course and nothing else:
+    `image_driven` is the consistency without it.
+
+    An animal with fewer than `MIN_UNITS` units is left out; fewer than two that remain are refused.
 
     Parameters
     ----------
@@ -92,8 +96,8 @@ def inter_animal_consistency(
     UnknownNameError
         If there is no such recording, region or mapping.
     ContractError
-        If it has no single trials, fewer than two animals have `MIN_UNITS` units, or they share too few
-        images.
+        If it has no single trials, fewer than two animals remain that have `MIN_UNITS` units, or they share
+        too few images.
     ResourceError
         If the averages of the halves would not fit into memory.
 
@@ -146,16 +150,15 @@ def inter_animal_consistency(
                 predictions.append(fitted.solve().predict(_shown(features[test])))
                 advance(1)
             predicted, of_halves = predictions[0], np.array(predictions[1:])
-            scores = noise_corrected(
+            scores = corrected_scores(
                 predicted,
                 averages.mean[np.ix_(test, units[these])],
                 of_halves.reshape(2, n_halvings, *predicted.shape),
-                halves[:, :, test][:, :, :, these],
-                reliability.bins,
+                reliability,
+                these,
             )
-            known, by_window = reliability.known[:, these], ("window", "unit")
             arrays = {
-                **{name: (by_window, np.where(known, values, np.nan)) for name, values in scores.items()},
+                **{name: (("window", "unit"), values) for name, values in scores.items()},
                 "predicted": (("image", "unit", "time_bin"), predicted),
             }
             some = held_out.isel(unit=these).coords
@@ -190,8 +193,8 @@ def summary(found: xr.Dataset) -> dict[str, Any]:
     dict
         The attributes of `found`; `directions`, a list with for each its `source` and `target`, the numbers
         of their units, and `windows`; `pooled`, the same over the units of all directions. A window has the
-        medians of `consistency`, `normalized` and `r` over units whose consistency is defined, None if there
-        is none, and `n_defined`.
+        medians of `consistency`, `image_driven`, `normalized` and `r` over all units that tell images apart
+        for sure, whether the map does well on them or fails; None if there is none. `n_defined` is how many.
     """
     source, target = (found[name].values.astype(str) for name in ("source", "animal"))
     directions = []

@@ -15,10 +15,10 @@ import numpy as np
 import xarray as xr
 
 from brainfit.arguments import whole_number
-from brainfit.errors import ContractError
+from brainfit.errors import ContractError, UnknownNameError
 from brainfit.extraction import extract
 from brainfit.fitting import N_FOLDS
-from brainfit.halves import halve, noise_corrected
+from brainfit.halves import corrected_scores, halve
 from brainfit.mappings import make_mapping
 from brainfit.mappings.linear import SharedLinearMap
 from brainfit.memory import check_memory
@@ -28,7 +28,7 @@ from brainfit.progress import progress_bar
 from brainfit.protocols import Model
 from brainfit.recording import Recording
 from brainfit.reliability import measure
-from brainfit.request import Request, check_request
+from brainfit.request import AUTO, Request, check_request
 from brainfit.responses import Responses, prepare
 from brainfit.seeds import generator
 
@@ -57,11 +57,16 @@ def mapping_consistency(
     was fitted to all trials of the training images, :math:`X_1, X_2` those by maps fitted to a random half of
     these trials each, and :math:`Y_1, Y_2` the averages of random halves of the held-out images' trials,
 
-    .. math:: r_{nc} = \left\langle r(X, Y) / \sqrt{SB[r(X_1, X_2)]\, SB[r(Y_1, Y_2)]} \right\rangle
+    .. math:: r_{nc} = r(X, Y) / \sqrt{SB[\langle r(X_1, X_2) \rangle]\, SB[\langle r(Y_1, Y_2) \rangle]}
 
-    for each unit, the mean being over halvings and :math:`SB[r] = 2r / (1 + r)`. What too few training
+    for each unit, the means being over halvings and :math:`SB[r] = 2r / (1 + r)`. What too few training
     *images* cost is the same for both halves and is not corrected. Where units are barely reliable the number
     is low, since units count that are reliable by luck.
+
+    Units count whose responses tell images apart for sure, and all of them: where the map fails, the unit
+    scores 0. A correlation with a constant prediction is 0, that of halves as well; where predictions from
+    halves do not correlate positively in the mean over halvings, nothing reproducible was predicted, and the
+    consistency is 0.
 
     All maps are fitted to features of one unroll, which are compressed and held once, however many maps there
     are; beside them memory holds 2 `n_halvings` averages of the responses, twice.
@@ -69,9 +74,9 @@ def mapping_consistency(
     Parameters
     ----------
     model, recording, region, layer, mapping, presentation, test_fraction, n_images, batch_size, device
-        As for `brainfit.score`, and the same images are held out.
+        As for `brainfit.score`, and the same images are held out; but `layer` cannot be ``"auto"``.
     n_halvings
-        How often the trials are halved; each takes two fits.
+        How often the trials of training images are halved; each takes two fits.
     seed
         Of the split, the inner folds and the halves.
     progress
@@ -82,16 +87,17 @@ def mapping_consistency(
     Dataset
         Over (window, unit), windows ``pooled``, ``early``, ``late`` as in `brainfit.result.Score`: `r`,
         Pearson, [-1, 1]; `predictor_reliability` and `response_reliability`, the two factors under the root,
-        (0, 1]; `normalized`, r over the root of the second alone; `consistency`, r over the root of both, as
-        large or larger where r is positive, which by luck of noise can exceed 1. NaN where a unit does not
-        tell images apart for sure, or where halves do not correlate positively in every halving. Besides,
-        `predicted` over (image, unit, time_bin), and `window_bins`. The attributes say of what, and what was
-        dropped and why.
+        [0, 1] and (0, 1]; `normalized`, r over the root of the second alone; `consistency`, r over the root
+        of both, which by luck of noise can exceed 1; `image_driven`, the consistency once each bin's mean
+        over images is taken off predictions and responses, halves as well, so that a time course that all
+        images share counts for nothing. NaN where a unit does not tell images apart for sure, and only there:
+        a median over what is not NaN is one over all `n_known` units of the window. Besides, `predicted` over
+        (image, unit, time_bin), and `window_bins`. The attributes say of what, and what was dropped and why.
 
     Raises
     ------
     UnknownNameError
-        If there is no such model, recording, region, layer or mapping.
+        If there is no such model, recording, region, layer or mapping, or `layer` is ``"auto"``.
     ContractError
         If they do not have the form they must have, or no unit has two trials of every image.
     ResourceError
@@ -99,10 +105,15 @@ def mapping_consistency(
 
     References
     ----------
-    Nayebi et al. (2022), Neural Computation 34:1652. The formula is that of its authors' code,
-    github.com/neuroailab/brainmodel_utils, metrics/consistency.py: the numerator has all trials, "since
-    Spearman-Brown correction applies to split-half self-consistency".
+    Nayebi et al. (2022), Neural Computation 34:1652. As in its authors' code,
+    github.com/neuroailab/brainmodel_utils, metrics/consistency.py, the numerator has all trials, "since
+    Spearman-Brown correction applies to split-half self-consistency"; unlike there, correlations of halves
+    are averaged before the ratio is taken, not ratios, which one unlucky halving makes undefined.
     """
+    if layer == AUTO:
+        raise UnknownNameError(
+            f"unknown layer {AUTO!r}: only brainfit.score chooses a layer; name one, or pass 'committed'"
+        )
     n_halvings = whole_number("n_halvings", n_halvings, least=1)
     request = check_request(
         model,
@@ -132,16 +143,15 @@ def mapping_consistency(
     held_out = responses.recording.responses.isel(image=responses.test)
     with progress_bar("noise ceiling (units, thrice)", 3 * held_out.sizes["unit"], shown=progress) as advance:
         reliability = measure(held_out, n_splits=N_SPLITS, seed=request.seed, advance=advance)
-    scores = noise_corrected(
+    scores = corrected_scores(
         predicted[0],
         responses.mean[responses.test],
         predicted[1:].reshape(2, n_halvings, *predicted.shape[1:]),
-        halve(held_out, n_halvings, generator(request.seed, "halves of test trials")),
-        reliability.bins,
+        reliability,
     )
-    by_window, known = ("window", "unit"), reliability.known
     arrays = {
-        **{name: (by_window, np.where(known, values, np.nan)) for name, values in scores.items()},
+        **{name: (("window", "unit"), values) for name, values in scores.items()},
+        "n_known": ("window", reliability.known.sum(axis=1)),
         "predicted": (("image", "unit", "time_bin"), predicted[0]),
         "window_bins": (("window", "time_bin"), reliability.bins),
     }

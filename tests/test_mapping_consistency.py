@@ -205,18 +205,17 @@ def test_a_single_trial_has_no_halves(rng) -> None:
 def test_the_formula_by_hand(rng) -> None:
     x, y = rng.normal(size=(2, 30, 2, 4))
     y += x
-    x_halves, y_halves = (v + rng.normal(size=(2, 3, 30, 2, 4)) for v in (x, y))
-    found = noise_corrected(x, y, x_halves, y_halves, ALL_BINS)
-    for unit in range(2):
+    x_halves = x + rng.normal(size=(2, 3, 30, 2, 4))
+    found = noise_corrected(x, y, x_halves, np.array([[0.3, 0.8]]), ALL_BINS)
+    for unit, yy in enumerate((0.3, 0.8)):
 
         def r(a: np.ndarray, b: np.ndarray, unit: int = unit) -> float:
             return float(np.corrcoef(a[:, unit].ravel(), b[:, unit].ravel())[0, 1])
 
-        ratios = []
-        for h in range(3):
-            xx, yy = r(x_halves[0, h], x_halves[1, h]), r(y_halves[0, h], y_halves[1, h])
-            ratios.append(r(x, y) / np.sqrt(2 * xx / (1 + xx) * 2 * yy / (1 + yy)))
-        assert found["consistency"][0, unit] == pytest.approx(np.mean(ratios), rel=1e-6)
+        xx = np.mean([r(x_halves[0, h], x_halves[1, h]) for h in range(3)])
+        ratio = r(x, y) / np.sqrt(2 * xx / (1 + xx) * 2 * yy / (1 + yy))
+        assert found["consistency"][0, unit] == pytest.approx(ratio, rel=1e-6)
+        assert found["normalized"][0, unit] == pytest.approx(r(x, y) / np.sqrt(2 * yy / (1 + yy)), rel=1e-6)
         assert found["r"][0, unit] == pytest.approx(r(x, y), rel=1e-6)
 
 
@@ -225,22 +224,54 @@ def test_both_noises_are_corrected_to_the_known_correlation(rng) -> None:
     truth = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], size=(4000, 1, 4))
     x_halves, y_halves = (truth[..., k] + rng.normal(size=(2, 5, 4000, 1, 4)) for k in (0, 1))
     full = [v[:, 0].mean(axis=0) for v in (x_halves, y_halves)]
-    found = noise_corrected(full[0], full[1], x_halves[:, :1], y_halves[:, :1], ALL_BINS)
+    found = noise_corrected(full[0], full[1], x_halves[:, :1], np.array([[0.5]]), ALL_BINS)
     assert found["consistency"].item() == pytest.approx(0.6, abs=0.02)
     assert found["r"].item() == pytest.approx(0.6 / 1.5, abs=0.02)
 
 
-def test_what_cannot_be_divided_by_is_nan(rng) -> None:
-    x = rng.normal(size=(20, 3, 4))
+def test_a_map_that_fails_scores_zero_and_only_unknown_units_are_nan(rng) -> None:
+    x = rng.normal(size=(20, 5, 4))
     halves = np.stack([np.stack([x, x])] * 2)
-    against, constant = halves.copy(), halves.copy()
-    against[1, 1, :, 0] *= -1  # in one halving of two
-    constant[:, :, :, 1] = 1.0
-    for x_halves, y_halves, bad in ((against, halves, 0), (halves, against, 0), (constant, halves, 1)):
-        found = noise_corrected(x, x, x_halves, y_halves, ALL_BINS)["consistency"][0]
-        assert np.isnan(found).tolist() == [unit == bad for unit in range(3)]
-        np.testing.assert_allclose(np.delete(found, bad), 1, atol=1e-6)
-    assert np.isnan(noise_corrected(x, x, halves, halves, ~ALL_BINS)["consistency"]).all()
+    y, split_half = x.copy(), np.array([[1, 1, 1, 1, np.nan]])
+    halves[1, :, :, 0] *= -1  # the halves contradict each other
+    halves[1, 1, :, 1] = 1.0  # one map of four is constant: that halving agrees at 0, the other at 1
+    halves[:, :, :, 2] = x[:, 2] = 1.0
+    found = {name: v[0] for name, v in noise_corrected(x, y, halves, split_half, ALL_BINS).items()}
+    half = 2 * 0.5 / 1.5
+    np.testing.assert_allclose(found["r"], [1, 1, 0, 1, np.nan], atol=1e-6)
+    np.testing.assert_allclose(found["normalized"], [1, 1, 0, 1, np.nan], atol=1e-6)
+    np.testing.assert_allclose(found["predictor_reliability"], [0, half, 0, 1, np.nan], atol=1e-6)
+    np.testing.assert_allclose(found["consistency"], [0, half**-0.5, 0, 1, np.nan], atol=1e-6)
+
+
+def test_the_median_counts_the_units_that_a_model_fails_on() -> None:
+    """Six units are of the pixels, six tell images apart by what no pixel says; failures stay in."""
+    recording = pixel_recording(n_images=400, n_units=12)
+    rng, responses = np.random.default_rng(7), recording.responses.copy()
+    responses[:, :, 6:] = (
+        responses[:, :, 6:] - responses[:, :, 6:].mean("trial") + (rng.normal(size=(400, 1, 6, 1)) * COURSE)
+    )
+    found = consistency(replace(recording, responses=responses)).sel(window="pooled")
+    each = found["consistency"].values
+    assert found["n_known"].item() == 12
+    assert np.isfinite(each).all()
+    assert np.median(each[:6]) == pytest.approx(1, abs=0.1)
+    assert abs(np.median(each[6:])) < 0.3
+    assert each[6:].max() < np.median(each[:6])
+    assert found["consistency"].median().item() < 0.8
+
+
+def test_a_model_that_says_the_same_of_all_images_scores_zero() -> None:
+    class Blank(Pixels):
+        def unroll(self, images: Any, presentation: Any, layers: Any) -> dict[str, Trajectory]:
+            return super().unroll(torch.zeros_like(images), presentation, layers)
+
+    found = consistency(pixel_recording(), Blank()).sel(window="pooled")
+    for name in ("consistency", "image_driven", "normalized", "r"):
+        values = found[name].values
+        assert np.isfinite(values).sum() == found["n_known"].item() > 10
+        limit = 0 if name == "image_driven" else 0.1  # the mean over training images is a time course
+        assert abs(np.nanmedian(values)) <= limit
 
 
 def test_units_without_signal_are_undefined_and_units_that_cannot_be_halved_are_dropped() -> None:
@@ -256,7 +287,7 @@ def test_units_without_signal_are_undefined_and_units_that_cannot_be_halved_are_
     assert "u1" not in found["unit_id"].values
     assert found.attrs["dropped"] == ["1 units: a single trial of some training image"]
     undefined = [name for name, values in found.items() if values.dims == ("window", "unit")]
-    assert len(undefined) == 5
+    assert len(undefined) == 6
     assert all(np.isnan(found[name].sel(window="pooled").values[0]) for name in undefined)
     responses[trained_on[0], 1:] = np.nan
     with pytest.raises(ContractError, match="none of 16 units has two trials of every training image"):
@@ -266,5 +297,7 @@ def test_units_without_signal_are_undefined_and_units_that_cannot_be_halved_are_
 def test_wrong_names_and_numbers_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="ridge"):
         consistency(pixel_recording(n_images=20), mapping="rigde")
+    with pytest.raises(UnknownNameError, match=r"only brainfit\.score chooses a layer"):
+        consistency(pixel_recording(n_images=20), layer="auto")
     with pytest.raises(ContractError, match="n_halvings"):
         consistency(pixel_recording(n_images=20), n_halvings=0)

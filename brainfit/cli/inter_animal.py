@@ -9,6 +9,8 @@ import typer
 from brainfit import registry
 from brainfit.cli.output import note, others_code, print_json, print_table
 
+_NUMBERS = ("consistency", "image_driven", "normalized", "r")
+
 
 def inter_animal(
     region: Annotated[str, typer.Option(help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three.")],
@@ -25,8 +27,9 @@ def inter_animal(
 ) -> None:
     """Predict one animal's units from another's, as a model predicts them.
 
-    Consistency is Pearson's r, corrected for the noise of both animals' trials; normalized is corrected for
-    that of the predicted ones only. Numbers are medians over the units that tell images apart for sure.
+    Consistency is Pearson's r, corrected for the noise of both animals' trials; image-driven is that without
+    the time course that all images share; normalized is corrected for the noise of the predicted ones only.
+    Numbers are medians over the units that tell images apart for sure; one that is not predicted counts as 0.
 
     Example: brainfit inter-animal --region V4 --recording mine.npz
     """
@@ -43,7 +46,7 @@ def inter_animal(
         return
     rows = [row for one in result["directions"] for row in _rows(f"{one['source']} to {one['target']}", one)]
     print_table(
-        ["prediction", "bins", "consistency", "normalized", "r", "units\ndefined"],
+        ["prediction", "bins", "consistency", "image-\ndriven", "normalized", "r", "units\ndefined"],
         [*rows, *_rows("all", result["pooled"])],
         title=f"{result['region']} of {result['recording']}: "
         f"{result['n_train_images']} images to fit, {result['n_test_images']} to judge",
@@ -52,13 +55,13 @@ def inter_animal(
         note(f"dropped {line}")
 
 
-def _rows(name: str, numbers: dict[str, Any]) -> list[list[str]]:
+def _rows(prediction: str, numbers: dict[str, Any]) -> list[list[str]]:
     """Return a row for each window."""
     return [
         [
-            name,
+            prediction,
             window,
-            *("–" if found[v] is None else f"{found[v]:.3f}" for v in ("consistency", "normalized", "r")),
+            *("–" if found[name] is None else f"{found[name]:.3f}" for name in _NUMBERS),
             f"{found['n_defined']} of {numbers['n_units']}",
         ]
         for window, found in numbers["windows"].items()
