@@ -116,13 +116,13 @@ def test_the_loss_is_that_of_ridge_on_inner_folds_of_the_training_images():
     }
     model = Lookup(recording, {}, **layers)
     found = brainfit.assign_layers(model, recording, regions=["pIT"])
-    ready = prepare(
-        recording.select_region("pIT"), Presentation(), test_fraction=0.25, n_folds=N_FOLDS, seed=0
-    )
+    order = np.argsort(recording.responses["image_id"].values.astype(str), kind="stable")
+    named = recording.select_region("pIT").select_images(order)
+    ready = prepare(named, Presentation(), test_fraction=0.25, n_folds=N_FOLDS, seed=0)
     y = ready.mean[ready.train].swapaxes(1, 2)
     variance = ((y - y.mean((0, 1))) ** 2).sum((0, 1))
     for layer in layers:
-        x = model.features[layer].numpy()[ready.train].astype(float)
+        x = model.features[layer].numpy()[order][ready.train].astype(float)
         centered = x - x.mean((0, 1))
         alphas = RELATIVE_ALPHAS * (centered**2).sum() / x.shape[2]
         losses = []
