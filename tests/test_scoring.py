@@ -101,8 +101,9 @@ def test_the_simulations_own_mean_scores_one_and_its_ceiling_is_found():
         assert window["normalized"] == pytest.approx(1, abs=0.02)
 
     data = result.data
-    held_out = recording.responses["image_id"].isin(data["image_id"]).values
-    held = recording.select_images(np.flatnonzero(held_out)).select_region("pIT")
+    where = {name: k for k, name in enumerate(recording.responses["image_id"].values)}
+    held_out = np.array([where[name] for name in data["image_id"].values])
+    held = recording.select_images(held_out).select_region("pIT")
     assert list(held.responses["image_id"].values) == list(data["image_id"].values)
     truth = true_ceiling(held)
     both = data["defined"].values & np.isfinite(truth.values)
