@@ -144,7 +144,8 @@ def _decode(features: np.ndarray, objects: np.ndarray, folds: np.ndarray, seed: 
         for c in PENALTIES:
             decoder = LogisticRegression(C=c, max_iter=1000).fit(x_train[~inner], objects[train][~inner])
             column = np.searchsorted(decoder.classes_, objects[train][inner])
-            found = decoder.predict_log_proba(x_train[inner])
+            with np.errstate(divide="ignore"):  # what is sure and wrong has no likelihood at all
+                found = decoder.predict_log_proba(x_train[inner])
             likelihood.append(found[np.arange(len(column)), column].mean())
         best = PENALTIES[int(np.argmax(likelihood))]
         decoder = LogisticRegression(C=best, max_iter=1000).fit(x_train, objects[train])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +12,13 @@ import xarray as xr
 from brainfit.arguments import whole_number
 from brainfit.decoding import decode_dprime
 from brainfit.errors import ContractError
-from brainfit.extraction import extract
+from brainfit.fitting import unrolled
 from brainfit.memory import check_memory
 from brainfit.metrics import spearman
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
 from brainfit.recording import Recording
+from brainfit.registry import load_recording
 from brainfit.request import check_request, select
 from brainfit.responses import average_trials
 from brainfit.seeds import generator
@@ -168,15 +168,17 @@ def neural_solution_times(
     Returns
     -------
     Dataset
-        `dprime` over (image, time_bin), `criterion` and `solution_time` (ms; NaN: never solved) over image.
+        `dprime` over (image, time_bin), `criterion` and `solution_time` (ms; NaN: never solved) over image,
+        images in the order of the recording.
 
     Raises
     ------
     UnknownNameError, ContractError
         If there is no such recording or region, no unit with trials of all images, or no criterion for each.
     """
-    chosen = select(recording, region, None, seed)
-    criterion = _for_each_image(criterion, chosen)
+    given = _loaded(recording)
+    chosen = select(given, region, None, seed)
+    criterion = _for_each_image(criterion, given)
     responses = chosen.responses if chosen.has_trials else chosen.responses.expand_dims("trial", axis=1)
     averages = average_trials(responses)
     units = averages.n_trials.min(axis=0) > 0
@@ -187,7 +189,7 @@ def neural_solution_times(
     features = averages.mean[:, units].swapaxes(1, 2)
     dprime = decode_dprime(features, chosen.responses["object_name"].values, seed=seed)
     start, end = (chosen.responses[f"time_bin_{bound}"].values.astype(float) for bound in ("start", "end"))
-    return _times(chosen, dprime, criterion, start, end)
+    return _times(given, _as_given(dprime, chosen, given), criterion, start, end)
 
 
 def model_solution_times(
@@ -226,9 +228,10 @@ def model_solution_times(
     ResourceError
         If the features do not fit into memory.
     """
+    given = _loaded(recording)
     request = check_request(
         model,
-        recording,
+        given,
         region=region,
         layer=layer,
         mapping="ridge",
@@ -240,13 +243,10 @@ def model_solution_times(
         seed=seed,
     )
     chosen, shown = request.recording, request.presentation
-    criterion = _for_each_image(criterion, chosen)
-    options: dict[str, Any] = {"batch_size": request.batch_size, "device": request.device}
+    criterion = _for_each_image(criterion, given)
     blocks: list[torch.Tensor] = []
     index: tuple[int, ...] = ()
-    for batch in extract(
-        request.model, request.layer, chosen.stimuli, np.arange(chosen.n_images), shown, **options
-    ):
+    for batch in unrolled(request, chosen, np.arange(chosen.n_images)):
         found, index = batch.trajectory.stacked(len(batch.images)).cpu(), index or batch.trajectory.index
         if batch.trajectory.index != index:
             raise ContractError(
@@ -260,7 +260,17 @@ def model_solution_times(
     objects = chosen.responses["object_name"].values
     dprime = decode_dprime(torch.cat(blocks).numpy(), objects, seed=seed)[:, list(index)]
     start = np.arange(shown.n_steps) * float(shown.step_ms)
-    return _times(chosen, dprime, criterion, start, start + shown.step_ms)
+    return _times(given, _as_given(dprime, chosen, given), criterion, start, start + shown.step_ms)
+
+
+def _loaded(recording: Recording | str | Path) -> Recording:
+    return recording if isinstance(recording, Recording) else load_recording(recording)
+
+
+def _as_given(rows: np.ndarray, chosen: Recording, given: Recording) -> np.ndarray:
+    """Put rows of `chosen`, whose images are in the order of their names, in that of the recording given."""
+    row = {name: k for k, name in enumerate(chosen.responses["image_id"].values)}
+    return rows[[row[name] for name in given.responses["image_id"].values]]
 
 
 def _for_each_image(criterion: np.ndarray, recording: Recording) -> np.ndarray:

@@ -215,3 +215,27 @@ def test_layer_of_a_model() -> None:
     assert np.median(dprime[:, 1]) > 3
     assert 5 < float(found["solution_time"].median()) < 15
     assert found["time_bin_end"].values[-1] == 100
+
+
+def test_each_image_keeps_its_own_criterion_whatever_the_order() -> None:
+    """What is given and got by position stays with its image, though images are decoded by name."""
+    recording = tiny_recording(n_images=40, n_units=12)
+    criterion = np.linspace(-3, 3, 40)
+    order = np.random.default_rng(0).permutation(40)
+    turned = recording.select_images(order)
+
+    def neural(given, wanted):
+        return neural_solution_times(given, wanted, region="pIT")
+
+    def of_model(given, wanted):
+        return model_solution_times(TinyModel(), given, wanted, layer="small", region="pIT")
+
+    for times in (neural, of_model):
+        first, second = times(recording, criterion), times(turned, criterion[order])
+        for found, given, wanted in ((first, recording, criterion), (second, turned, criterion[order])):
+            assert found["image_id"].values.tolist() == given.responses["image_id"].values.tolist()
+            np.testing.assert_array_equal(found["criterion"], wanted)
+            reached = found["dprime"].values >= wanted[:, None]
+            np.testing.assert_array_equal(np.isfinite(found["solution_time"]), reached.any(axis=1))
+        for name in ("dprime", "solution_time"):
+            np.testing.assert_array_equal(second[name], first[name].values[order], err_msg=name)
