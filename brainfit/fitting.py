@@ -13,9 +13,21 @@ from brainfit.protocols import Mapping
 from brainfit.provenance import ContentHash
 from brainfit.recording import Recording
 from brainfit.request import Request
-from brainfit.responses import Responses
+from brainfit.responses import Responses, prepare
 
 N_FOLDS = 5
+
+
+def prepare_request(request: Request, test_fraction: float, progress: bool) -> Responses:
+    """Return the responses of a request, ready to be fitted: the same split for whoever asks the same."""
+    return prepare(
+        request.recording,
+        request.presentation,
+        test_fraction=test_fraction,
+        n_folds=N_FOLDS,
+        seed=request.seed,
+        progress=progress,
+    )
 
 
 def take_in(

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from brainfit.errors import ContractError
-from brainfit.fitting import N_FOLDS, take_in
+from brainfit.fitting import N_FOLDS, prepare_request, take_in
 from brainfit.mappings.ridge import Ridge
 from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
@@ -27,7 +27,7 @@ from brainfit.provenance import ContentHash
 from brainfit.recording import REGIONS, Recording, check_recording
 from brainfit.registry import load_recording
 from brainfit.request import AUTO, Request, check_request
-from brainfit.responses import Responses, prepare
+from brainfit.responses import Responses
 
 NO_BETTER = 1.0
 """Loss of a prediction that is always the unit's mean."""
@@ -122,17 +122,7 @@ def assign_layers(
     requests = [check_request(model, recording, region=wanted[0], **options)]
     requests += [check_request(requests[0].model, recording, region=name, **options) for name in wanted[1:]]
     candidates = _candidates(requests[0].model, layers)
-    prepared = {
-        request.region: prepare(
-            request.recording,
-            request.presentation,
-            test_fraction=test_fraction,
-            n_folds=N_FOLDS,
-            seed=request.seed,
-            progress=progress,
-        )
-        for request in requests
-    }
+    prepared = {request.region: prepare_request(request, test_fraction, progress) for request in requests}
     fits = {layer: _fit_layer(requests[0], layer, prepared, progress) for layer in candidates}
     return _dataset(requests[0], prepared, fits)
 

@@ -16,8 +16,7 @@ import xarray as xr
 
 from brainfit.arguments import whole_number
 from brainfit.errors import ContractError, UnknownNameError
-from brainfit.extraction import extract
-from brainfit.fitting import N_FOLDS
+from brainfit.fitting import N_FOLDS, prepare_request, unrolled
 from brainfit.halves import corrected_scores, halve
 from brainfit.mappings import make_mapping
 from brainfit.mappings.linear import SharedLinearMap
@@ -29,7 +28,7 @@ from brainfit.protocols import Model
 from brainfit.recording import Recording
 from brainfit.reliability import measure
 from brainfit.request import AUTO, Request, check_request
-from brainfit.responses import Responses, prepare
+from brainfit.responses import Responses
 from brainfit.seeds import generator
 
 N_HALVINGS = 10
@@ -128,14 +127,7 @@ def mapping_consistency(
         device=device,
         seed=seed,
     )
-    responses = prepare(
-        request.recording,
-        request.presentation,
-        test_fraction=test_fraction,
-        n_folds=N_FOLDS,
-        seed=request.seed,
-        progress=progress,
-    )
+    responses = prepare_request(request, test_fraction, progress)
     rng = generator(request.seed, "halves of training trials")
     training = halve(responses.recording.responses.isel(image=responses.train), n_halvings, rng)
     responses, training = _with_halves(responses, training)
@@ -195,11 +187,9 @@ def _predict(request: Request, responses: Responses, halves: np.ndarray, progres
     sets = halves.reshape(-1, *halves.shape[2:])
     n_units, n_sets, done = halves.shape[3], 1 + len(sets), 0
     mapping = cast(SharedLinearMap, make_mapping(request.mapping, request.seed))
-    args = (request.model, request.layer, responses.recording.stimuli)
-    options = {"batch_size": request.batch_size, "device": request.device}
     train, test = responses.train, responses.test
     with progress_bar("unroll training images", len(train), shown=progress) as advance:
-        for batch in extract(*args, train, request.presentation, **options):
+        for batch in unrolled(request, responses.recording, train):
             some = slice(done, done + len(batch.images))
             targets = np.concatenate([responses.mean[batch.images], *sets[:, some]], axis=1)
             mapping.partial_fit(batch.trajectory.average(responses.steps), targets, responses.folds[some])
@@ -217,7 +207,7 @@ def _predict(request: Request, responses: Responses, halves: np.ndarray, progres
         mapping.solve_each(n_sets, lambda: advance(1))
     predictions = []
     with progress_bar("unroll test images", len(test), shown=progress) as advance:
-        for batch in extract(*args, test, request.presentation, **options):
+        for batch in unrolled(request, responses.recording, test):
             found = mapping.predict(batch.trajectory.average(responses.steps), len(batch.images))
             predictions.append(found.reshape(len(found), n_sets, n_units, -1))
             advance(len(batch.images))

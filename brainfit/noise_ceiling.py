@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from brainfit.arguments import whole_number
+from brainfit.ceiling import SplitHalf
 from brainfit.errors import ContractError
 from brainfit.progress import progress_bar
 from brainfit.recording import Recording
@@ -84,7 +85,7 @@ def noise_ceiling(
         found = measure(trials, n_splits=n_splits, seed=seed, advance=advance)
 
     by_bin, by_window = ("unit", "time_bin"), ("window", "unit")
-    per_bin, defined = type(found.per_bin)(found.per_bin.spearman.T, found.per_bin.pearson.T), found.defined.T
+    per_bin, defined = SplitHalf(found.per_bin.spearman.T, found.per_bin.pearson.T), found.defined.T
     arrays = {
         "split_half": (by_bin, per_bin.spearman),
         "defined": (by_bin, defined),

@@ -18,7 +18,7 @@ import xarray as xr
 from brainfit.assembly import assemble
 from brainfit.controls import make_controlled
 from brainfit.errors import ContractError
-from brainfit.fitting import N_FOLDS, predict, take_in
+from brainfit.fitting import N_FOLDS, predict, prepare_request, take_in
 from brainfit.layer_assignment import choose_layer
 from brainfit.mappings.projection import Projected
 from brainfit.memory import peak_gib
@@ -29,7 +29,7 @@ from brainfit.protocols import Mapping, Model
 from brainfit.provenance import ContentHash, environment, weights_sha256
 from brainfit.recording import Recording
 from brainfit.request import AUTO, Request, check_request
-from brainfit.responses import Responses, prepare
+from brainfit.responses import Responses
 from brainfit.result import Score
 
 
@@ -125,14 +125,7 @@ def score(
         seed=seed,
         may_choose=True,
     )
-    responses = prepare(
-        request.recording,
-        request.presentation,
-        test_fraction=test_fraction,
-        n_folds=N_FOLDS,
-        seed=request.seed,
-        progress=progress,
-    )
+    responses = prepare_request(request, test_fraction, progress)
     choice: dict[str, Any] = {"how": layer if layer in ("committed", AUTO) else "named"}
     if request.layer == AUTO:
         chosen = choose_layer(request, responses, progress)

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from brainfit.controls import make_controlled
-from brainfit.fitting import N_FOLDS, take_in, unrolled
+from brainfit.fitting import prepare_request, take_in, unrolled
 from brainfit.mappings.per_bin import PerBin
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
@@ -17,7 +17,6 @@ from brainfit.protocols import Model
 from brainfit.provenance import ContentHash
 from brainfit.recording import Recording
 from brainfit.request import check_request
-from brainfit.responses import prepare
 
 
 def temporal_generalization(
@@ -79,14 +78,7 @@ def temporal_generalization(
         device=device,
         seed=seed,
     )
-    responses = prepare(
-        request.recording,
-        request.presentation,
-        test_fraction=test_fraction,
-        n_folds=N_FOLDS,
-        seed=request.seed,
-        progress=progress,
-    )
+    responses = prepare_request(request, test_fraction, progress)
     to_fit = responses.mean[responses.train]
     maps = cast(PerBin, make_controlled(request.mapping, request.control, to_fit, request.seed))
     take_in(request, responses, maps, ContentHash(), progress)

@@ -75,7 +75,7 @@ def descend(
     Kingma & Ba (2015), Adam: a method for stochastic optimization. ICLR. arXiv:1412.6980.
     Prechelt (1998), Early stopping - but when? Neural Networks: Tricks of the Trade.
     """
-    held_out, training = folds[0], [rows for fold in folds[1:] for rows in fold]
+    held_out, training = folds[0], _images([rows for fold in folds[1:] for rows in fold])
     parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimizer = torch.optim.Adam(list(parameters.values()), lr=learning_rate)
     best = {name: value.detach().clone() for name, value in parameters.items()}
@@ -114,17 +114,22 @@ def _loss(
     return total
 
 
-def _mini_batches(batches: Sequence[Rows], n_images: int, rng: np.random.Generator) -> Iterator[Rows]:
+def _images(batches: Sequence[Rows]) -> list[tuple[Rows, torch.Tensor]]:
+    """For each image the batch that it is in, and which of its rows are the image's."""
+    return [
+        (rows, torch.nonzero(rows.image == image).ravel())
+        for rows in batches
+        for image in rows.image.unique()
+    ]
+
+
+def _mini_batches(
+    images: Sequence[tuple[Rows, torch.Tensor]], n_images: int, rng: np.random.Generator
+) -> Iterator[Rows]:
     """All rows once, those of an image together, in an order that is drawn."""
-    images = [(b, int(k)) for b, rows in enumerate(batches) for k in torch.unique(rows.image)]
-    rows_of = {
-        (b, k): torch.nonzero(rows.image == k).ravel()
-        for b, rows in enumerate(batches)
-        for k in map(int, torch.unique(rows.image))
-    }
     order = rng.permutation(len(images))
     for start in range(0, len(order), n_images):
-        parts = [(batches[images[i][0]], rows_of[images[i]]) for i in order[start : start + n_images]]
+        parts = [images[i] for i in order[start : start + n_images]]
         yield Rows(
             *(
                 torch.cat([getattr(rows, name)[at] for rows, at in parts])

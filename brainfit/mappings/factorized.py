@@ -10,7 +10,7 @@ import torch
 
 from brainfit.errors import ContractError
 from brainfit.mappings.rows import Rows
-from brainfit.mappings.sgd import SGD
+from brainfit.mappings.sgd import SGD, standard
 
 
 class Factorized(SGD):
@@ -61,6 +61,7 @@ class Factorized(SGD):
             seen = x.view(len(x), channels, places) @ p["field"].T  # (row, channel, unit)
             return torch.einsum("rcu,uc->ru", seen, p["coef"])
 
-        found = self._descend(folds, start, predict, channels, advance)
+        view = standard(folds)
+        found = self._descend(folds, view, start, predict, channels, advance)
         coef = found["coef"][:, :, None] * found["field"][:, None, :]
-        return self._unscaled(folds, coef.flatten(1).T, found["intercept"])
+        return view.undone(coef.flatten(1).T, found["intercept"])

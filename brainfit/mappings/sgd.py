@@ -83,19 +83,20 @@ class SGD(SharedLinearMap):
         some = folds[0][0]
         n_features, n_units = some.features.shape[1], some.targets.shape[1]
         start = {"coef": some.features.new_zeros(n_units, n_features)}
-        found = self._descend(folds, start, lambda x, p: x @ p["coef"].T, n_features, advance)
-        return self._unscaled(folds, found["coef"].T, found["intercept"])
+        view = standard(folds)
+        found = self._descend(folds, view, start, lambda x, p: x @ p["coef"].T, n_features, advance)
+        return view.undone(found["coef"].T, found["intercept"])
 
     def _descend(
         self,
         folds: Sequence[Sequence[Rows]],
+        view: Standard,
         start: dict[str, torch.Tensor],
         predict: Predict,
         n_weights: int,
         advance: Callable[[], None],
     ) -> dict[str, torch.Tensor]:
-        """Descend on centred rows of unit size; return the parameters of those."""
-        view = _standard(folds)
+        """Descend on rows as `view` shows them; return the parameters for those."""
         self.descent_: Descent = descend(
             folds,
             {**start, "intercept": torch.zeros_like(view.mean_y)},
@@ -110,17 +111,9 @@ class SGD(SharedLinearMap):
         )
         return self.descent_.parameters
 
-    def _unscaled(
-        self, folds: Sequence[Sequence[Rows]], coef: torch.Tensor, intercept: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Turn a map of standard rows, coef (feature, unit), into one of the rows as they are."""
-        view = _standard(folds)
-        coef = coef * (view.size_y / view.size_x)
-        return coef, view.mean_y + intercept * view.size_y - view.mean_x @ coef
-
 
 @dataclass(frozen=True)
-class _Standard:
+class Standard:
     """Rows about their mean: features of unit size together, the targets of each unit of unit size."""
 
     mean_x: torch.Tensor
@@ -129,12 +122,19 @@ class _Standard:
     size_y: torch.Tensor
 
     def __call__(self, rows: Rows) -> Rows:
+        """Return some of the rows, centred and scaled."""
         features = (rows.features - torch.outer(rows.ones, self.mean_x)) / self.size_x
         targets = (rows.targets - torch.outer(rows.ones, self.mean_y)) / self.size_y
         return replace(rows, features=features, targets=targets)
 
+    def undone(self, coef: torch.Tensor, intercept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn a map of standard rows, coef (feature, unit), into one of the rows as they are."""
+        coef = coef * (self.size_y / self.size_x)
+        return coef, self.mean_y + intercept * self.size_y - self.mean_x @ coef
 
-def _standard(folds: Sequence[Sequence[Rows]]) -> _Standard:
+
+def standard(folds: Sequence[Sequence[Rows]]) -> Standard:
+    """Return how to look at all of these rows."""
     batches = [rows for fold in folds for rows in fold]
 
     def total(of: Callable[[Rows], torch.Tensor]) -> torch.Tensor:
@@ -148,4 +148,4 @@ def _standard(folds: Sequence[Sequence[Rows]]) -> _Standard:
     mean_y = total(lambda rows: rows.ones @ rows.targets) / n
     energy_x = total(lambda rows: (rows.features - torch.outer(rows.ones, mean_x)).square().mean(1).sum()) / n
     energy_y = total(lambda rows: (rows.targets - torch.outer(rows.ones, mean_y)).square().sum(0)) / n
-    return _Standard(mean_x, mean_y, size(energy_x), size(energy_y))
+    return Standard(mean_x, mean_y, size(energy_x), size(energy_y))
