@@ -10,7 +10,7 @@ import xarray as xr
 
 from brainfit.bootstrap import Moments, median_interval, window_moments
 from brainfit.ceiling import SplitHalf, spearman_brown
-from brainfit.metrics import CONSTANT, pearson, temporal_correlation
+from brainfit.metrics import CONSTANT, pearson, spearman, temporal_correlation
 from brainfit.reliability import bins_within, ceilings, measure
 from brainfit.seeds import generator
 
@@ -69,6 +69,8 @@ def assemble(
     over_images = [np.moveaxis(values, 0, -1) for values in (steady, mean_at_level)]
     r = _nothing_predicted(pearson(*over_images), defined.T)
     window_r = _nothing_predicted(_pooled_r(steady, mean_at_level, groups), known)
+    rho = _nothing_predicted(spearman(*over_images), defined.T)
+    window_rho = _nothing_predicted(_pooled_r(steady, mean_at_level, groups, spearman), known)
     image_r = _pooled_r(steady - steady.mean(axis=0), mean - mean.mean(axis=0), groups)
     baseline = _steady(np.broadcast_to(time_course, mean.shape), mean)
     late_enough = bins_within(trials, *TRAJECTORY_MS)
@@ -84,15 +86,19 @@ def assemble(
         "split_half": (by_bin, halves.per_bin.spearman.T),
         "defined": (by_bin, defined.T),
         **ceilings("", by_bin, per_bin, defined.T),
-        "normalized": (by_bin, _divided(r, per_bin, defined.T)),
+        "normalized": (by_bin, _divided(r, per_bin.pearson, defined.T)),
+        "spearman": (by_bin, rho),
+        "spearman_normalized": (by_bin, _divided(rho, per_bin.spearman, defined.T)),
         "window_r": (by_window, window_r),
         **ceilings("window_", by_window, halves.pooled, known),
-        "window_normalized": (by_window, _divided(window_r, halves.pooled, known)),
+        "window_normalized": (by_window, _divided(window_r, halves.pooled.pearson, known)),
+        "window_spearman": (by_window, window_rho),
+        "window_spearman_normalized": (by_window, _divided(window_rho, halves.pooled.spearman, known)),
         "window_time_course": (
             by_window,
-            _divided(_pooled_r(baseline, mean_at_level, groups), halves.pooled, known),
+            _divided(_pooled_r(baseline, mean_at_level, groups), halves.pooled.pearson, known),
         ),
-        "window_image_driven": (by_window, _divided(image_r, halves.image_driven, known)),
+        "window_image_driven": (by_window, _divided(image_r, halves.image_driven.pearson, known)),
         "window_ci95": (("window", "bound"), np.array(intervals)),
         "window_bins": (("window", "time_bin"), groups),
         "temporal_correlation": ("unit", trajectories(steady[..., late_enough])),
@@ -102,9 +108,9 @@ def assemble(
     return xr.Dataset(arrays, coords={**coords, "window": list(halves.windows), "bound": ["low", "high"]})
 
 
-def _divided(r: np.ndarray, halves: SplitHalf, defined: np.ndarray) -> np.ndarray:
-    """Pearson r over the square root of the Pearson reliability; NaN where that is not defined."""
-    reliability = np.where(defined, spearman_brown(halves.pearson), np.nan)
+def _divided(r: np.ndarray, halves: np.ndarray, defined: np.ndarray) -> np.ndarray:
+    """Divide a correlation by the square root of its kind of reliability; NaN where that is not defined."""
+    reliability = np.where(defined, spearman_brown(halves), np.nan)
     return _nothing_predicted(r, defined) / np.sqrt(reliability)
 
 
@@ -127,11 +133,16 @@ def _steady(predicted: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return np.where(dust, by_bin, steady)
 
 
-def _pooled_r(predicted: np.ndarray, mean: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Pearson over images x bins together, for each window and unit; NaN if the window has no bin."""
+def _pooled_r(
+    predicted: np.ndarray,
+    mean: np.ndarray,
+    groups: np.ndarray,
+    correlation: Callable[[np.ndarray, np.ndarray], np.ndarray] = pearson,
+) -> np.ndarray:
+    """Correlate over images x bins together, for each window and unit; NaN if the window has no bin."""
     result = np.full((len(groups), mean.shape[1]), np.nan)
     for g, bins in enumerate(groups):
         if bins.any():
             flat = (np.moveaxis(v[..., bins], 1, 0).reshape(mean.shape[1], -1) for v in (predicted, mean))
-            result[g] = pearson(*flat)
+            result[g] = correlation(*flat)
     return result

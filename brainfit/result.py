@@ -20,9 +20,10 @@ from brainfit.errors import IntegrityError
 FORMAT = 1
 _VARIABLES = {
     ("image", "unit", "time_bin"): "response predicted",
-    ("unit", "time_bin"): "r split_half reliability ceiling pearson_reliability defined normalized",
+    ("unit", "time_bin"): "r split_half reliability ceiling pearson_reliability defined normalized spearman "
+    "spearman_normalized",
     ("window", "unit"): "window_r window_ceiling window_reliability window_pearson_reliability "
-    "window_normalized window_time_course window_image_driven",
+    "window_normalized window_spearman window_spearman_normalized window_time_course window_image_driven",
     ("window", "bound"): "window_ci95",
     ("window", "time_bin"): "window_bins",
     ("unit",): "unit_id temporal_correlation temporal_correlation_time_course alpha",
@@ -70,8 +71,10 @@ class Score:
         defined                     unit, time_bin        split-half correlations, Spearman and Pearson,
                                                           are distinguishable from zero
         normalized                  unit, time_bin        r / sqrt(pearson_reliability); NaN: not defined
+        spearman                    unit, time_bin        as r, with Spearman
+        spearman_normalized         unit, time_bin        spearman / ceiling; NaN: not defined
         window_r                    window, unit          Pearson over held-out images x bins together
-        window_ceiling, _reliability, _pearson_reliability, _normalized
+        window_ceiling, _reliability, _pearson_reliability, _normalized, _spearman, _spearman_normalized
                                     window, unit          as above, over images x bins together
         window_time_course          window, unit          window_normalized of a predictor that knows the
                                                           unit's mean time course and not the image
@@ -100,9 +103,10 @@ class Score:
     def windows(self) -> dict[str, dict[str, Any]]:
         """Medians over the defined units for each window.
 
-        `r`, `ceiling`, `reliability`, `normalized`, its interval `ci95`; and what to hold it against:
-        `time_course`, the normalised score of a predictor that knows the mean time course and
-        not the image, and `image_driven`, the normalised score without the time course.
+        `r`, `ceiling`, `reliability`, `normalized`, its interval `ci95`; `spearman` and
+        `spearman_normalized`, the same with ranks; and what to hold it against: `time_course`, the
+        normalised score of a predictor that knows the mean time course and not the image, and
+        `image_driven`, the normalised score without the time course.
         A unit is defined where its image-driven split-half correlation over the window is
         distinguishable from zero; NaN where no unit is. `ceiling` and `reliability` are Spearman split-half;
         `normalized` divides Pearson by Pearson.
@@ -114,6 +118,12 @@ class Score:
                 "ceiling": _median(data["window_ceiling"].sel(window=window)),
                 "reliability": _median(data["window_reliability"].sel(window=window)),
                 "normalized": _median(data["window_normalized"].sel(window=window)),
+                "spearman": _median(
+                    data["window_spearman"]
+                    .where(data["window_spearman_normalized"].notnull())
+                    .sel(window=window)
+                ),
+                "spearman_normalized": _median(data["window_spearman_normalized"].sel(window=window)),
                 "time_course": _median(data["window_time_course"].sel(window=window)),
                 "image_driven": _median(data["window_image_driven"].sel(window=window)),
                 "ci95": [float(v) for v in data["window_ci95"].sel(window=window).values],
