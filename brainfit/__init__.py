@@ -11,6 +11,7 @@ is compared with what the unit did, bin by bin, and with the best that the unit'
 >>> score = brainfit.score(model, recording, region="pIT")  # doctest: +SKIP
 >>> score.pooled["normalized"], score.pooled["ci95"]  # doctest: +SKIP
 >>> brainfit.write_report(score, "runs/mine")  # doctest: +SKIP
+>>> brainfit.compare([score, brainfit.read_run("runs/another")])  # doctest: +SKIP
 
 A `Score` holds every unit and bin with its ceiling; its `pooled` entry is the headline. A
 `Presentation` says what is shown when, a `Trajectory` what a layer did, and a `Benchmark` names

@@ -29,6 +29,7 @@ from .registry import (
 )
 from .report import write_report
 from .result import Score
+from .runs import read_run
 from .scoring import score
 from .temporal_generalization import temporal_generalization
 from .trajectory import Trajectory
@@ -61,6 +62,7 @@ __all__ = [
     "noise_ceiling",
     "object_solution_times",
     "ost_consistency",
+    "read_run",
     "register_benchmark",
     "register_model",
     "register_recording",

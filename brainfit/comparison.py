@@ -135,6 +135,12 @@ def _holm(pairs: list[Difference]) -> list[Difference]:
 def _require_same(scores: Sequence[Score]) -> None:
     if len(scores) < 2:
         raise ContractError(f"comparing takes two scores or more, got {len(scores)}")
+    for k, one in enumerate(scores, start=1):
+        if not isinstance(one, Score):
+            raise ContractError(
+                f"score {k} is a {type(one).__name__}, wanted a brainfit.Score; "
+                "brainfit.read_run reads that of a run's folder"
+            )
     first = scores[0]
     for k, other in enumerate(scores[1:], start=2):
         for name in _SAME:

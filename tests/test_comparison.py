@@ -127,6 +127,7 @@ def test_what_is_not_of_the_same_data_is_refused() -> None:
     renamed = score.data.assign_coords(image_id=("image", [f"x{k}" for k in range(40)]))
     table = {
         "two scores or more, got 1": [score],
+        "score 2 is a str": [score, "runs/mine"],
         "different region: 'pIT' and 'V4'": [score, replace(score, info={**score.info, "region": "V4"})],
         "different held-out images": [score, replace(score, data=renamed)],
         "different units": [score, fake_score(n_units=13, n_images=40)],
