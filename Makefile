@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 MADE := $(VENV)/.made
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+PERF := $(VENV)/.installed-perf
 
-.PHONY: help score test lint fast slow wheel clean
+.PHONY: help score test lint fast slow docs bench wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## list these targets
@@ -19,7 +20,7 @@ help:  ## list these targets
 score: $(RUN)  ## score the median ConvRNN against simulated posterior IT
 	$(BIN)/brainfit score --model median_convrnn --region pIT
 
-test: lint fast slow  ## everything that CI checks
+test: lint fast slow docs  ## everything that CI checks
 
 lint: $(DEV)  ## style and types
 	$(BIN)/ruff check
@@ -32,11 +33,18 @@ fast: $(DEV)  ## the tests that take seconds
 slow: $(DEV)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
+docs: $(DEV)  ## build the documentation in docs/_build; warnings are errors
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	@echo docs/_build/index.html
+
+bench: $(PERF)  ## measure every workload beside its peers; an hour or so
+	$(BIN)/python perf/bench.py
+
 wheel: $(MADE)  ## build dist/brainfit-….whl
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## remove the environment and what was built or cached; runs/ stays
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build docs/_build docs/_generated .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -53,3 +61,7 @@ $(RUN): $(MADE) pyproject.toml constraints.txt
 $(DEV): $(MADE) pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e ".[dev]"
 	@touch $@ $(RUN)
+
+$(PERF): $(DEV)
+	$(PIP) install -c constraints.txt -e ".[perf]"
+	@touch $@

@@ -38,7 +38,7 @@ class Presentation:
         The gray value, in [0, 1] if `background_space` is ``"pixel"``, else in [-100, 100].
     background_space
         ``"normalized"`` (default): the constant `background` replaces the image *after* the
-        model has normalised its pixels. This is what the authors of [1]_ did.
+        model has normalised its pixels. This is what Nayebi et al. (2018) did.
         ``"pixel"``: a uniform image of that pixel value is shown, and normalised like any other.
 
     Raises
@@ -55,8 +55,8 @@ class Presentation:
 
     References
     ----------
-    .. [1] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual
-       system. NeurIPS. arXiv:1807.00053, section 2 and supplement 6.5.
+    Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual
+    system. NeurIPS. arXiv:1807.00053, section 2 and supplement 6.5.
     """
 
     on_ms: int = 100

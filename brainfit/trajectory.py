@@ -21,7 +21,7 @@ class Trajectory:
     Attributes
     ----------
     blocks
-        Each of shape (image, *features), or (1, *features) where it does not depend on the image.
+        Each of shape ``(image, *features)``, or ``(1, *features)`` where it does not depend on the image.
     index
         For each step, the position in `blocks` of the block that applies.
     """
