@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from brainfit.arguments import fraction, one_of, text, whole_number
+from brainfit.mappings import MAPPINGS
+from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
+from brainfit.recording import REGIONS
+
+SPLITS = ("within object",)
+"""How images are held out: see `brainfit.splits.train_test_split`."""
+METRICS = ("pearson",)
+"""What a prediction is held against responses with."""
+CEILINGS = ("split-half",)
+"""What a score is normalised by: the Spearman-Brown corrected correlation between halves of the trials."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,16 @@ class Benchmark:
         Raised whenever a change moves scores.
     reference
         What to cite for it.
+    split, metric, ceiling
+        How images are held out, what a prediction is judged by, and what by that is divided: one of `SPLITS`,
+        `METRICS` and `CEILINGS`. There is one of each so far.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such region or mapping.
+    ContractError
+        If anything else is not of its form.
 
     Examples
     --------
@@ -44,3 +65,17 @@ class Benchmark:
     mapping: str = "ridge"
     version: int = 1
     reference: str = ""
+    split: str = SPLITS[0]
+    metric: str = METRICS[0]
+    ceiling: str = CEILINGS[0]
+
+    def __post_init__(self) -> None:
+        for name in ("name", "reference"):
+            text(f"the {name} of a benchmark", getattr(self, name))
+        for kind, known in (("region", (*REGIONS, "IT")), ("mapping", MAPPINGS)):
+            if text(kind, getattr(self, kind)) not in known:
+                raise unknown_name(kind, getattr(self, kind), known)
+        for kind, known in (("split", SPLITS), ("metric", METRICS), ("ceiling", CEILINGS)):
+            one_of(kind, getattr(self, kind), known)
+        fraction("test_fraction", self.test_fraction)
+        whole_number("version", self.version, least=1)

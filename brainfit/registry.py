@@ -13,12 +13,12 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from brainfit import plugins
+from brainfit.entries import BenchmarkEntry, ModelEntry, RecordingEntry
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.names import unknown_name
 
@@ -31,63 +31,15 @@ Kind = Literal["model", "recording", "benchmark"]
 Factory = Callable[..., Any]
 
 _PACKAGES: dict[Kind, str] = {"model": "model_zoo", "recording": "data_loaders", "benchmark": "benchmarks"}
-_READERS = {".npz": "arrays:from_npz"}
-"""For each suffix of a recording's file, the function of `data_loaders` that reads it."""
+_READER = "layouts:read"
+"""The function of `data_loaders` that reads a recording's file."""
+_SUFFIXES = (".npz", ".nc", ".h5", ".hdf5", ".nwb")
+"""Of recordings' files, as a rule: what ends so is no name."""
 _REGISTERED: dict[Kind, dict[str, Factory]] = {"model": {}, "recording": {}, "benchmark": {}}
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """A line of the catalogue of models: where its factory is, and plain facts to list.
-
-    Attributes
-    ----------
-    target
-        ``"module:factory"``, relative to `model_zoo`.
-    parameters
-        Numbers that training changes, at the largest of `image_sizes`.
-    layers
-        From the input up.
-    steps
-        Of the presentation that it is trained under.
-    image_sizes
-        In pixels, those that it was described for.
-    source
-        Who described it.
-    options
-        What its factory is called with: the name stands for them, so that no one else may give them.
-    """
-
-    target: str
-    parameters: int | None = None
-    layers: tuple[str, ...] = ()
-    steps: int | None = None
-    image_sizes: tuple[int, ...] = ()
-    source: str = ""
-    options: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 class _Named(functools.partial[Any]):
     """A factory of our own with the options that a name stands for, which are no longer for the caller."""
-
-
-@dataclass(frozen=True)
-class RecordingEntry:
-    """A line of the catalogue of recordings; `simulated` is None where it is not known yet."""
-
-    target: str
-    summary: str = ""
-    simulated: bool | None = None
-
-
-@dataclass(frozen=True)
-class BenchmarkEntry:
-    """A line of the catalogue of benchmarks: where its builder is, and what it scores against."""
-
-    target: str
-    recording: str = ""
-    region: str = ""
-    summary: str = ""
 
 
 def load_model(name: str, /, **options: Any) -> Model:
@@ -126,7 +78,8 @@ def load_recording(name: str | os.PathLike[str], *, n_images: int | None = None,
     Parameters
     ----------
     name
-        A name of `list_recordings`, or the path of an ``.npz`` file, or a factory as in `load_model`.
+        A name of `list_recordings`, or the path of a file (its layout is told by what is in it), or a factory
+        as in `load_model`.
     n_images
         How many images to make, for a recording that is generated; any other is returned whole, and
         `score` draws so many of its images, with its own seed.
@@ -138,7 +91,7 @@ def load_recording(name: str | os.PathLike[str], *, n_images: int | None = None,
     UnknownNameError, PluginError, ContractError
         As for `load_model`.
     IntegrityError
-        If there is no such file.
+        If there is no such file, or it is damaged.
     """
     from brainfit.recording import Recording
 
@@ -218,7 +171,7 @@ def model_takes(name: str, option: str) -> bool:
 def is_recording_file(name: str) -> bool:
     """Whether `name` is written like the path of a file rather than like a name."""
     path = Path(name)
-    if path.suffix in _READERS or len(path.parts) > 1:
+    if path.suffix in _SUFFIXES or len(path.parts) > 1:
         return True
     return os.path.exists(name)  # noqa: PTH110 - unlike Path, it takes any name
 
@@ -280,14 +233,9 @@ def _build(kind: Kind, name: str, options: dict[str, Any]) -> Any:
 
 
 def _reader(path: Path) -> Factory:
-    if path.suffix not in _READERS:
-        raise ContractError(
-            f"recording {str(path)!r}: cannot read {path.suffix or 'files without a suffix'}; "
-            f"wanted {' or '.join(_READERS)}, or a name: see `brainfit list recordings`"
-        )
-    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path, it takes any name
+    if not os.path.exists(path):  # noqa: PTH110 - unlike Path, it takes any name
         raise IntegrityError(f"recording {str(path)!r}: there is no such file")
-    return functools.partial(plugins.own_attribute(_PACKAGES["recording"], _READERS[path.suffix]), path)
+    return functools.partial(plugins.own_attribute(_PACKAGES["recording"], _READER), path)
 
 
 def _check_options(label: str, factory: Factory, options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Recordings from plain arrays, in memory or in one ``.npz`` file."""
+"""Recordings from plain arrays, in memory or in one ``.npz`` file; their images may be files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,19 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.files import file_path
 from brainfit.names import unknown_name
 from brainfit.recording import REGIONS, Recording, check_recording
+from brainfit.shown import reason
+
+from .coercion import labels_of, milliseconds_of, pixels_of, responses_of
+from .pictures import open_pictures
+from .stimuli import load_stimuli
 
 _REQUIRED = ("responses", "images")
 _OPTIONAL = (
     "image_id", "object_name", "category_name", "variation",
-    "unit_id", "region", "animal", "array", "time_bin_start", "time_bin_end",
+    "unit_id", "region", "animal", "array", "time_bin_start", "time_bin_end", "image_file",
 )  # fmt: skip
 # Whatever numpy, zipfile and zlib raise on a file that is not what it should be.
 _UNREADABLE = (
@@ -32,7 +39,7 @@ _UNREADABLE = (
 
 def from_arrays(
     responses: ArrayLike,
-    images: ArrayLike,
+    images: ArrayLike | os.PathLike[str],
     *,
     name: str = "arrays",
     image_id: ArrayLike | None = None,
@@ -45,6 +52,7 @@ def from_arrays(
     array: ArrayLike | None = None,
     time_bin_start: ArrayLike | None = None,
     time_bin_end: ArrayLike | None = None,
+    image_file: ArrayLike | None = None,
 ) -> Recording:
     """Return a recording made of plain arrays.
 
@@ -55,7 +63,10 @@ def from_arrays(
         normalised as you wish; NaN pads images that were shown on fewer trials.
     images
         uint8 in [0, 255] or float in [0, 1], shape (image, height, width, 3), or gray
-        (image, height, width); square; in the order of `responses`.
+        (image, height, width); square; in the order of `responses`. Or the path of a folder or zip of image
+        files, with `image_file`; or of a CSV with columns ``image_id`` and ``image_file``, and maybe labels,
+        whose files are relative to its folder: its rows are found by `image_id`, or, without that, are in the
+        order of `responses`. Files are decoded when their pixels are asked for.
     name
         How the recording is called in results.
     image_id, object_name, category_name, variation
@@ -67,11 +78,15 @@ def from_arrays(
         One entry a unit, or one name for all: V1, V2, V4, pIT, cIT or aIT. There is no default.
     time_bin_start, time_bin_end
         In ms from image onset, one entry a bin. By default, for 25 bins only, 10 ms each from 0 ms.
+    image_file
+        Names of files relative to the folder or zip `images`, one entry an image.
 
     Raises
     ------
     ContractError
         Naming the argument that does not have this form.
+    IntegrityError
+        If a file of images cannot be read.
 
     Examples
     --------
@@ -79,9 +94,9 @@ def from_arrays(
     >>> dict(recording.responses.sizes)
     {'image': 4, 'trial': 2, 'unit': 3, 'time_bin': 25}
     """
-    values = _responses(responses)
-    pixels = _pixels(images)
+    values = responses_of(responses)
     n_images, n_units, n_bins = values.shape[0], values.shape[-2], values.shape[-1]
+    stimuli, columns = _stimuli(images, image_file, image_id, n_images)
     if region is None:
         raise ContractError(
             f"region is missing: give the region of each unit, or one for all: {', '.join(REGIONS)}"
@@ -94,21 +109,25 @@ def from_arrays(
             f"time_bin_start and time_bin_end are both needed for {n_bins} time bins, in ms from onset; "
             "only 25 bins have a default, 10 ms each from 0 ms"
         )
+    of_image = {
+        "image_id": (image_id, [f"image_{i:04d}" for i in range(n_images)]),
+        "object_name": (object_name, ["unknown"] * n_images),
+        "category_name": (category_name, ["unknown"] * n_images),
+        "variation": (variation, [0] * n_images),
+    }
     image_coords = {
-        "image_id": _labels("image_id", image_id, [f"image_{i:04d}" for i in range(n_images)]),
-        "object_name": _labels("object_name", object_name, ["unknown"] * n_images),
-        "category_name": _labels("category_name", category_name, ["unknown"] * n_images),
-        "variation": _labels("variation", variation, [0] * n_images),
+        key: labels_of(key, columns.get(key) if value is None else value, default)
+        for key, (value, default) in of_image.items()
     }
     unit_coords = {
-        "unit_id": _labels("unit_id", unit_id, [f"unit_{u:04d}" for u in range(n_units)]),
-        "region": _labels("region", region, [""] * n_units),
-        "animal": _labels("animal", animal, ["unknown"] * n_units),
-        "array": _labels("array", array, ["unknown"] * n_units),
+        "unit_id": labels_of("unit_id", unit_id, [f"unit_{u:04d}" for u in range(n_units)]),
+        "region": labels_of("region", region, [""] * n_units),
+        "animal": labels_of("animal", animal, ["unknown"] * n_units),
+        "array": labels_of("array", array, ["unknown"] * n_units),
     }
     bin_coords = {
-        "time_bin_start": _milliseconds("time_bin_start", time_bin_start, n_bins),
-        "time_bin_end": _milliseconds("time_bin_end", time_bin_end, n_bins),
+        "time_bin_start": milliseconds_of("time_bin_start", time_bin_start, n_bins),
+        "time_bin_end": milliseconds_of("time_bin_end", time_bin_end, n_bins),
     }
     of_images = {key: ("image", v) for key, v in image_coords.items()}
     of_units = {key: ("unit", v) for key, v in unit_coords.items()}
@@ -117,7 +136,7 @@ def from_arrays(
     recording = Recording(
         name=name,
         responses=xr.DataArray(values, dims=dims, coords={**of_images, **of_units, **of_bins}),
-        stimuli=xr.DataArray(pixels, dims=("image", "height", "width", "channel")),
+        stimuli=stimuli,
         provenance={"source": "arrays"},
     )
     check_recording(recording)
@@ -125,11 +144,33 @@ def from_arrays(
     return replace(recording, stimuli=recording.stimuli.assign_coords(of_images))
 
 
+def _stimuli(
+    images: Any, image_file: ArrayLike | None, image_id: ArrayLike | None, n_images: int
+) -> tuple[xr.DataArray, Mapping[str, np.ndarray]]:
+    """Return the images, and the columns of the table that names their files, if there is one."""
+    if not isinstance(images, str | os.PathLike):
+        if image_file is not None:
+            raise ContractError("image_file names the files of a folder or zip; give its path as images")
+        return xr.DataArray(pixels_of(images), dims=("image", "height", "width", "channel")), {}
+    place = file_path(images)
+    if image_file is not None:
+        return open_pictures(place, labels_of("image_file", image_file, [""] * n_images).tolist()), {}
+    ids = None if image_id is None else labels_of("image_id", image_id, [""] * n_images)
+    found = load_stimuli(place, place.parent, ids if ids is None else ids.astype(str).tolist())
+    if found.pixels.sizes["image"] != n_images:
+        raise ContractError(
+            f"{place} has {found.pixels.sizes['image']} images but responses has {n_images}; give the "
+            "image_id of each row of responses"
+        )
+    return found.pixels, found.columns
+
+
 def from_npz(path: str | os.PathLike[str]) -> Recording:
     """Return the recording in a ``.npz`` file, whose keys are the arguments of `from_arrays`.
 
-    ``responses``, ``images`` and ``region`` are required. Pickled objects are never loaded. The
-    recording is called as the file; its provenance holds the file's sha256.
+    ``responses``, ``region`` and ``images`` are required; in place of the last, ``image_file`` may name image
+    files relative to the folder of the ``.npz``. Pickled objects are never loaded. The recording is called
+    as the file; its provenance holds the file's sha256.
 
     Raises
     ------
@@ -148,7 +189,9 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
     except BrainfitError:
         raise
     except _UNREADABLE as error:
-        raise IntegrityError(f"cannot read {path} as a .npz file: {_one_line(error)}") from error
+        raise IntegrityError(f"cannot read {path} as a .npz file: {reason(error)}") from error
+    if "images" not in arrays:
+        arrays["images"] = path.parent
     try:
         recording = from_arrays(**arrays, name=path.stem)
     except ContractError as error:
@@ -163,7 +206,7 @@ def _load(path: Path, archive: Any) -> dict[str, Any]:
         )
     with archive:
         for key in _REQUIRED:
-            if key not in archive.files:
+            if key not in archive.files and not (key == "images" and "image_file" in archive.files):
                 raise ContractError(
                     f"{path}: key {key!r} is missing; it has {', '.join(archive.files) or 'none'}"
                 )
@@ -183,48 +226,11 @@ def _read(path: Path, archive: Any, key: str) -> np.ndarray:
                 "save it as an array of numbers or of strings"
             ) from error
         raise IntegrityError(
-            f"cannot read key {key!r} of {path}, it may be damaged: {_one_line(error)}"
+            f"cannot read key {key!r} of {path}, it may be damaged: {reason(error)}"
         ) from error
     if not isinstance(value, np.ndarray):  # numpy gives the bytes of what is not an array
         raise IntegrityError(f"{path}: key {key!r} is not a numpy array")
     return value
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _array(key: str, value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ContractError(f"{key} cannot be made one array: {_one_line(error)}") from error
-
-
-def _native(values: np.ndarray) -> np.ndarray:
-    """Floats as float32 or float64, and integers, in this machine's byte order; anything else as it is."""
-    if values.dtype.kind in "iu":
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
-    if values.dtype.kind != "f":
-        return values
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
-        return values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
-
-
-def _responses(value: Any) -> np.ndarray:
-    values = _array("responses", value)
-    if values.dtype.kind not in "fiu" or values.ndim not in (3, 4):
-        raise ContractError(
-            f"responses are {values.dtype} of shape {values.shape}; wanted numbers of shape "
-            "(image, trial, unit, time_bin) or (image, unit, time_bin)"
-        )
-    values = _native(values.astype(np.float64) if values.dtype.kind in "iu" else values)
-    infinite = np.count_nonzero(np.isinf(values))
-    if infinite:
-        raise ContractError(
-            f"responses hold {infinite} infinite values; wanted finite numbers, or NaN for no trial"
-        )
-    return values
 
 
 def _check_no_bin_is_empty(responses: xr.DataArray) -> None:
@@ -235,43 +241,3 @@ def _check_no_bin_is_empty(responses: xr.DataArray) -> None:
         span = f"{float(first['time_bin_start']):g}-{float(first['time_bin_end']):g} ms"
         others = f", as are {empty.size - 1} others; drop them" if empty.size > 1 else "; drop it"
         raise ContractError(f"time bin {empty[0]} ({span}) is NaN in every trial{others}")
-
-
-def _pixels(value: Any) -> np.ndarray:
-    pixels = _native(_array("images", value))
-    if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
-        raise ContractError(f"images are {pixels.dtype}; wanted uint8 in [0, 255] or float in [0, 1]")
-    if pixels.ndim not in (3, 4):
-        raise ContractError(
-            f"images have shape {pixels.shape}; wanted (image, height, width, 3) or (image, height, width)"
-        )
-    if pixels.dtype.kind == "f" and not ((pixels >= 0) & (pixels <= 1)).all():  # NaN is neither
-        raise ContractError("images are float but not all in [0, 1]; divide by 255, or convert to uint8")
-    return np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 3 else pixels
-
-
-def _labels(key: str, value: Any, default: list) -> np.ndarray:
-    """Return one label an image or unit: strings, or numbers as they are; one label stands for all."""
-    labels = _array(key, default if value is None else value)
-    if labels.dtype.kind == "S":
-        labels = np.char.decode(labels, "utf-8", "replace")
-    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.flat):
-        labels = labels.astype(str)
-    if labels.dtype.kind not in "Uiuf":
-        raise ContractError(f"{key} is {labels.dtype}; wanted strings or numbers")
-    if labels.ndim == 0:
-        labels = np.repeat(labels, len(default))
-    if labels.shape != (len(default),):
-        raise ContractError(
-            f"{key} has shape {labels.shape}; wanted {len(default)} entries, as responses has"
-        )
-    return _native(labels)
-
-
-def _milliseconds(key: str, value: Any, n_bins: int) -> np.ndarray:
-    times = _array(key, value)
-    if times.dtype.kind not in "fiu" or times.shape != (n_bins,):
-        raise ContractError(
-            f"{key} is {times.dtype} of shape {times.shape}; wanted {n_bins} numbers, one a time bin"
-        )
-    return times.astype(np.float64)

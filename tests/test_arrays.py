@@ -6,13 +6,18 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
+from tiny import TinyModel
 
+from brainfit import score
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.recording import check_recording
 from data_loaders.arrays import from_arrays, from_npz
+from data_loaders.stimuli import write_stimuli
 
 OPTIONAL = (
     "image_id", "object_name", "category_name", "variation", "unit_id", "region", "animal", "array",
@@ -215,3 +220,103 @@ def test_damaged_files_never_give_a_bare_traceback(tmp_path, arrays, rng, compre
         path.write_bytes(whole[:n] + bytes([whole[n] ^ (1 << rng.integers(8))]) + whole[n + 1 :])
         with suppress(BrainfitError):
             check_recording(from_npz(path))
+
+
+@pytest.fixture
+def folder(tmp_path, arrays):
+    """The images as files in a folder, in a zip, and in a table beside the folder's files."""
+    ids = np.array([f"i{k}" for k in (4, 2, 0, 1, 3, 5)])
+    stimuli = xr.DataArray(arrays["images"], dims=("image", "height", "width", "channel"))
+    columns = {"image_id": ids, "object_name": np.array(list("aabbab")), "variation": np.arange(6)}
+    write_stimuli(stimuli, columns, tmp_path / "table.csv", tmp_path / "images.zip")
+    for name, image in zip(ids, arrays["images"], strict=True):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+FILES = ["i4.png", "i2.png", "i0.png", "i1.png", "i3.png", "i5.png"]
+
+
+@pytest.mark.parametrize("place", ["", "images.zip"])
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
+def test_images_in_files_are_those_in_memory(folder, arrays, place, kind):
+    same = from_arrays(**arrays)
+    recording = from_arrays(**{**arrays, "images": kind(folder / place)}, image_file=FILES)
+    assert recording.responses.identical(same.responses)
+    assert recording.stimuli.identical(same.stimuli)
+    some = from_arrays(
+        arrays["responses"][[3, 0]],
+        folder / place,
+        region="V4",
+        image_file=np.array([FILES[3], FILES[0]], "S"),
+    )
+    np.testing.assert_array_equal(some.stimuli.values, arrays["images"][[3, 0]])
+
+
+def test_images_of_a_table_in_its_order_or_by_their_ids(folder, arrays):
+    arrays = {**arrays, "images": folder / "table.csv"}
+    recording = from_arrays(**arrays)
+    assert recording.responses["image_id"].values.tolist() == ["i4", "i2", "i0", "i1", "i3", "i5"]
+    assert recording.responses["object_name"].values.tolist() == list("aabbab")
+    assert recording.responses["variation"].values.tolist() == list(range(6))
+    assert set(recording.responses["category_name"].values) == {"unknown"}
+    ids = ["i5", "i4"]
+    arrays["responses"] = arrays["responses"][:2]
+    some = from_arrays(**arrays, image_id=ids, object_name=["mine", "own"])
+    np.testing.assert_array_equal(some.stimuli.values, recording.stimuli.values[[5, 0]])
+    assert some.responses["image_id"].values.tolist() == ids
+    assert some.responses["object_name"].values.tolist() == ["mine", "own"]
+    assert some.responses["variation"].values.tolist() == [5, 0]
+    with pytest.raises(ContractError, match="has 6 images but responses has 2; give the image_id"):
+        from_arrays(**arrays)
+    with pytest.raises(ContractError, match="lacks 1 of 2 images of the recording, such as 'x'"):
+        from_arrays(**arrays, image_id=["i5", "x"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"image_file": FILES}, "give its path as images"),
+        ({"images": "", "image_file": FILES[:5]}, "image_file has shape"),
+        ({"images": "", "image_file": [1, 2, 3, 4, 5, 6]}, "image file 1 does not stay inside"),
+        ({"images": "", "image_file": ["../a.png", *FILES[1:]]}, "does not stay inside"),
+        ({"images": "", "image_file": ["none.png", *FILES[1:]]}, "lacks 1 of the 6 image files"),
+        ({"images": "i0.png"}, "as CSV in UTF-8"),
+        ({"images": ""}, "Is a directory"),
+        ({"images": "absent.csv"}, "No such file"),
+    ],
+)
+def test_images_in_files_that_are_off(folder, arrays, change, says):
+    if "images" in change:
+        change = {**change, "images": folder / change["images"]}
+    with pytest.raises(BrainfitError, match=says) as error:
+        from_arrays(**{**arrays, **change})
+    assert "\n" not in str(error.value)
+
+
+def test_npz_with_the_names_of_files_beside_it_scores_as_the_arrays_do(tmp_path, rng):
+    images = rng.integers(0, 256, (16, 8, 8, 3), np.uint8)
+    signal = rng.normal(size=(16, 1, 3, 2))
+    arrays = {
+        "responses": signal + 0.3 * rng.normal(size=(16, 4, 3, 2)),
+        "region": "V4",
+        "object_name": np.repeat(["a", "b"], 8),
+        "time_bin_start": [0, 100],
+        "time_bin_end": [100, 200],
+    }
+    (tmp_path / "shown").mkdir()
+    files = [f"shown/{k}.png" for k in range(16)]
+    for name, image in zip(files, images, strict=True):
+        Image.fromarray(image).save(tmp_path / name)
+    np.savez(tmp_path / "mine.npz", **arrays, image_file=files)
+    recording, same = from_npz(tmp_path / "mine.npz"), from_arrays(**arrays, images=images, name="mine")
+    assert recording.stimuli.identical(same.stimuli)
+    scores = [score(TinyModel(), one, region="V4", layer="small") for one in (recording, same)]
+    assert np.isfinite(scores[0].data["spearman"].values).any()
+    assert scores[0].data.identical(scores[1].data)
+    np.savez(tmp_path / "both.npz", **arrays, images=images, image_file=files)
+    with pytest.raises(ContractError, match=r"both\.npz: image_file names"):
+        from_npz(tmp_path / "both.npz")
+    (tmp_path / files[3]).unlink()
+    with pytest.raises(ContractError, match=r"mine\.npz: .* lacks 1 of the 16 image files"):
+        from_npz(tmp_path / "mine.npz")

@@ -31,7 +31,8 @@ def user_file(tmp_path):
 def test_a_benchmark_is_what_its_catalogue_entry_says(name):
     benchmark, entry = registry.load_benchmark(name), registry.list_benchmarks()[name]
     assert benchmark.name == name
-    assert (benchmark.recording, benchmark.region) == (entry.recording, entry.region)
+    for fact in ("recording", "region", "version", "reference"):
+        assert getattr(benchmark, fact) == getattr(entry, fact)
     assert benchmark.recording in registry.list_recordings()
 
 
@@ -222,8 +223,13 @@ def test_a_recording_in_a_file(tmp_path):
 def test_files_that_cannot_be_read_as_recordings(tmp_path):
     with pytest.raises(IntegrityError, match="there is no such file"):
         registry.load_recording(tmp_path / "none.npz")
-    with pytest.raises(ContractError, match=r"cannot read \.mat; wanted \.npz"):
+    (tmp_path / "mine.mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    with pytest.raises(
+        ContractError, match=r"cannot tell the layout of .*mine\.mat.*a \.npz file, or netCDF"
+    ):
         registry.load_recording(tmp_path / "mine.mat")
+    with pytest.raises(IntegrityError, match="Is a directory"):
+        registry.load_recording(tmp_path)
     (tmp_path / "bad.npz").write_bytes(b"not a zip file")
     with pytest.raises(brainfit.errors.BrainfitError, match=r"bad\.npz"):
         registry.load_recording(tmp_path / "bad.npz")

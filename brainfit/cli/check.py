@@ -39,8 +39,8 @@ def check(
 
     Says what it is, or what is off.
 
-    A model is shown a few random images, several times over; of a recording only labels and
-    shapes are read.
+    A model is shown a few random images, several times over. Of a recording all labels are read, five images
+    spread over it, and all responses to these.
 
     Example: brainfit check path/to/my_models.py:my_model
     """
@@ -90,8 +90,10 @@ def _check_recording(recording: Recording) -> dict[str, Any]:
     import numpy as np
 
     from brainfit.recording import check_recording
+    from brainfit.survey import read_some
 
     check_recording(recording)
+    read = read_some(recording)
     regions, counts = np.unique(recording.responses["region"].values.astype(str), return_counts=True)
     return {
         "kind": "simulated recording" if recording.simulated else "recording",
@@ -100,4 +102,5 @@ def _check_recording(recording: Recording) -> dict[str, Any]:
         "noise_ceiling": "from single trials"
         if recording.has_trials
         else "none, so it cannot be scored: it has no single trials",
+        "read": read,
     }

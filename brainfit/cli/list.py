@@ -20,6 +20,10 @@ class What(StrEnum):
     benchmarks = "benchmarks"
 
 
+_NO_ROOM = {What.models: (), What.recordings: (), What.benchmarks: ("recording", "region", "summary")}
+"""Facts that a name says already, or of which a table has no room; --json has them."""
+
+
 def list_names(
     what: Annotated[What, typer.Argument(help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
@@ -42,7 +46,7 @@ def list_names(
     if as_json:
         print_json(rows)
     else:
-        columns = list(rows[0]) if rows else ["name"]
+        columns = [key for key in rows[0] if key not in _NO_ROOM[what]] if rows else ["name"]
         print_table(
             [column.replace("_", " ") for column in columns],
             [[_cell(row[column]) for column in columns] for row in rows],
