@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from brainfit.errors import BrainfitError, ContractError, PluginError, ResourceError
+from brainfit.precision import computing_in
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
 from brainfit.recording import REGIONS
@@ -84,7 +85,11 @@ def check_attributes(model: object) -> None:
 
 
 def unroll(
-    model: Model, images: torch.Tensor, presentation: Presentation, layers: Sequence[str]
+    model: Model,
+    images: torch.Tensor,
+    presentation: Presentation,
+    layers: Sequence[str],
+    precision: str = "float32",
 ) -> dict[str, Trajectory]:
     """Ask `model` for `layers`, and return what it did if that has the promised form.
 
@@ -94,22 +99,27 @@ def unroll(
         Whose attributes are known to be right (`check_attributes`).
     images, presentation, layers
         As for `brainfit.protocols.Model.unroll`.
+    precision
+        What torch computes in, in any model: see `brainfit.precision`.
 
     Returns
     -------
     dict
-        The trajectory of each of `layers`, in their order, without gradients.
+        The trajectory of each of `layers`, in their order, without gradients; of the type that the model
+        returns them in (`full_precision`).
 
     Raises
     ------
     ContractError
-        If anything but finite trajectories of these images and steps comes back.
+        If anything but finite trajectories of these images and steps comes back, or for a precision that
+        there is not.
     PluginError
         If the model's code fails.
     ResourceError
         If it runs out of memory.
     """
-    with foreign_code(f"{_where(model, *layers)}: unroll failed:"), torch.no_grad():
+    computing = computing_in(precision, images.device.type)
+    with foreign_code(f"{_where(model, *layers)}: unroll failed:"), torch.no_grad(), computing:
         # A copy: the model may write into its input.
         unrolled = model.unroll(images.clone(), presentation, list(layers))
     if isinstance(unrolled, Mapping) and not set(unrolled) <= set(layers):

@@ -131,7 +131,7 @@ class GraphModel(nn.Module):
             outputs[name], cells[name] = node(ff, fb, state.cells[name])
         return GraphState(outputs, cells)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode, in which autocast casts all weights again at every step
     def unroll(
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:
@@ -158,7 +158,7 @@ class GraphModel(nn.Module):
         layers = check_request(self, images, presentation, layers)
         images = images.to(next(self.parameters())).contiguous(memory_format=torch.channels_last)
         shown = (frame for frame, steps in presentation.frames(images, self.normalize) for _ in range(steps))
-        outputs, cells = self.initial_state(images)
+        outputs, cells = self.initial_state(_like(images))
         drives: dict[str, tuple[Tensor, NodeDrive]] = {}  # for each node the input it last saw, and its drive
         kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
         for frame, wanted in zip(shown, self._needed(layers, presentation.n_steps), strict=True):
@@ -194,6 +194,14 @@ class GraphModel(nn.Module):
 
     def _items(self) -> list[tuple[str, Node]]:
         return [(name, cast(Node, node)) for name, node in self.nodes.items()]
+
+
+def _like(images: Tensor) -> Tensor:
+    """Return some tensor of the type in which layers answer: zeros in more bits would make all sums wide."""
+    device = images.device.type
+    return images.new_empty(
+        0, dtype=torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
+    )
 
 
 def _check(nodes: Mapping[str, Node], edges: Mapping[str, Edges]) -> None:

@@ -112,7 +112,7 @@ def _build(
             recurrent,
             elu=True,
             pool=pool,
-            activate=nn.ELU(),
+            activate=nn.ELU(inplace=True),
             post=Conv(recurrent.channels if recurrent else place.channels, place.channels, 3),
             shortcut=nn.Identity() if same else Conv(place.inputs, place.channels, 1, bias=False),
         )

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .elementwise import plus
+
 
 class Padding(NamedTuple):
     """Zeros before and after one spatial dimension."""
@@ -50,12 +52,16 @@ class Conv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(image, inputs, height, width) -> (image, outputs, height / stride, width / stride)."""
+        return self.convolve(x, self.weight, self.bias)
+
+    def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """Do the same with other weights of these shapes."""
         top, bottom = same_padding(x.shape[2], self.kernel, self.stride)
         left, right = same_padding(x.shape[3], self.kernel, self.stride)
         # The convolution itself can pad both sides alike; only what is over on one side costs a copy.
         if (top, left) != (bottom, right):
             x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
-        return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
+        return F.conv2d(x, weight, bias, self.stride, (top, left), groups=self.groups)
 
     def set_bias(self, value: float) -> None:
         """Set the bias of all outputs; there must be one."""
@@ -83,9 +89,14 @@ class SeparableConv(nn.Module):
         self.depthwise = Conv(inputs, inputs, kernel, groups=inputs, bias=False)
         self.pointwise = Conv(inputs, outputs, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(image, inputs, height, width) -> (image, outputs, height, width)."""
-        return self.pointwise(self.depthwise(x))
+    def forward(self, x: torch.Tensor, times: float = 1.0) -> torch.Tensor:
+        """(image, inputs, height, width) -> (image, outputs, height, width), multiplied by `times`."""
+        if times == 1:
+            return self.pointwise(self.depthwise(x))
+        # To multiply these few weights costs nothing, unlike the map.
+        x = self.depthwise.convolve(x, times * self.depthwise.weight, None)
+        bias = self.pointwise.bias
+        return self.pointwise.convolve(x, self.pointwise.weight, None if bias is None else times * bias)
 
 
 class LayerNorm(nn.Module):
@@ -154,12 +165,17 @@ class Feedback(nn.Module):
 
     def forward(self, sources: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
         """From sources (image, inputs[k], h_k, w_k) to (image, outputs, height, width)."""
-        total = self.bias.view(1, -1, 1, 1)
+        bias, total = self.bias, None
         for weight, source in zip(self.weight.split(self.inputs, dim=1), sources, strict=True):
-            total = total + resize(F.conv2d(source, weight), size)
+            part = resize(F.conv2d(source, weight, bias), size)
+            bias, total = None, part if total is None else plus(total, part)
+        assert total is not None  # there is no feedback without a source
         return total
 
 
 def resize(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Bilinear, corners aligned, as TensorFlow 1 did; nothing to do where the size is right."""
-    return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=True)
+    if x.shape[2:] == size:
+        return x
+    # Under autocast it comes back in float32, in which all that follows would go on.
+    return F.interpolate(x, size, mode="bilinear", align_corners=True).to(x.dtype)

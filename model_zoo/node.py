@@ -23,6 +23,9 @@ from torch import Tensor, nn
 from brainfit.errors import ContractError
 from brainfit.names import unknown_name
 
+from .elementwise import plus
+from .layers import Conv
+
 Drive = tuple[Tensor, ...]
 State = tuple[Tensor, ...]
 
@@ -170,7 +173,10 @@ class Node(nn.Module):
 
     def _output(self, y: Tensor, shortcut: Tensor | None) -> Tensor:
         out = self.post(y)
-        out = self.finish(out if shortcut is None else out + shortcut)
+        if shortcut is not None:
+            # Other modules may return what they were given, or a part of it.
+            out = plus(out, shortcut) if isinstance(self.post, Conv) else out + shortcut
+        out = self.finish(out)
         if out.shape[1:] != self.out_shape:
             raise ContractError(
                 f"a node was given out_shape={self.out_shape}, but its output for an image is of shape "

@@ -89,7 +89,10 @@ class Stack:
             cell=cell,
             post=post,
             shortcut=shortcut,
-            finish=nn.Sequential(*[nn.ELU()] * elu, *[MaxPool()] * pool),
+            # The output of a cell is its state, which must not be overwritten.
+            finish=nn.Sequential(
+                *[nn.ELU(inplace=cell is None or post is not None)] * elu, *[MaxPool()] * pool
+            ),
         )
         self.edges[place.layer] = Edges(self.below, feedback)
         self.below, self.channels = place.layer, channels

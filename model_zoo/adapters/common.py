@@ -61,7 +61,7 @@ class Adapter(ABC):
     ) -> dict[str, list[Tensor]]:
         """Return one tensor a step for each layer; the same object where the answer is the same."""
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode, in which autocast keeps no weights that it has cast
     def unroll(
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:

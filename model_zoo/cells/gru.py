@@ -20,8 +20,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor, sigmoid, tanh
+import torch
+from torch import Tensor
 
+from ..elementwise import blended, plus, sigmoid, tanh
 from ..layers import JointConv
 from ..node import Cell, Drive, Place, State
 
@@ -44,16 +46,15 @@ class GRU(Cell):
 
     def initial_state(self, drive: Drive) -> State:
         """Return zeros for h (image, channels, height, width)."""
-        return (drive[1].new_zeros(drive[1].shape),)
+        return (torch.zeros_like(drive[1]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is h."""
         (h,) = state
         to_gates, to_candidate = drive
-        reset, update = (to_gates + self.gates.of_state(h)).chunk(2, dim=1)
-        candidate = tanh(to_candidate + self.candidate.of_state(sigmoid(reset + 1) * h))
-        keep = sigmoid(update)
-        h = keep * h + (1 - keep) * candidate
+        reset, update = plus(self.gates.of_state(h), to_gates).chunk(2, dim=1)
+        candidate = tanh(plus(self.candidate.of_state(sigmoid(plus(reset, 1)) * h), to_candidate))
+        h = blended(sigmoid(update), h, candidate)
         return h, (h,)
 
     def settle(self) -> None:

@@ -20,8 +20,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor, relu, sigmoid, tanh
+import torch
+from torch import Tensor
 
+from ..elementwise import blended, plus, relu, sigmoid, tanh
 from ..layers import JointConv
 from ..node import Cell, Drive, Place, State
 
@@ -43,13 +45,12 @@ class IntersectionRNN(Cell):
 
     def initial_state(self, drive: Drive) -> State:
         """Return zeros for h (image, channels, height, width)."""
-        return (drive[0].new_zeros(drive[0].shape),)
+        return (torch.zeros_like(drive[0]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is made of x and of what the state lets through."""
         x, to_parts = drive
         (h,) = state
-        gate, candidate, depth_gate, new = (to_parts + self.mix.of_state(h)).chunk(4, dim=1)
-        keep, passing = sigmoid(gate + 1), sigmoid(depth_gate + 1)
-        next_h = keep * h + (1 - keep) * tanh(candidate)
-        return passing * x + (1 - passing) * relu(new), (next_h,)
+        gate, candidate, depth_gate, new = plus(self.mix.of_state(h), to_parts).chunk(4, dim=1)
+        next_h = blended(sigmoid(plus(gate, 1)), h, tanh(candidate))
+        return blended(sigmoid(plus(depth_gate, 1)), x, relu(new)), (next_h,)

@@ -25,8 +25,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn, sigmoid, tanh
+from torch import Tensor, nn
 
+from ..elementwise import gated, plus, sigmoid, tanh
 from ..layers import JointConv, LayerNorm
 from ..node import Cell, Drive, Place, State
 from . import shallow_channels
@@ -95,18 +96,18 @@ class LSTM(Cell):
 
     def initial_state(self, drive: Drive) -> State:
         """Return zeros for c and h, both (image, channels, height, width)."""
-        zeros = drive[0].new_zeros(drive[0].chunk(4, dim=1)[0].shape)
+        zeros = torch.zeros_like(drive[0].chunk(4, dim=1)[0])
         return zeros, zeros
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is h."""
         c, h = state
-        parts = (drive[0] + self.gates.of_state(h)).chunk(4, dim=1)
+        parts = plus(self.gates.of_state(h), drive[0]).chunk(4, dim=1)
         normed = (self.norms[name](part) for name, part in zip(_PARTS, parts, strict=True))
         take, new, keep, show = normed
-        kept = sigmoid(keep + self.forget_bias + self._peep("forget", c)) * c
-        next_c = self.norms["state"](kept + sigmoid(take + self._peep("input", c)) * tanh(new))
-        h = sigmoid(show + self._peep("output", c)) * tanh(next_c)
+        kept = sigmoid(self._peep("forget", c, plus(keep, self.forget_bias)))
+        next_c = self.norms["state"](gated(kept, c, sigmoid(self._peep("input", c, take)), tanh(new)))
+        h = sigmoid(self._peep("output", c, show)) * torch.tanh(next_c)
         return h, (next_c, h)
 
     def settle(self) -> None:
@@ -114,8 +115,8 @@ class LSTM(Cell):
         for weight in self.peepholes.values():
             nn.init.zeros_(weight)
 
-    def _peep(self, gate: str, c: Tensor) -> Tensor | float:
-        return self.peepholes[gate] * c if gate in self.peepholes else 0.0
+    def _peep(self, gate: str, c: Tensor, fresh: Tensor) -> Tensor:
+        return plus(fresh, self.peepholes[gate] * c) if gate in self.peepholes else fresh
 
 
 def shallow(place: Place) -> LSTM:

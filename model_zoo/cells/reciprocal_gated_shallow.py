@@ -21,9 +21,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor, sigmoid
+import torch
+from torch import Tensor
 from torch.nn.functional import elu
 
+from .. import elementwise
 from ..layers import Conv
 from ..node import Cell, Drive, Place, State
 
@@ -58,13 +60,19 @@ class ReciprocalGatedShallow(Cell):
 
     def initial_state(self, drive: Drive) -> State:
         """Return zeros for c and h, both (image, channels, height, width)."""
-        zeros = drive[0].new_zeros(drive[0].shape)
+        zeros = torch.zeros_like(drive[0])
         return zeros, zeros
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is h."""
         c, h = state
         x, to_cell, to_gate = drive
-        next_c = elu(sigmoid(-self.cell_tau(c)) * c + sigmoid(-self.cell_gate(h)) * to_cell)
-        next_h = elu(sigmoid(-self.out_tau(h)) * h + sigmoid(-self.out_gate(c) - to_gate) * x)
+        next_c = _renewed(self.cell_tau(c), c, self.cell_gate(h), to_cell)
+        next_h = _renewed(self.out_tau(h), h, elementwise.plus(self.out_gate(c), to_gate), x)
         return next_h, (next_c, next_h)
+
+
+def _renewed(tau: Tensor, state: Tensor, gate: Tensor, new: Tensor) -> Tensor:
+    """``ELU((1 - sigmoid(tau)) state + (1 - sigmoid(gate)) new)``; `tau` and `gate` are overwritten."""
+    keep, let_in = elementwise.sigmoid(-tau), elementwise.sigmoid(-gate)
+    return elementwise.elu(elementwise.gated(keep, state, let_in, new))

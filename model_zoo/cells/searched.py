@@ -16,9 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import elementwise
 from ..layers import Conv, Feedback, LayerNorm, SeparableConv, resize
 from ..node import Cell, Drive, Place, State
 from .search_space import FUNCTIONS, CellConfig, Path, Paths, Update
+
+# The same functions, of what may be overwritten.
+_OVERWRITING = {name: getattr(elementwise, name, function) for name, function in FUNCTIONS.items()}
 
 
 class Searched(Cell):
@@ -106,10 +110,11 @@ class _Renewal(nn.Module):
         """From the state and the two halves of its sums: early, as they are, and late, by source."""
         tau, gate, new = (total(start, late) for total, start in zip(self.sums(), early, strict=True))
         kept, let_in = (
-            g.offset + g.multiplier * FUNCTIONS[g.nonlinearity](g.bias + z)
+            elementwise.affine(_OVERWRITING[g.nonlinearity](g.bias + z), g.multiplier, g.offset)
             for g, z in ((self.update.tau, tau), (self.update.gate, gate))
         )
-        return FUNCTIONS[self.update.activation](self.norm(kept * state + let_in * new))
+        total = self.norm(elementwise.gated(kept, state, let_in, new))
+        return _OVERWRITING[self.update.activation](total)
 
 
 class _Sum(nn.Module):
@@ -133,7 +138,9 @@ class _Sum(nn.Module):
         """Add to `total` the paths from `sources`: maps, or for fb a list of them."""
         for path, conv in zip(self.paths, self.convs, strict=True):
             if path.source in sources:
-                total = total + conv(sources[path.source])
+                part = conv(sources[path.source])
+                # Without a convolution it is the source itself.
+                total = total + part if isinstance(conv, nn.Identity) else elementwise.plus(part, total)
         return total
 
     def loops(self) -> Iterator[str]:

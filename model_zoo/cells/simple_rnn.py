@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import elu
 
+from ..elementwise import elu, plus
 from ..layers import Conv, LayerNorm
 from ..node import Cell, Drive, Place, State
 from . import shallow_channels
@@ -59,11 +60,11 @@ class SimpleRNN(Cell):
 
     def initial_state(self, drive: Drive) -> State:
         """Return zeros for h (image, channels, height, width)."""
-        return (drive[0].new_zeros(drive[0].shape),)
+        return (torch.zeros_like(drive[0]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is h."""
-        h = elu(self.norm(drive[0] + self.of_state(state[0])))
+        h = elu(self.norm(plus(self.of_state(state[0]), drive[0])))
         return h, (h,)
 
 

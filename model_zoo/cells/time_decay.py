@@ -19,6 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..elementwise import plus
 from ..node import Cell, Drive, Place, State
 
 
@@ -39,9 +40,9 @@ class TimeDecay(Cell):
 
     def initial_state(self, drive: Drive) -> State:
         """Return zeros for s (image, channels, height, width)."""
-        return (drive[0].new_zeros(drive[0].shape),)
+        return (torch.zeros_like(drive[0]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is s."""
-        s = self.memory_decay * state[0] + drive[0]
+        s = plus(self.memory_decay * state[0], drive[0])
         return s, (s,)

@@ -19,8 +19,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor, sigmoid, tanh
+import torch
+from torch import Tensor
 
+from ..elementwise import blended, plus, sigmoid, tanh
 from ..layers import JointConv
 from ..node import Cell, Drive, Place, State
 
@@ -42,12 +44,11 @@ class UGRNN(Cell):
 
     def initial_state(self, drive: Drive) -> State:
         """Return zeros for h (image, channels, height, width)."""
-        return (drive[0].new_zeros(drive[0].chunk(2, dim=1)[0].shape),)
+        return (torch.zeros_like(drive[0].chunk(2, dim=1)[0]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is h."""
         (h,) = state
-        gate, candidate = (drive[0] + self.mix.of_state(h)).chunk(2, dim=1)
-        keep = sigmoid(gate + 1)
-        h = keep * h + (1 - keep) * tanh(candidate)
+        gate, candidate = plus(self.mix.of_state(h), drive[0]).chunk(2, dim=1)
+        h = blended(sigmoid(plus(gate, 1)), h, tanh(candidate))
         return h, (h,)

@@ -1,0 +1,221 @@
+"""U: showing images to networks, against doing every step of every node in the plain way.
+
+``python perf/unroll.py`` prints the rows; ``--quick`` makes them smaller, in about a minute.
+
+The times of the authors' own code (U5) were measured elsewhere and are no part of this.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import harness
+import torch
+from torch import Tensor
+
+import brainfit
+from brainfit.model_contract import unroll
+from brainfit.presentation import Presentation
+from brainfit.trajectory import Trajectory
+from model_zoo.adapters import ModuleModel
+from model_zoo.graph import GraphModel
+
+BATCH = 8
+PLAIN = "GraphModel.step for all nodes, contiguous"
+
+
+def rows(quick: bool = False) -> list[dict[str, Any]]:
+    """U1 to U4; `quick` has one repeat, small images and small batches."""
+    repeats = 1 if quick else 5
+    small, large = (72, 72) if quick else (128, 224)
+    torch.set_num_threads(harness.THREADS)
+    return [
+        stepwise("U1", "rgc_intermediate", large, Presentation(100, 160), None, 1.55, repeats),
+        stepwise("U2", "rgc_intermediate", small, Presentation(), ("conv7", "conv8"), 1.6, repeats),
+        in_bfloat16(large, repeats),
+        graph_each_step(small, repeats),
+        module_each_step(small, repeats),
+    ]
+
+
+def stepwise(
+    workload: str,
+    name: str,
+    size: int,
+    presentation: Presentation,
+    layers: Sequence[str] | None,
+    target: float,
+    repeats: int,
+) -> dict[str, Any]:
+    """Time exact skipping and channels last."""
+    model, images = graph(name, size), pixels(size)
+    asked = list(model.layers) if layers is None else list(layers)
+    peer = contiguous(graph(name, size))
+    ours, theirs = unroll(model, images, presentation, asked), step_by_step(peer, images, presentation, asked)
+    difference = max(relative(ours[layer], torch.stack(theirs[layer], 1)) for layer in asked)
+    del ours, theirs
+    return harness.row(
+        f"{workload}: {name}, {size} px, {BATCH} images x {presentation.n_steps} steps, "
+        f"{'all layers' if layers is None else ' + '.join(asked)}",
+        harness.interleaved(
+            lambda: unroll(model, images, presentation, asked),
+            lambda: step_by_step(peer, images, presentation, asked),
+            repeats,
+        ),
+        peer=PLAIN,
+        version=torch.__version__,
+        at_least=target,
+        ours_gb=harness.peak_gb(lambda: unroll(model, images, presentation, asked)),
+        peer_gb=harness.peak_gb(lambda: step_by_step(peer, images, presentation, asked)),
+        also=difference < 1e-4,
+        note=f"largest difference {difference:.0e} of a layer's standard deviation, rounding of float32 "
+        "through all steps; 1e-12 in float64 (tests)",
+    )
+
+
+def in_bfloat16(size: int, repeats: int) -> dict[str, Any]:
+    """Time U3: U1 in 16 bits against U1 in 32."""
+    model, images, shown = graph("rgc_intermediate", size), pixels(size), Presentation(100, 160)
+    layers = list(model.layers)
+    wide, narrow = (unroll(model, images, shown, layers, precision) for precision in ("float32", "bfloat16"))
+    apart = {layer: distance(narrow[layer], wide[layer]) for layer in layers}
+    worst = max(apart, key=lambda layer: apart[layer])
+    del wide, narrow
+    return harness.row(
+        f"U3: U1 in bfloat16, {size} px",
+        harness.interleaved(
+            lambda: unroll(model, images, shown, layers, "bfloat16"),
+            lambda: unroll(model, images, shown, layers),
+            repeats,
+        ),
+        peer="U1 in float32",
+        version=torch.__version__,
+        at_least=1.6,
+        ours_gb=harness.peak_gb(lambda: unroll(model, images, shown, layers, "bfloat16")),
+        peer_gb=harness.peak_gb(lambda: unroll(model, images, shown, layers)),
+        note="root mean square difference over the standard deviation across images: "
+        f"conv7 {apart['conv7']:.3f}, conv8 {apart['conv8']:.3f}, largest {apart[worst]:.3f} ({worst})",
+    )
+
+
+def graph_each_step(size: int, repeats: int) -> dict[str, Any]:
+    """Time U4, with a feedforward network of our own."""
+    model, images, shown = graph("ff", size), pixels(size), Presentation()
+    peer = contiguous(graph("ff", size))
+    return harness.row(
+        f"U4: ff, {size} px, {BATCH} images x {shown.n_steps} steps, all layers",
+        harness.interleaved(
+            lambda: unroll(model, images, shown, model.layers),
+            lambda: called_each_step(lambda frame: through(peer, frame), peer.normalize, images, shown),
+            repeats,
+        ),
+        peer="the network called once a step, contiguous",
+        version=torch.__version__,
+        at_least=8,
+        note="ours tells when what reaches which layer; the peer does not",
+    )
+
+
+def module_each_step(size: int, repeats: int) -> dict[str, Any]:
+    """Time U4, with a torch module."""
+    model, images, shown = brainfit.load_model("resnet18", image_size=size), pixels(size), Presentation()
+    assert isinstance(model, ModuleModel)
+    module = model.module.eval()
+    return harness.row(
+        f"U4: resnet18, {size} px, {BATCH} images x {shown.n_steps} steps, all layers",
+        harness.interleaved(
+            lambda: unroll(model, images, shown, model.layers),
+            lambda: called_each_step(module, model.normalize, images, shown),
+            repeats,
+        ),
+        peer="the module called once a step",
+        version=torch.__version__,
+        at_least=8,
+    )
+
+
+@torch.inference_mode()
+def step_by_step(
+    model: GraphModel, images: Tensor, presentation: Presentation, layers: Sequence[str]
+) -> dict[str, list[Tensor]]:
+    """Every node at every step for every image; keeps the outputs of `layers`."""
+    state = model.initial_state(images, batch=len(images))
+    kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    for frame in every_frame(images, presentation, model.normalize):
+        state = model.step(frame, state)
+        for layer, steps in kept.items():
+            steps.append(state.outputs[layer])
+    return kept
+
+
+@torch.inference_mode()
+def called_each_step(
+    network: Callable[[Tensor], Any],
+    normalize: Callable[[Tensor], Tensor],
+    images: Tensor,
+    presentation: Presentation,
+) -> list[Any]:
+    """Return what the network makes of each frame."""
+    return [network(frame) for frame in every_frame(images, presentation, normalize)]
+
+
+def through(model: GraphModel, frame: Tensor) -> dict[str, Tensor]:
+    """Send a frame through a network without recurrence at once."""
+    outputs: dict[str, Tensor] = {}
+    for name, edges in model.edges.items():
+        source = frame if edges.feedforward is None else outputs[edges.feedforward]
+        outputs[name], _ = model.nodes[name](source, [], ())
+    return outputs
+
+
+def every_frame(
+    images: Tensor, presentation: Presentation, normalize: Callable[[Tensor], Tensor]
+) -> Iterator[Tensor]:
+    """Yield what is seen at each step, spelled out for all images."""
+    for frame, steps in presentation.frames(images, normalize):
+        for _ in range(steps):
+            yield frame.expand_as(images)
+
+
+def graph(name: str, size: int) -> GraphModel:
+    """Return a network with random weights."""
+    model = brainfit.load_model(name, image_size=size)
+    assert isinstance(model, GraphModel)
+    return model
+
+
+def contiguous(model: GraphModel) -> GraphModel:
+    """Return it with its weights in torch's default layout."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.contiguous()
+    return model
+
+
+def pixels(size: int) -> Tensor:
+    """Noise; how long it takes does not depend on what there is to see."""
+    return torch.rand(BATCH, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def relative(ours: Trajectory, plain: Tensor) -> float:
+    """Return the largest difference, over the standard deviation."""
+    return float((ours.dense(BATCH) - plain.flatten(2)).abs().max() / plain.std())
+
+
+def distance(narrow: Trajectory, wide: Trajectory) -> float:
+    """Return the root mean square difference over that of the images from their mean."""
+    a, b = narrow.dense(BATCH).float(), wide.dense(BATCH)
+    return float((a - b).square().mean().sqrt() / (b - b.mean(0)).square().mean().sqrt())
+
+
+def main() -> None:
+    """Print a line for each workload."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller, in about a minute")
+    for entry in rows(parser.parse_args().quick):
+        print(harness.show(entry), flush=True)
+
+
+if __name__ == "__main__":
+    main()
