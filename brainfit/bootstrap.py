@@ -143,12 +143,17 @@ def normalized_from_moments(moments: Moments, counts: np.ndarray) -> np.ndarray:
         Pearson r / sqrt(Pearson reliability); 0 where the prediction is constant, NaN where the
         reliability is not positive.
     """
+    reliability = reliability_of_resamples(moments, counts)
+    return pearson_of_resamples(moments.sums, counts) / np.sqrt(reliability)
+
+
+def reliability_of_resamples(moments: Moments, counts: np.ndarray) -> np.ndarray:
+    """Pearson reliability for each resample, shape (resample, unit); NaN where not positive."""
     sums = moments.sums
     n = counts.sum(axis=1, keepdims=True) * sums.n_bins
     mean_r = counts @ sums.response / n
     var_half = _variance(counts @ moments.half_sq / n, mean_r)
-    rho = (counts @ moments.half_product / n - mean_r**2) / var_half
-    return pearson_of_resamples(sums, counts) / np.sqrt(spearman_brown(rho))
+    return spearman_brown((counts @ moments.half_product / n - mean_r**2) / var_half)
 
 
 def _variance(mean_sq: np.ndarray, mean: np.ndarray) -> np.ndarray:

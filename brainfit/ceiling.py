@@ -7,15 +7,18 @@ over images, and that is averaged over many splits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from brainfit.errors import ContractError
-from brainfit.metrics import midranks, pearson_torch
+from brainfit.metrics import pearson
+from brainfit.ranks import midranks
 
-_CHUNK_BYTES = 128 * 2**20
+_CHUNK_BYTES = 64 * 2**20
+_BLOCK = 2**15  # elements correlated at a time, so that they stay in the processor's cache
 _ROUNDING, _WHOLE = 1e-6, 1e-3
 _Z_ONE_SIDED_5_PERCENT = 1.645
 
@@ -38,7 +41,7 @@ def split_half(
     trials: np.ndarray,
     groups: np.ndarray,
     *,
-    image_driven: bool = False,
+    image_driven: bool | np.ndarray = False,
     n_splits: int = 100,
     rng: np.random.Generator,
     advance: Callable[[int], None] = lambda units: None,
@@ -55,9 +58,9 @@ def split_half(
         Which bins to pool, shape (group, time_bin), bool: one row a bin for the score per bin, a
         row with many bins for a window, whose halves are correlated over images x bins.
     image_driven
-        Take each bin's mean over images off the halves first. What is left agrees between halves
-        only as far as responses tell images apart; a time course that all images share counts
-        for nothing.
+        Take each bin's mean over images off the halves first; for all groups, or for each, shape
+        (group,). What is left agrees between halves only as far as responses tell images apart; a
+        time course that all images share counts for nothing.
     n_splits
         Random splits to average over.
     rng
@@ -74,76 +77,181 @@ def split_half(
     ----------
     Nayebi et al. (2018), arXiv:1807.00053, Fig. 5c: Spearman split-half reliability.
     """
-    keys = rng.random((n_splits, *trials.shape[:2]), dtype=np.float32)
-    n_units = trials.shape[2]
-    spearman = np.full((len(groups), n_units), np.nan)
-    pearson = np.full_like(spearman, np.nan)
-    for units, present in _units_by_missing_trials(trials):
-        first = torch.from_numpy(_half(keys, present)).transpose(0, 1)
-        second = torch.from_numpy(present)[:, None] & ~first
-        chunk = max(1, _CHUNK_BYTES // (4 * n_splits * trials.shape[0] * trials.shape[3]))
-        for start in range(0, len(units), chunk):
-            some = units[start : start + chunk]
-            values = torch.from_numpy(_rescaled(trials[:, :, some], present[..., None, None]))
-            halves = [_half_averages(values, mask) for mask in (first, second)]
-            if image_driven:
-                halves = [half - half.mean(dim=2, keepdim=True) for half in halves]
-            for g, bins in enumerate(groups):
-                if not bins.any():
-                    continue
-                a, b = (half[..., torch.from_numpy(bins)].flatten(2) for half in halves)
-                pearson[g, some] = pearson_torch(a, b).mean(0).numpy()
-                spearman[g, some] = pearson_torch(midranks(a), midranks(b)).mean(0).numpy()
-            advance(len(some))
-    return SplitHalf(spearman, pearson)
+    halves = RandomHalves(trials.shape[0], trials.shape[1], n_splits, rng)
+    return halves.correlate(trials, groups, image_driven=image_driven, advance=advance)
+
+
+class RandomHalves:
+    """Random halves of the trials, the same for all units that miss the same trials.
+
+    Parameters
+    ----------
+    n_images, n_trials, n_splits, rng
+        As in `split_half`; keep one where units come in parts.
+    """
+
+    def __init__(self, n_images: int, n_trials: int, n_splits: int, rng: np.random.Generator) -> None:
+        self._keys = rng.random((n_splits, n_images, n_trials), dtype=np.float32)
+        self._latest: tuple[np.ndarray, torch.Tensor] | None = None
+
+    def correlate(
+        self,
+        trials: np.ndarray,
+        groups: np.ndarray,
+        *,
+        image_driven: bool | np.ndarray = False,
+        advance: Callable[[int], None] = lambda units: None,
+    ) -> SplitHalf:
+        """Do what `split_half` does, with these halves."""
+        driven = np.broadcast_to(image_driven, len(groups))
+        spearman = np.full((len(groups), trials.shape[2]), np.nan)
+        linear = np.full_like(spearman, np.nan)
+        chunk = max(1, _CHUNK_BYTES // (4 * len(self._keys) * trials.shape[0] * trials.shape[3]))
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for units, present in _units_by_missing_trials(trials):
+                first_half, n_trials = self._first(present), torch.from_numpy(present.sum(axis=1))
+                for start in range(0, len(units), chunk):
+                    some = units[start : start + chunk]
+                    values = np.empty((*present.shape, len(some), trials.shape[3]), np.float32)
+                    for k, unit in enumerate(some):
+                        _rescale(trials[:, :, unit], present, into=values[:, :, k])
+                    halves = _halves(torch.from_numpy(values), first_half, n_trials)
+                    for g, bins in enumerate(groups):
+                        if bins.any():
+                            a, b = (_pooled(half, bins, driven[g]) for half in halves)
+                            linear[g, some], spearman[g, some] = _mean_correlations(a, b, pool)
+                    advance(len(some))
+        return SplitHalf(spearman, linear)
+
+    def _first(self, present: np.ndarray) -> torch.Tensor:
+        """Choose half of the trials present, those of smallest key: 1 or 0, shape (image, split, trial)."""
+        if self._latest is None or not np.array_equal(self._latest[0], present):
+            n_splits, n_images, n_trials = self._keys.shape
+            chosen = np.empty((n_images, n_splits, n_trials), np.float32)
+            half = present.sum(axis=1) // 2
+            for s in range(n_splits):
+                keys = np.where(present, self._keys[s], np.inf)
+                largest = np.take_along_axis(np.sort(keys, axis=1), half[:, None] - 1, axis=1)
+                chosen[:, s] = keys <= largest
+                for i in np.flatnonzero(chosen[:, s].sum(axis=1) > half):  # two keys are the same
+                    chosen[i, s] = 0
+                    chosen[i, s, keys[i].argsort()[: half[i]]] = 1
+            self._latest = present, torch.from_numpy(chosen)
+        return self._latest[1]
 
 
 def _units_by_missing_trials(trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield units that miss the same trials, with the (image, trial) mask of those present."""
-    present = np.asarray(np.isfinite(trials).all(axis=3))
-    if (present.sum(axis=1) < 2).any():
-        image, unit = np.argwhere(present.sum(axis=1) < 2)[0]
-        raise ContractError(
-            f"a noise ceiling needs at least 2 trials an image, but unit {unit} has "
-            f"{present[image, :, unit].sum()} for image {image}; drop that image or that unit"
-        )
-    patterns, member = np.unique(present.reshape(-1, present.shape[2]), axis=1, return_inverse=True)
-    for k in range(patterns.shape[1]):
-        yield np.flatnonzero(member.ravel() == k), patterns[:, k].reshape(present.shape[:2])
+    members: dict[bytes, list[int]] = {}
+    for u in range(trials.shape[2]):
+        finite = torch.from_numpy(np.isfinite(trials[:, :, u]))  # numpy is slow along short axes
+        present = finite.all(dim=2).numpy()
+        n_trials = present.sum(axis=1)
+        if (n_trials < 2).any():
+            image = np.argmax(n_trials < 2)
+            raise ContractError(
+                f"a noise ceiling needs at least 2 trials an image, but unit {u} has "
+                f"{n_trials[image]} for image {image}; drop that image or that unit"
+            )
+        members.setdefault(present.tobytes(), []).append(u)
+    for mask, units in members.items():
+        yield np.array(units), np.frombuffer(mask, bool).reshape(trials.shape[:2])
 
 
-def _half(keys: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Choose half of the trials present, the ones of smallest key: shape (split, image, trial)."""
-    rank = np.where(present, keys, np.inf).argsort(axis=-1).argsort(axis=-1)
-    return rank < present.sum(axis=-1, keepdims=True) // 2
+def _halves(
+    values: torch.Tensor, first_half: torch.Tensor, n_trials: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average the trials of each half, (image, trial, unit, bin), to (unit, bin, split, image).
+
+    Where all images have as many trials, sums do as well as averages, and sums of counts are counts.
+    """
+    n_images, _, n_units, n_bins = values.shape
+    values = values.reshape(n_images, -1, n_units * n_bins)
+    first = torch.bmm(first_half, values)
+    second = values.sum(1, keepdim=True) - first
+    if n_trials.min() < n_trials.max():
+        first /= (n_trials // 2)[:, None, None]
+        second /= (n_trials - n_trials // 2)[:, None, None]
+    shape = (n_units, n_bins, -1, n_images)
+    halves = (half.permute(2, 1, 0).contiguous().reshape(shape).numpy() for half in (first, second))
+    return next(halves), next(halves)
 
 
-def _half_averages(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Average the trials of each half, (image, trial, unit, bin), to (split, unit, image, bin)."""
-    image, trial, unit, time_bin = values.shape
-    sums = torch.bmm(mask.float(), values.reshape(image, trial, -1))
-    averages = sums / mask.sum(-1, keepdim=True)
-    return averages.reshape(image, -1, unit, time_bin).permute(1, 2, 0, 3).contiguous()
+def _pooled(half: np.ndarray, bins: np.ndarray, image_driven: bool) -> np.ndarray:
+    """Join images x bins of one group: shape (unit, split, bin x image)."""
+    which = np.flatnonzero(bins)
+    inside = half[:, which] if len(which) > 1 else half[:, which[0], None]  # the second is no copy
+    if image_driven:
+        inside = inside - inside.mean(axis=3, keepdims=True)
+    return inside.swapaxes(1, 2).reshape(len(half), half.shape[2], -1)
 
 
-def _rescaled(trials: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Put each unit on a scale of its own that float32 holds without harm; missing trials are 0.
+def _mean_correlations(
+    a: np.ndarray, b: np.ndarray, pool: ThreadPoolExecutor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pearson and Spearman correlation along the last axis, averaged over the one before."""
+    shape, n = a.shape[:-1], a.shape[-1]
+    a, b = a.reshape(-1, n), b.reshape(-1, n)
+    step = max(1, _BLOCK // n)
+
+    def correlate(start: int) -> tuple[np.ndarray, np.ndarray]:
+        some, others = a[start : start + step], b[start : start + step]
+        linear = pearson(some, others)
+        ranked = pearson(midranks(some), midranks(others))
+        # What varies by rounding only has ranks nevertheless.
+        return linear, np.where(np.isnan(linear), np.nan, ranked)
+
+    parts = zip(*pool.map(correlate, range(0, len(a), step)), strict=True)
+    linear, ranked = (np.concatenate(part).reshape(shape).mean(axis=-1) for part in parts)
+    return linear, ranked
+
+
+def _rescale(trials: np.ndarray, present: np.ndarray, into: np.ndarray) -> None:
+    """Put one unit on a scale of its own that float32 holds without harm; missing trials are 0.
 
     Correlations do not depend on a unit's scale and offset, but ranks depend on ties. Sums of
     counts tie often, and tie no longer once they were divided by a blank response and rounded.
     So a unit whose values are all whole multiples of its smallest positive one gets its counts
-    back; any other is centred and divided by its standard deviation.
+    back; any other is centred and divided by what it is at most.
+
+    Parameters
+    ----------
+    trials, into
+        Shape (image, trial, time_bin).
+    present
+        Shape (image, trial), bool.
     """
-    over = (0, 1, 3)
-    values = np.where(present, trials, 0).astype(float)
-    smallest = np.where(values > 0, values, np.inf).min(axis=over, keepdims=True)
-    multiples = values / np.where(np.isfinite(smallest), smallest, 1)
-    counts = np.rint(multiples)
-    whole = np.abs(multiples - counts) <= np.minimum(_ROUNDING * np.abs(multiples), _WHOLE)
-    mean = np.mean(values, axis=over, keepdims=True, where=present)
-    sd = np.std(values, axis=over, keepdims=True, where=present)
-    scaled = np.where(present, (values - mean) / np.where(sd > 0, sd, 1), 0)
-    return np.where(whole.all(axis=over, keepdims=True), counts, scaled).astype(np.float32)
+    dtype = np.result_type(trials, np.float32)
+    step = max(1, _BLOCK // trials[0].size)
+    blocks = [slice(start, start + step) for start in range(0, len(trials), step)]
+    inside = present[..., None]
+
+    def values(block: slice) -> np.ndarray:
+        return np.where(inside[block], trials[block], 0).astype(dtype, copy=False)
+
+    total, low, high, smallest = 0.0, 0.0, 0.0, np.inf
+    for block in blocks:
+        some = values(block)
+        total += float(some.sum(dtype=float))
+        low, high = min(low, some.min()), max(high, some.max())
+        smallest = min(smallest, np.where(some > 0, some, np.inf).min())
+    one = smallest if np.isfinite(smallest) else 1
+    for block in blocks:
+        multiples = values(block) / one
+        into[block] = np.rint(multiples)
+        if not _close(multiples, into[block]):
+            break
+    else:
+        return
+    mean = total / (present.sum() * trials.shape[2])
+    largest = max(high - mean, mean - low)
+    for block in blocks:
+        into[block] = np.where(inside[block], (values(block) - mean) / largest, 0)
+
+
+def _close(multiples: np.ndarray, counts: np.ndarray) -> bool:
+    tolerance = np.minimum(_ROUNDING * np.abs(counts), _WHOLE)
+    return bool((np.abs(multiples - counts) <= tolerance).all())
 
 
 def spearman_brown(rho: np.ndarray) -> np.ndarray:

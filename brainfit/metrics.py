@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
+from scipy.stats import rankdata
 
 # A column whose spread is below this share of its largest value holds rounding, not a signal:
 # predictions before the image reaches the layer differ between images in the last bit only.
@@ -28,8 +28,11 @@ def pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     >>> pearson(np.array([1.0, 2.0, 3.0]), np.array([[2.0, 4.0, 6.0], [5.0, 5.0, 5.0]]))
     array([ 1., nan])
     """
-    result = pearson_torch(torch.as_tensor(np.asarray(x)), torch.as_tensor(np.asarray(y)))
-    return result.numpy()
+    x, x_constant = _centered(np.asarray(x))
+    y, y_constant = _centered(np.asarray(y))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        spread = np.sqrt(_dot(x, x) * _dot(y, y))
+        return np.where(x_constant | y_constant, np.nan, np.clip(_dot(x, y) / spread, -1, 1))
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -37,50 +40,23 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Same shapes and the same NaN as `pearson`.
     """
-    first, second = (midranks(torch.as_tensor(np.asarray(values))) for values in (x, y))
-    return pearson_torch(first, second).numpy()
+    return pearson(rankdata(x, axis=-1), rankdata(y, axis=-1))
 
 
-def pearson_torch(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """`pearson` on tensors, in float64."""
-    x, x_constant = _centered(x)
-    y, y_constant = _centered(y)
-    product = (x * y).sum(-1) / torch.sqrt((x * x).sum(-1) * (y * y).sum(-1))
-    return torch.where(x_constant | y_constant, torch.nan, product.clamp(-1, 1))
-
-
-def _centered(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    x = x.double()
+def _centered(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x = x.astype(float)
     if not x.shape[-1]:  # nothing varies where there is nothing
-        return x, torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
-    centered = x - x.mean(-1, keepdim=True)
-    constant = ~(centered.abs().amax(-1) > CONSTANT * x.abs().amax(-1))
-    return centered, constant
+        return x, np.ones(x.shape[:-1], dtype=bool)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = x.mean(axis=-1)
+        low, high = x.min(axis=-1), x.max(axis=-1)
+        x -= mean[..., None]
+        varies = np.maximum(high - mean, mean - low) > CONSTANT * np.maximum(high, -low)
+    return x, ~varies
 
 
-def midranks(x: torch.Tensor) -> torch.Tensor:
-    """Ranks from 1 along the last axis; ties share their mean rank.
-
-    Returns
-    -------
-    tensor of float32, shape of `x`
-
-    Examples
-    --------
-    >>> midranks(torch.tensor([10.0, 30.0, 10.0, 20.0]))
-    tensor([1.5000, 4.0000, 1.5000, 3.0000])
-    """
-    n = x.shape[-1]
-    values, order = torch.sort(x, dim=-1)
-    position = torch.arange(n, dtype=torch.int32, device=x.device).expand(x.shape)
-    starts = torch.ones(x.shape, dtype=torch.bool, device=x.device)
-    starts[..., 1:] = values[..., 1:] != values[..., :-1]
-    ends = torch.ones_like(starts)
-    ends[..., :-1] = starts[..., 1:]
-    first = torch.where(starts, position, 0).cummax(-1).values
-    last = torch.where(ends, position, n).flip(-1).cummin(-1).values.flip(-1)
-    ranks = torch.empty(x.shape, dtype=torch.float32, device=x.device)
-    return ranks.scatter_(-1, order, (first + last) / 2 + 1)
+def _dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.einsum("...i,...i->...", x, y)
 
 
 def temporal_correlation(response: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -8,6 +8,14 @@ import numpy as np
 import xarray as xr
 
 from brainfit.arguments import whole_number
+from brainfit.bootstrap import (
+    MIN_UNITS,
+    Moments,
+    median_of_units,
+    reliability_of_resamples,
+    resample,
+    window_moments,
+)
 from brainfit.ceiling import SplitHalf
 from brainfit.errors import ContractError
 from brainfit.progress import progress_bar
@@ -15,8 +23,10 @@ from brainfit.recording import Recording
 from brainfit.reliability import ceilings, measure
 from brainfit.request import select
 from brainfit.responses import Dropped, average_trials, require_trials, seen_images
+from brainfit.seeds import generator
 
 N_SPLITS = 100
+N_RESAMPLES = 1000
 
 
 def noise_ceiling(
@@ -43,7 +53,7 @@ def noise_ceiling(
     n_splits
         Random halves of the trials to average over.
     seed
-        Of the halves and the choice of images.
+        Of the halves, the bootstrap and the choice of images.
     progress
         Whether to show a progress bar on stderr.
 
@@ -52,8 +62,8 @@ def noise_ceiling(
     Dataset
         `split_half`, `reliability`, `ceiling`, `pearson_reliability`, `defined` over (unit, time_bin), and
         the same with the prefix ``window_`` over (window, unit), windows ``pooled``, ``early``, ``late``,
-        as in `brainfit.result.Score`. NaN where a unit is not reliable for sure. The attributes say of
-        what, and what was dropped and why.
+        as in `brainfit.result.Score`. NaN where a unit is not reliable for sure. `window_ci95` over (window,
+        bound) is `ceiling_interval`. The attributes say of what, and what was dropped and why.
 
     Raises
     ------
@@ -81,18 +91,33 @@ def noise_ceiling(
         )
     dropped.add("units", int((~units).sum()), "under two trials of some image")
     trials = chosen.responses.isel(image=images, unit=np.flatnonzero(units))
-    with progress_bar("noise ceiling (units, thrice)", 3 * int(units.sum()), shown=progress) as advance:
-        found = measure(trials, n_splits=n_splits, seed=seed, advance=advance)
+    level = averages.mean[images][:, units].mean(axis=(0, 2))
+    moments: list[list[Moments]] = []
 
+    def visit(some_units: slice, some: np.ndarray, windows: np.ndarray) -> None:
+        for k, zero in enumerate(level[some_units]):  # one by one: they take several times their memory
+            one = some[:, :, k : k + 1] - zero
+            moments.append([window_moments(np.zeros_like(one[:, 0]), one, bins) for bins in windows])
+
+    with progress_bar("noise ceiling (units, thrice)", 3 * int(units.sum()), shown=progress) as advance:
+        found = measure(trials, n_splits=n_splits, seed=seed, advance=advance, visit=visit)
+
+    of_windows = [Moments.of_units(parts) for parts in zip(*moments, strict=True)]
     by_bin, by_window = ("unit", "time_bin"), ("window", "unit")
     per_bin, defined = SplitHalf(found.per_bin.spearman.T, found.per_bin.pearson.T), found.defined.T
+    window_ceilings = ceilings("window_", by_window, found.pooled, found.known)
+    intervals = [
+        ceiling_interval(part, of_units, generator(seed, "bootstrap"))
+        for part, of_units in zip(of_windows, window_ceilings["window_ceiling"][1], strict=True)
+    ]
     arrays = {
         "split_half": (by_bin, per_bin.spearman),
         "defined": (by_bin, defined),
         **ceilings("", by_bin, per_bin, defined),
         "window_split_half": (by_window, found.pooled.spearman),
         "window_defined": (by_window, found.known),
-        **ceilings("window_", by_window, found.pooled, found.known),
+        **window_ceilings,
+        "window_ci95": (("window", "bound"), intervals),
         "window_bins": (("window", "time_bin"), found.bins),
     }
     coords = {name: c for name, c in trials.coords.items() if not {"trial", "image"} & set(c.dims)}
@@ -105,4 +130,30 @@ def noise_ceiling(
         "seed": seed,
         "dropped": [f"{record['n']} {record['what']}: {record['why']}" for record in dropped.records],
     }
-    return xr.Dataset(arrays, coords={**coords, "window": list(found.windows)}, attrs=attributes)
+    return xr.Dataset(
+        arrays, coords={**coords, "window": list(found.windows), "bound": ["low", "high"]}, attrs=attributes
+    )
+
+
+def ceiling_interval(
+    moments: Moments, ceilings: np.ndarray, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
+) -> tuple[float, float]:
+    """Return the 95 % interval of the median ceiling over new images and units, as in `median_of_units`.
+
+    The luck with images is that of the Pearson ceiling, which can be recomputed for a resample without
+    drawing halves anew.
+
+    Parameters
+    ----------
+    moments
+        Of one window, whatever they predict.
+    ceilings
+        Spearman or Pearson, shape (unit,); NaN where undefined. NaN for fewer than three that are not.
+    """
+    known = np.isfinite(ceilings)
+    if known.sum() < MIN_UNITS:  # as in a window that pools no bin, where nothing can be computed
+        return np.nan, np.nan
+    n_images = len(moments.half_sq)
+    resampled = np.sqrt(reliability_of_resamples(moments, resample(n_images, n_resamples, rng)))
+    low, high = median_of_units(ceilings[known], resampled[:, known], n_images, rng).interval()
+    return max(low, 0.0), min(high, 1.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from brainfit.ceiling import SplitHalf, distinguishable, spearman_brown, split_half
+from brainfit.ceiling import RandomHalves, SplitHalf, distinguishable, spearman_brown
 from brainfit.responses import unit_chunks
 from brainfit.result import MIN_DEFINED
 from brainfit.seeds import generator
@@ -72,25 +72,27 @@ def measure(
         Called in the second reading with a slice of units, their trials, and the windows' bins, for what
         else needs them.
     """
-    n_images = trials.sizes["image"]
-
-    def split(some: np.ndarray, groups: np.ndarray, image_driven: bool = False) -> SplitHalf:
-        rng = generator(seed, "trial halves")  # anew, so that the same halves serve all
-        options = {"image_driven": image_driven, "n_splits": n_splits, "advance": advance}
-        return split_half(some, groups, rng=rng, **options)
-
+    n_images, n_trials = trials.sizes["image"], trials.sizes["trial"]
+    halves = RandomHalves(n_images, n_trials, n_splits, generator(seed, "trial halves"))
     each_bin = np.eye(trials.sizes["time_bin"], dtype=bool)
-    per_bin = _joined([split(some, each_bin) for _, some in unit_chunks(trials)])
+    per_bin = _joined([halves.correlate(some, each_bin, advance=advance) for _, some in unit_chunks(trials)])
     defined = distinguishable(per_bin, n_images)
     windows = {"pooled": defined.mean(axis=1) >= MIN_DEFINED}
     windows |= {name: bins_within(trials, *span) for name, span in WINDOWS.items()}
     bins = np.array(list(windows.values()))
-    plain, driven = [], []
+    plain_and_driven = []
     for units, some in unit_chunks(trials):
-        plain.append(split(some, bins))
-        driven.append(split(some, bins, image_driven=True))
+        plain_and_driven.append(
+            halves.correlate(
+                some,
+                np.vstack([bins, bins]),
+                image_driven=np.repeat([False, True], len(bins)),
+                advance=lambda n: advance(2 * n),
+            )
+        )
         visit(units, some, bins)
-    pooled, image_driven = _joined(plain), _joined(driven)
+    both = _joined(plain_and_driven)
+    pooled, image_driven = _part(both, slice(len(bins))), _part(both, slice(len(bins), None))
     known = distinguishable(image_driven, n_images) & distinguishable(pooled, n_images)
     return Reliability(per_bin, defined, tuple(windows), bins, pooled, image_driven, known)
 
@@ -115,3 +117,7 @@ def _joined(parts: Sequence[SplitHalf]) -> SplitHalf:
         np.concatenate([part.spearman for part in parts], axis=1),
         np.concatenate([part.pearson for part in parts], axis=1),
     )
+
+
+def _part(halves: SplitHalf, groups: slice) -> SplitHalf:
+    return SplitHalf(halves.spearman[groups], halves.pearson[groups])

@@ -24,6 +24,7 @@ from brainfit.bootstrap import (
 from brainfit.ceiling import distinguishable, spearman_brown, split_half
 from brainfit.comparison import compare
 from brainfit.metrics import pearson
+from brainfit.noise_ceiling import ceiling_interval
 from brainfit.result import Score
 
 N_BINS = 3
@@ -115,6 +116,12 @@ class Outcome:
 
     defined: float
     ceiling_error: float = np.nan
+    ceiling_truth: float = np.nan
+    ceiling_low: float = np.nan
+    ceiling_high: float = np.nan
+    rank_ceiling: float = np.nan
+    rank_ceiling_low: float = np.nan
+    rank_ceiling_high: float = np.nan
     score_error: float = np.nan
     covered: float = np.nan
     width: float = np.nan
@@ -145,6 +152,15 @@ def observe(design: Design, seed: int, n_splits: int = 5, n_resamples: int = 100
     counts = resample(design.n_images, n_resamples, rng)
     old_low, old_high = two_way(normalized_from_moments(moments, counts)[:, known], rng)
 
+    # Draws of its own, so that what the other columns were made of stays as it was.
+    ceilings = [np.sqrt(spearman_brown(rho[0])) for rho in (plain.pearson, plain.spearman)]
+    intervals = [
+        ceiling_interval(
+            moments, np.where(known, some, np.nan), np.random.default_rng([seed, 1]), n_resamples
+        )
+        for some in ceilings
+    ]
+
     # A perfect model has no equal but itself: models that are compared have a median of 0.6.
     middle = min(design.score, 0.6)
     first, second = rng.uniform(middle - design.spread, middle + design.spread, (2, design.n_units))
@@ -159,6 +175,12 @@ def observe(design: Design, seed: int, n_splits: int = 5, n_resamples: int = 100
     return Outcome(
         defined=known.mean(),
         ceiling_error=np.nanmedian(np.sqrt(reliability)) - np.median(recording.ceiling[known]),
+        ceiling_truth=np.median(recording.ceiling[known]),
+        ceiling_low=intervals[0][0],
+        ceiling_high=intervals[0][1],
+        rank_ceiling=np.median(ceilings[1][known]),
+        rank_ceiling_low=intervals[1][0],
+        rank_ceiling_high=intervals[1][1],
         score_error=np.nanmedian(normalized(predicted, recording.mean, reliability))
         - np.median(truth[known]),
         covered=low <= design.score <= high,
@@ -210,9 +232,12 @@ def row(design: Design, outcomes: list[Outcome]) -> list[str]:
         v = values[name]
         return f"{v.mean():+.3f} ± {2 * v.std() / np.sqrt(len(v)):.3f}"
 
-    def share(name: str) -> str:
-        p = values[name].mean()
-        return f"{100 * p:.0f} ± {200 * np.sqrt(p * (1 - p) / len(values[name])):.0f}"
+    def share(hits: np.ndarray) -> str:
+        p = hits.mean()
+        return f"{100 * p:.0f} ± {200 * np.sqrt(p * (1 - p) / len(hits)):.0f}"
+
+    def ceiling_covered(name: str, truth: float) -> str:
+        return share((values[f"{name}_low"] <= truth) & (truth <= values[f"{name}_high"]))
 
     return [
         f"{design.n_units} × {design.n_images} × {design.n_trials}",
@@ -220,19 +245,23 @@ def row(design: Design, outcomes: list[Outcome]) -> list[str]:
         f"{design.score:.1f}",
         f"{100 * values['defined'].mean():.0f}",
         mean("ceiling_error"),
+        ceiling_covered("ceiling", values["ceiling_truth"].mean()),
+        ceiling_covered("rank_ceiling", values["rank_ceiling"].mean()),
+        f"{(values['rank_ceiling_high'] - values['rank_ceiling_low']).mean():.3f}",
         mean("score_error"),
-        share("covered"),
+        share(values["covered"]),
         f"{values['width'].mean():.3f}",
-        share("two_way_covered"),
+        share(values["two_way_covered"]),
         f"{values['two_way_width'].mean():.3f}",
-        share("rejected"),
-        share("two_way_rejected"),
-        share("found"),
+        share(values["rejected"]),
+        share(values["two_way_rejected"]),
+        share(values["found"]),
     ]
 
 
 HEADER = (
-    "units × images × trials", "reliability", "score", "defined %", "ceiling error", "score error",
+    "units × images × trials", "reliability", "score", "defined %", "ceiling error", "ceiling covered %",
+    "Spearman %", "width", "score error",
     "covered %", "width", "two-way: covered %", "width", "null rejected %", "two-way: %", f"{DELTA} found %",
 )  # fmt: skip
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from brainfit.ceiling import distinguishable, spearman_brown, split_half
+from brainfit import ceiling, ranks
+from brainfit.ceiling import RandomHalves, distinguishable, spearman_brown, split_half
 from brainfit.errors import ContractError
 
 
@@ -48,7 +49,23 @@ def unequal_trials(rng):
     return trials
 
 
-CASES["unequal trials"] = unequal_trials
+def every_unit_its_own_trials(rng):
+    trials = rng.poisson(2, size=(60, 11, 3, 4)).astype(float)
+    missing = rng.random((60, 11, 3, 1)) < 0.3
+    missing[:, :2] = False
+    return np.where(missing, np.nan, trials)
+
+
+def negative_counts(rng):
+    return rng.poisson(2, size=(60, 10, 3, 4)) - 3.0
+
+
+CASES |= {
+    "unequal trials": unequal_trials,
+    "every unit its own trials": every_unit_its_own_trials,
+    "whole numbers below zero": negative_counts,
+    "float32": lambda rng: simulate(rng).astype(np.float32),
+}
 
 
 @pytest.mark.parametrize("make", CASES.values(), ids=CASES)
@@ -57,8 +74,58 @@ def test_equals_a_plain_loop(make, rng):
     groups = np.vstack([np.eye(4, dtype=bool), [[True, True, False, True]]])
     ours = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
     spearman, pearson = plain_loop(trials, groups, 3, np.random.default_rng(1))
-    np.testing.assert_allclose(ours.spearman, spearman, atol=1e-4)  # float32 makes a rare near-tie one
-    np.testing.assert_allclose(ours.pearson, pearson, atol=1e-5)
+    np.testing.assert_allclose(ours.spearman, spearman, atol=1e-6)
+    np.testing.assert_allclose(ours.pearson, pearson, atol=1e-6)
+
+
+def test_equals_a_plain_loop_where_keys_are_the_same(rng):
+    class Coarse:
+        def random(self, shape, dtype):
+            return np.floor(6 * np.random.default_rng(1).random(shape, dtype=dtype))
+
+    trials, groups = simulate(rng), np.eye(4, dtype=bool)
+    ours = split_half(trials, groups, n_splits=3, rng=Coarse())  # type: ignore[arg-type]
+    spearman, _ = plain_loop(trials, groups, 3, Coarse())
+    np.testing.assert_allclose(ours.spearman, spearman, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["_CHUNK_BYTES", "_BLOCK"])
+def test_the_size_of_what_is_done_at_once_does_not_matter(name, rng, monkeypatch):
+    trials, groups = unequal_trials(rng), np.vstack([np.eye(4, dtype=bool), [[True] * 4]])
+    whole = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
+    monkeypatch.setattr(ceiling, name, 1)
+    monkeypatch.setattr(ranks, "_BLOCK", 1)
+    parts = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(parts.spearman, whole.spearman, atol=1e-6)
+    np.testing.assert_allclose(parts.pearson, whole.pearson, atol=1e-6)
+
+
+def test_units_in_parts_have_the_same_halves(rng):
+    trials, groups = every_unit_its_own_trials(rng), np.eye(4, dtype=bool)
+    whole = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
+    halves = RandomHalves(60, 11, 3, np.random.default_rng(1))
+    for u in (2, 0, 1):
+        part = halves.correlate(trials[:, :, [u]], groups)
+        np.testing.assert_array_equal(part.spearman[:, 0], whole.spearman[:, u])
+
+
+def test_each_group_may_be_image_driven_or_not(rng):
+    trials, groups = simulate(rng) + 5 * np.arange(4), np.ones((2, 4), dtype=bool)
+    mixed, plain, driven = (
+        split_half(trials, groups, image_driven=flag, n_splits=3, rng=np.random.default_rng(1)).spearman
+        for flag in (np.array([False, True]), False, True)
+    )
+    np.testing.assert_array_equal(mixed, [plain[0], driven[1]])
+    assert (plain[0] > driven[1] + 0.1).all()
+
+
+def test_a_bin_that_is_constant_to_rounding_is_undefined(rng):
+    trials = simulate(rng)
+    trials[..., 2] = 1 / 3
+    halves = split_half(trials, np.eye(4, dtype=bool), n_splits=3, rng=rng)
+    assert np.isnan(halves.spearman[2]).all()
+    assert np.isnan(halves.pearson[2]).all()
+    assert np.isfinite(halves.spearman[[0, 1, 3]]).all()
 
 
 def test_ties_of_counts_survive_normalisation_to_the_blank(rng):

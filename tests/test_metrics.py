@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from brainfit.metrics import midranks, pearson, spearman, temporal_correlation
+from brainfit import ranks
+from brainfit.metrics import pearson, spearman, temporal_correlation
 
 TABLE = {
     "continuous": lambda rng: rng.normal(size=(4, 30)),
@@ -45,7 +45,49 @@ def test_nan_in_is_nan_out():
 @settings(max_examples=50, deadline=None)
 @given(hnp.arrays(np.float32, st.integers(1, 40), elements=st.integers(-3, 3).map(np.float32)))
 def test_midranks_equal_scipy_whatever_the_ties(x):
-    np.testing.assert_array_equal(midranks(torch.from_numpy(x)).numpy(), stats.rankdata(x))
+    np.testing.assert_array_equal(ranks.midranks(x), stats.rankdata(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: rng.normal(size=(3, 4, 500)),
+        lambda rng: rng.poisson(20, size=(3, 4, 500)),
+        lambda rng: rng.integers(0, 10**6, size=(3, 4, 500)),
+        lambda rng: np.round(rng.normal(size=(3, 4, 500)), 1),
+        lambda rng: rng.choice([-0.0, 0.0, 1.5], size=(3, 4, 500)),
+        lambda rng: 10.0 ** rng.integers(-40, 38, size=(3, 4, 500)) * rng.choice([-1, 1], size=(3, 4, 500)),
+        lambda rng: np.full((2, 7), 3.0),
+        lambda rng: np.zeros((5, 1)),
+        lambda rng: np.zeros((0, 4)),
+        lambda rng: np.zeros((4, 0)),
+    ],
+    ids=[
+        "continuous",
+        "counts",
+        "large",
+        "rounded",
+        "zeros",
+        "extreme",
+        "constant",
+        "one image",
+        "no rows",
+        "no images",
+    ],
+)
+def test_midranks_equal_scipy(make, rng, monkeypatch):
+    monkeypatch.setattr(ranks, "_BLOCK", 1500)  # three rows at a time
+    x = make(rng).astype(np.float32)
+    np.testing.assert_array_equal(ranks.midranks(x), stats.rankdata(x, axis=-1) if x.size else x)
+
+
+def test_spearman_of_nan_is_nan():
+    assert np.isnan(spearman(np.array([1.0, np.nan, 2.0]), np.array([1.0, 2.0, 3.0])))
+
+
+def test_spearman_keeps_apart_what_float32_would_tie():
+    x = 1 + 1e-12 * np.arange(5)
+    assert spearman(x, x[::-1]) == -1
 
 
 def test_temporal_correlation_is_the_median_over_images(rng):

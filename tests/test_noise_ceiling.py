@@ -36,6 +36,23 @@ def test_more_trials_are_more_reliable_and_all_images_count() -> None:
     assert brainfit.noise_ceiling(recording, region="V4").attrs["n_images"] == 80
 
 
+def test_the_interval_holds_the_median_and_shrinks_with_images() -> None:
+    recording = tiny_recording(n_images=160, n_trials=8, n_units=24)
+    widths = []
+    for n_images in (40, 160):
+        some = recording.select_images(np.arange(n_images))
+        found = brainfit.noise_ceiling(some, region="V4").sel(window="pooled")
+        low, high = found["window_ci95"].values
+        assert 0 < low < float(found["window_ceiling"].median()) < high <= 1
+        widths.append(high - low)
+    assert widths[1] < widths[0]
+
+
+def test_two_units_have_no_interval() -> None:
+    recording = tiny_recording(n_images=60, n_units=4)
+    assert np.isnan(brainfit.noise_ceiling(recording, region="V4")["window_ci95"]).all()
+
+
 def test_what_cannot_be_estimated_is_refused_or_dropped() -> None:
     recording = tiny_recording()
     with pytest.raises(ContractError, match="no single trials"):
@@ -61,7 +78,10 @@ def test_command_prints_a_table_or_json(tmp_path) -> None:
     assert len(summary["per_bin"]) == 25
     assert set(summary["windows"]) == {"pooled", "early", "late"}
     assert summary["per_bin"][0]["ceiling"] is None  # before the response arrives
+    low, high = summary["windows"]["pooled"]["ci95"]
+    assert low < summary["windows"]["pooled"]["ceiling"] < high
     table = CliRunner().invoke(app, options)
     assert table.exit_code == 0
     assert "240–250 ms" in table.stdout
+    assert f"{low:.2f}–{high:.2f}".replace("0.", ".") in table.stdout
     assert "–" in table.stdout

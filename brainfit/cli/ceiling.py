@@ -10,6 +10,7 @@ from brainfit import registry
 from brainfit.cli.output import note, others_code, print_json, print_table
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
 _NAMES = ("split_half", "reliability", "ceiling", "pearson_reliability")
@@ -31,7 +32,8 @@ def ceiling(
     """Estimate the noise ceiling of a region, bin by bin.
 
     Trials are split in random halves; a ceiling of 1 means that they say the same. Medians are over the
-    units whose halves agree for sure; – marks bins where fewer than half of the units do.
+    units whose halves agree for sure; – marks bins where fewer than half of the units do. The interval of a
+    window's ceiling speaks of new images and new units.
 
     Example: brainfit ceiling --region pIT --recording mine.npz
     """
@@ -46,13 +48,10 @@ def ceiling(
     if as_json:
         print_json(summary)
         return
-    rows = [
-        [f"{b['time_bin_start']:g}–{b['time_bin_end']:g} ms", *_cells(b, summary["n_units"])]
-        for b in summary["per_bin"]
-    ]
-    rows += [[name, *_cells(window, summary["n_units"])] for name, window in summary["windows"].items()]
+    rows = [[f"{b['time_bin_start']:g}–{b['time_bin_end']:g} ms", *_cells(b)] for b in summary["per_bin"]]
+    rows += [[name, *_cells(window)] for name, window in summary["windows"].items()]
     print_table(
-        ["bins", *(name.replace("_", " ") for name in _NAMES), "units\ndefined"],
+        ["bins", *(name.replace("_", " ") for name in _NAMES), "ceiling's\n95 %", "units\ndefined"],
         rows,
         title=f"{summary['region']} of {summary['recording']}: {summary['n_units']} units, "
         f"{summary['n_images']} images",
@@ -72,7 +71,10 @@ def _summary(found: xr.Dataset) -> dict[str, Any]:
         bounds = {name: float(at[name]) for name in ("time_bin_start", "time_bin_end")}
         per_bin.append({**bounds, **_medians(at, "", at["defined"] if enough else at["defined"] & False)})
     windows = {
-        str(name): _medians(found.sel(window=name), "window_", found["window_defined"].sel(window=name))
+        str(name): {
+            **_medians(found.sel(window=name), "window_", found["window_defined"].sel(window=name)),
+            "ci95": _interval(found["window_ci95"].sel(window=name).values),
+        }
         for name in found["window"].values
     }
     attributes = {**found.attrs, "simulated": bool(found.attrs["simulated"])}
@@ -87,6 +89,12 @@ def _medians(data: xr.Dataset, prefix: str, defined: xr.DataArray) -> dict[str, 
     return {**medians, "n_defined": int(data[f"{prefix}defined"].sum())}
 
 
-def _cells(row: dict[str, Any], n_units: int) -> list[str]:
+def _interval(bounds: np.ndarray) -> list[float] | None:
+    low, high = map(float, bounds)
+    return [low, high] if low <= high else None  # NaN is neither
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
     numbers = ["–" if row[name] is None else f"{row[name]:.3f}" for name in _NAMES]
-    return [*numbers, f"{row['n_defined']} of {n_units}"]
+    bounds = [f"{bound:.2f}".removeprefix("0") for bound in row.get("ci95") or ()]  # eighty columns are few
+    return [*numbers, "–".join(bounds), str(row["n_defined"])]

@@ -1,0 +1,138 @@
+"""The page of docs about speed and memory, with its figures, made from ``perf/results.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from brainfit.figures.style import CEILING, FAINT, INK, MEDIAN, MODEL, MUTED, STYLE
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+FAMILIES = {
+    "U": "Unrolling networks over time",
+    "F": "Fitting",
+    "C": "Noise ceilings",
+    "E": "End to end",
+}
+INTRODUCTION = """\
+# Performance
+
+How fast brainfit is, and what memory it takes, beside other ways to do the same. `make bench` measures it
+all, writes `perf/results.json` and makes this page from it; do not edit it by hand. The two sides of a row
+ran in turn, A B A B, with the same number of threads, so a ratio hardly depends on what else the machine
+did; seconds do. A ratio is the peer's time over ours, the median over pairs of runs, with the lowest and
+the highest in brackets. Memory is the largest resident memory that the work added, with one thread.
+"""
+
+
+def write(rows: list[dict[str, Any]], docs: Path = DOCS) -> list[Path]:
+    """Write ``performance.md`` and its figures; return their paths."""
+    figures = {"ratios": ratios(rows), "scaling": scaling(rows)}
+    paths = []
+    (docs / "figures").mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        path = docs / "figures" / f"performance_{name}.svg"
+        with mpl.rc_context({"svg.hashsalt": "brainfit", "svg.fonttype": "path"}):
+            figure.savefig(path, metadata={"Date": None})
+        paths.append(path)
+    page = docs / "performance.md"
+    page.write_text(text(rows), encoding="utf-8")
+    return [page, *paths]
+
+
+def text(rows: list[dict[str, Any]]) -> str:
+    """Return the page as Markdown."""
+    parts = [INTRODUCTION, *(f"Measured on {m}." for m in sorted({row["machine"] for row in rows}))]
+    missed = [row["workload"].split(":")[0] for row in rows if not row["met"]]
+    parts.append(f"Targets not met: {', '.join(missed)}." if missed else "All targets are met.")
+    parts.append("\n![Ratio of each workload with a peer, and its target](figures/performance_ratios.svg)")
+    for family, title in FAMILIES.items():
+        some = [row for row in rows if row["workload"].startswith(family)]
+        if some:
+            parts += [f"\n## {title}\n", *table(some), "", *notes(some)]
+    parts.append("\n![Time against size](figures/performance_scaling.svg)")
+    return "\n".join(parts) + "\n"
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of one table."""
+    head = ("workload", "seconds", "GB", "peer", "seconds", "GB", "ratio", "target", "met")
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        peer = " ".join(filter(None, (row["peer"]["name"], row["peer"]["version"])))
+        ratio = "" if row["ratio"] is None else "{:.3g} [{:.3g}, {:.3g}]".format(row["ratio"], *row["spread"])
+        cells = (
+            row["workload"],
+            *numbers(row["ours"]),
+            peer,
+            *numbers(row["peer"]),
+            ratio,
+            row["target"].replace("<=", "≤").replace(">=", "≥"),
+            "yes" if row["met"] else "**no**",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def numbers(side: dict[str, Any]) -> tuple[str, str]:
+    """Return seconds and GB as text, empty where not measured."""
+    seconds, gb = side["seconds"], side["peak_gb"]
+    return "" if seconds is None else f"{seconds:.3g}", "" if gb is None else f"{gb:.2g}"
+
+
+def notes(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each row that has something to say."""
+    return [f"- {row['workload'].split(':')[0]}: {row['note']}." for row in rows if row["note"]]
+
+
+def ratios(rows: list[dict[str, Any]]) -> Figure:
+    """Draw the ratio of each row with a peer, with its spread and its target."""
+    rows = [row for row in rows if row["ratio"] is not None]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 1.2 + 0.3 * len(rows)), layout="constrained")
+        ax = figure.subplots()
+        for y, row in enumerate(rows):
+            color = MODEL if row["met"] else MEDIAN
+            ax.plot(row["spread"], [y, y], color=color, linewidth=3, alpha=0.4)
+            ax.plot(row["ratio"], y, "o", color=color)
+            wanted = at_least(row)
+            if wanted is not None:
+                ax.plot([wanted, wanted], [y - 0.35, y + 0.35], color=INK, linewidth=1.2)
+        ax.axvline(1, color=MUTED, linewidth=0.6, zorder=0)
+        ax.set_xscale("log")
+        ax.set_yticks(range(len(rows)), [row["workload"].split(":")[0] for row in rows])
+        ax.invert_yaxis()
+        ax.set_xlabel("Time of the peer / ours (log); black: target; orange: not met")
+    return figure
+
+
+def at_least(row: dict[str, Any]) -> float | None:
+    """Return the smallest ratio that meets the target of a row, if it names one."""
+    first = row["target"].split("x")[0]
+    return float(first.removeprefix(">= ")) if first.startswith(">= ") else None
+
+
+def scaling(rows: list[dict[str, Any]]) -> Figure:
+    """Draw time against size, for the rows that have a `curve`."""
+    rows = [row for row in rows if "curve" in row]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+        ax = figure.subplots()
+        colors = (MODEL, MEDIAN, CEILING, "#009E73", "#E69F00", "#CC79A7")
+        for k, row in enumerate(rows):
+            sizes, seconds = (np.array(values) for values in row["curve"])
+            label = row["workload"].split(":")[0].removeprefix("E5 ")
+            ax.loglog(
+                sizes / sizes[0], seconds / seconds[0], marker="o", markersize=4, label=label,
+                color=colors[k % len(colors)], linestyle=("-", "--")[k // len(colors) % 2],
+            )  # fmt: skip
+        if rows:
+            most = max(row["curve"][0][-1] / row["curve"][0][0] for row in rows)
+            ax.loglog([1, most], [1, most], color=FAINT, zorder=0, label="in proportion")
+        ax.set(xlabel="Size / smallest size", ylabel="Time / time of the smallest")
+        figure.legend(loc="outside right center")
+    return figure
