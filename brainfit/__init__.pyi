@@ -1,5 +1,5 @@
 # What `import brainfit` offers: read by type checkers, and at run time by lazy_loader.
-from . import errors
+from . import errors, figures, plot
 from .benchmark import Benchmark
 from .check_model import check_model
 from .comparison import Difference, compare
@@ -27,7 +27,7 @@ from .registry import (
     register_model,
     register_recording,
 )
-from .report import write_report
+from .report import write_comparison, write_report
 from .result import Score
 from .runs import read_run
 from .scoring import score
@@ -49,6 +49,7 @@ __all__ = [
     "check_recording",
     "compare",
     "errors",
+    "figures",
     "inter_animal_consistency",
     "list_benchmarks",
     "list_models",
@@ -62,11 +63,13 @@ __all__ = [
     "noise_ceiling",
     "object_solution_times",
     "ost_consistency",
+    "plot",
     "read_run",
     "register_benchmark",
     "register_model",
     "register_recording",
     "score",
     "temporal_generalization",
+    "write_comparison",
     "write_report",
 ]

@@ -54,6 +54,11 @@ class Recording:
     simulated: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        from brainfit.html_repr import recording_html
+
+        return recording_html(self)
+
     @property
     def n_images(self) -> int:
         """Number of images."""

@@ -99,6 +99,11 @@ class Score:
     data: xr.Dataset
     info: Mapping[str, Any]
 
+    def _repr_html_(self) -> str:
+        from brainfit.html_repr import score_html
+
+        return score_html(self)
+
     @property
     def windows(self) -> dict[str, dict[str, Any]]:
         """Medians over the defined units for each window.

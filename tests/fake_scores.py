@@ -5,6 +5,7 @@ import xarray as xr
 
 from brainfit.result import Score
 
+CATEGORIES = ("Animals", "Boats", "Cars", "Faces")
 EDGES = {"pooled": (-np.inf, np.inf), "early": (70, 130), "late": (130, 200)}
 
 
@@ -73,7 +74,10 @@ def fake_score(
         },
         coords={
             "image_id": ("image", [f"image_{i:04d}" for i in range(n_images)]),
+            "object_name": ("image", [f"object {i % 16}" for i in range(n_images)]),
+            "category_name": ("image", [CATEGORIES[i % len(CATEGORIES)] for i in range(n_images)]),
             "unit_id": ("unit", [f"Tito_P_{u:03d}" for u in range(n_units)]),
+            "region": ("unit", [info.get("region", "pIT")] * n_units),
             "animal": ("unit", ["Tito" if u % 12 else "Chabo" for u in range(n_units)]),
             "array": ("unit", ["P"] * n_units),
             "time_bin_start": ("time_bin", start),
@@ -133,6 +137,10 @@ def _info(n_images, simulated, weights):
         "provenance": {
             "command": "brainfit score --model median_convrnn --region pIT --seed 0",
             "presentation": {"on_ms": 100, "off_ms": 150, "step_ms": 10},
+            "test_fraction": 0.25,
+            "inner_folds": 5,
+            "trial_splits": 100,
+            "fit": {"converged": True, "relative_alphas": [0.001, 100000.0, 17]},
             "versions": {"brainfit": "0.1.0", "torch": "2.4.0", "numpy": "2.1.0"},
             "recording": {"sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
         },

@@ -40,7 +40,7 @@ def asked(monkeypatch):
         asked.update(options, model=model, recording=recording)
         return fake_score(8, 12, 25, model=model.name, recording=recording.name, region=options["region"])
 
-    def write_report(score, folder):
+    def write_report(score, folder, format="html"):
         (folder / "figures").mkdir()
         (folder / "report.html").write_text("ready")
 

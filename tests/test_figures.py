@@ -1,12 +1,55 @@
+import itertools
+
 import numpy as np
 import pytest
+import xarray as xr
+from fake_scores import CATEGORIES, fake_score
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
-from brainfit.figures import example_trajectories, predictivity_over_time, scores_against_ceiling
+from brainfit import list_models, plot
+from brainfit.errors import ContractError, UnknownNameError
+from brainfit.figures import (
+    accuracy_against_parameters,
+    early_against_late,
+    example_trajectories,
+    generalization_matrix,
+    models_over_time,
+    pooled_scores,
+    predictivity_over_time,
+    ranked_units,
+    residuals_by_category,
+    scores_against_ceiling,
+    temporal_correlations,
+)
+from brainfit.figures.labels import labels
+from brainfit.figures.style import SERIES
 
-from .fake_scores import fake_score
 
-FIGURES = [predictivity_over_time, scores_against_ceiling, example_trajectories]
+def models_of_one(score):
+    return models_over_time([score])
+
+
+def temporal_of_one(score):
+    return temporal_correlations([score])
+
+
+def pooled_of_one(score):
+    return pooled_scores([score])
+
+
+FIGURES = [
+    predictivity_over_time,
+    scores_against_ceiling,
+    example_trajectories,
+    early_against_late,
+    residuals_by_category,
+    ranked_units,
+    models_of_one,
+    temporal_of_one,
+    pooled_of_one,
+]
 SCORES = {
     "realistic": {},
     "one unit": {"n_units": 1},
@@ -40,7 +83,8 @@ def test_every_figure_draws_any_score_and_leaves_nothing_behind(show, options):
 def test_frames_are_copies(show, score):
     display = show(score)
     frame = display.frame()
-    frame.iloc[:, 0] = frame.iloc[:, 1]
+    frame.iloc[:, 0] = frame.iloc[:, 0].iloc[::-1].to_list()
+    frame["more"] = 1
     assert display.frame().equals(show(score).frame())
 
 
@@ -52,6 +96,57 @@ def test_a_figure_says_by_itself_what_is_not_real(show, simulated, weights):
     title = figure.get_suptitle().replace("\n", " ")
     assert ("SIMULATED RECORDING" in title) == simulated
     assert ("RANDOM WEIGHTS" in title) == (weights == "random:0")
+
+
+def pieces(figure):
+    """All that is written on a figure, with its box; ticks beyond the ends of an axis are not drawn."""
+    figure.draw_without_rendering()
+    beyond = set()
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        beyond |= {label for t in ticks if not low <= t.get_loc() <= high for label in (t.label1, t.label2)}
+    for text in figure.findobj(Text):
+        if text in beyond:
+            continue
+        if text.get_visible() and text.get_text().strip() and text.get_window_extent().width > 1:
+            yield text.get_text(), text.get_window_extent()
+
+
+def overlap(one, two):
+    """How far two boxes reach into each other, in pixels, the less of both ways."""
+    both = Bbox.intersection(one, two)
+    return 0 if both is None else min(both.width, both.height)
+
+
+@pytest.mark.parametrize("show", FIGURES)
+def test_no_word_is_cut_off_and_none_stands_on_another(show, score):
+    figure = show(score).figure()
+    texts = dict.fromkeys(pieces(figure))
+    page = figure.bbox
+    for words, box in texts:
+        inside = Bbox.intersection(page, box)
+        assert inside is not None, words
+        np.testing.assert_allclose(inside.bounds, box.bounds, atol=1.5, err_msg=words)
+    for (words, box), (others, other) in itertools.combinations(texts, 2):
+        assert overlap(box, other) < 3, (words, others)
+
+
+@pytest.mark.parametrize("show", [*FIGURES[:4], *FIGURES[5:]])
+def test_legends_are_not_over_data(show, score):
+    figure = show(score).figure()
+    figure.draw_without_rendering()
+    legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
+    assert legends
+    for legend, ax in itertools.product(legends, figure.axes):
+        assert overlap(legend.get_window_extent(), ax.get_window_extent()) < 1
+
+
+@pytest.mark.parametrize("show", FIGURES)
+def test_axes_say_what_is_on_them(show, score):
+    figure = show(score).figure()
+    around = figure.get_supxlabel() + figure.get_supylabel()
+    assert all(ax.get_xlabel() or around for ax in figure.axes)
 
 
 def test_predictivity_is_the_score_per_bin(score):
@@ -131,3 +226,281 @@ def test_names_are_never_read_as_formulas(show):
     show(type(score)(score.data.assign_coords(unit_id=names), score.info)).figure().savefig(
         "/dev/null", format="svg"
     )
+
+
+def test_one_curve_a_model_under_one_ceiling(score):
+    scores = [score, fake_score(seed=1, model="ff"), fake_score(seed=2, model="gru_shallow")]
+    display = models_over_time(scores)
+    frame = display.frame()
+    for name, one in zip(["median_convrnn", "ff", "gru_shallow"], scores, strict=True):
+        of_model = frame.loc[frame["model"] == name]
+        np.testing.assert_array_equal(of_model["r"], one.per_bin["r"])
+        np.testing.assert_array_equal(of_model["ceiling"], one.per_bin["ceiling"])
+    axes = display.figure().axes[0]
+    assert len(lines(axes, "r")) == 3
+    (ceiling,) = lines(axes, "ceiling")
+    np.testing.assert_array_equal(ceiling.get_ydata(), score.per_bin["ceiling"])
+    assert len({line.get_color() for line in lines(axes, "r")}) == 3
+
+
+def test_many_models_still_get_curves(score):
+    scores = [fake_score(4, 8, seed=k, model=f"m{k}") for k in range(len(SERIES) + 2)]
+    assert len(lines(models_over_time(scores).figure().axes[0], "r")) == len(scores)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"region": "V4"}, "scores 1 and 2 are of different region: 'pIT' and 'V4'"),
+        ({"recording": "mine"}, "scores 1 and 2 are of different recording"),
+        ({"n_bins": 12}, "scores 1 and 2 have different time bins"),
+    ],
+)
+def test_models_of_different_responses_are_not_put_under_one_ceiling(other, message):
+    with pytest.raises(ContractError, match=message):
+        models_over_time([fake_score(4, 8), fake_score(4, 8, **other)])
+
+
+@pytest.mark.parametrize("show", [models_over_time, temporal_correlations, pooled_scores])
+def test_no_score_is_nothing_to_draw(show):
+    with pytest.raises(ContractError, match="there is no score to draw"):
+        show([])
+
+
+def test_early_and_late_are_the_windows_of_the_score(score):
+    display = early_against_late(score)
+    frame, windows = display.frame(), score.data["window_normalized"]
+    for name in ("early", "late"):
+        np.testing.assert_array_equal(frame[name], windows.sel(window=name))
+    shown = frame[["early", "late"]].dropna()
+    better = np.count_nonzero(shown["early"] > shown["late"])
+    assert f"{better} of {len(shown)} units are predicted better early" in display.caption
+    assert "1 unit not defined in one of the windows is left out" in display.caption
+    axes = display.figure().axes[0]
+    (points,) = [c for c in axes.collections if c.get_gid() == "units"]
+    np.testing.assert_array_equal(points.get_offsets(), shown)
+    assert axes.get_xlim() == axes.get_ylim()
+
+
+def test_temporal_correlations_are_those_of_the_score(score):
+    other = fake_score(20, 40, seed=3, model="ff", region="V4")
+    frame = temporal_correlations([score, other]).frame()
+    for region, one in (("pIT", score), ("V4", other)):
+        of_region = frame.loc[frame["region"] == region]
+        for name in ("temporal_correlation", "temporal_correlation_time_course"):
+            defined = one.data["window_normalized"].sel(window="pooled").notnull()
+            np.testing.assert_array_equal(of_region[name], one.data[name].where(defined))
+            assert of_region[name].median() == getattr(one, name)
+    axes = temporal_correlations([score, other]).figure().axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["median_convrnn, pIT", "ff, V4"]
+    medians = [np.asarray(line.get_xdata())[0] for line in lines(axes, "median")]
+    assert medians == [score.temporal_correlation, other.temporal_correlation]
+
+
+def test_units_that_are_not_defined_have_no_temporal_correlation(score):
+    data = score.data.copy()
+    data["window_normalized"] = data["window_normalized"].where(data["unit"] > 2)
+    numbers = temporal_correlations([type(score)(data, score.info)]).frame()
+    assert np.isnan(numbers["temporal_correlation"].to_numpy()).sum() == 3
+
+
+def test_regions_of_one_score_stand_apart():
+    score = fake_score(12, 20, region="IT")
+    data = score.data.assign_coords(region=("unit", ["pIT"] * 5 + ["aIT"] * 7))
+    axes = temporal_correlations([type(score)(data, score.info)]).figure().axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["pIT", "aIT"]
+
+
+def test_residuals_are_those_of_the_score(score):
+    frame = residuals_by_category(score).frame().set_index("category")
+    data = score.data.isel(time_bin=score.data["window_bins"].sel(window="pooled").values)
+    residual = data["response"] - data["predicted"]
+    assert set(frame.index) == set(CATEGORIES)
+    for category in CATEGORIES:
+        here = residual.isel(image=data["category_name"].values == category)
+        error = (here**2).mean(("image", "time_bin")) / data["response"].var(("image", "time_bin"))
+        bias = here.mean(("image", "time_bin")) / data["response"].std(("image", "time_bin"))
+        np.testing.assert_allclose(frame.loc[category, "error"], error.median())
+        np.testing.assert_allclose(frame.loc[category, "bias_high"], bias.quantile(0.75))
+        assert frame.loc[category, "n_images"] == here.sizes["image"]
+    assert frame["error"].is_monotonic_decreasing
+
+
+def test_residuals_see_what_is_predicted_too_low(score):
+    cars = score.data["category_name"] == "Cars"
+    data = score.data.assign(predicted=score.data["predicted"] - 2.0 * cars)
+    frame = residuals_by_category(type(score)(data, score.info)).frame()
+    assert frame.loc[0, "category"] == "Cars"
+    assert frame.loc[0, "bias"] > 1
+
+
+def test_a_score_without_categories_says_what_it_lacks(score):
+    with pytest.raises(ContractError, match="has no category_name of its images"):
+        residuals_by_category(type(score)(score.data.drop_vars("category_name"), score.info))
+
+
+def test_ranked_units_are_in_order_and_under_their_own_ceilings(score):
+    frame = ranked_units(score).frame()
+    assert frame["r"].is_monotonic_decreasing
+    of_unit = scores_against_ceiling(score).frame().set_index("unit_id")
+    np.testing.assert_array_equal(frame["ceiling"], of_unit.loc[frame["unit_id"], "ceiling"])
+
+
+def test_pooled_scores_have_their_intervals():
+    scores = [fake_score(8, 20, model=name, seed=k) for k, name in enumerate(("a", "b"))]
+    frame = pooled_scores(scores).frame()
+    for row, score in zip(frame.to_dict("records"), scores, strict=True):
+        assert [row["low"], row["high"]] == score.pooled["ci95"]
+        for name in ("normalized", "time_course", "image_driven"):
+            assert row[name] == score.pooled[name]
+    shown = lines(pooled_scores(scores).figure().axes[0], "normalized")
+    assert [np.asarray(line.get_xdata())[0] for line in shown] == frame["normalized"].to_list()
+
+
+def test_units_that_are_asked_for_are_shown_in_their_order(score):
+    asked = ["Tito_P_007", "Tito_P_001"]
+    frame = example_trajectories(score, asked).frame()
+    assert frame["unit_id"].unique().tolist() == asked
+    with pytest.raises(UnknownNameError, match=r"unknown unit 'Tito_P_999'; did you mean"):
+        example_trajectories(score, ["Tito_P_999"])
+
+
+def generalization(n_bins=5, n_units=6, **attrs):
+    start = 20.0 * np.arange(n_bins)
+    r = np.random.default_rng(0).uniform(-0.2, 0.8, (n_units, n_bins, n_bins))
+    r[:, 0] = np.nan
+    r[:4, 1, 1] = np.nan
+    coords = {
+        f"{kind}_bin_{edge}": (f"{kind}_bin", start + (20 if edge == "end" else 0))
+        for kind in ("trained", "tested")
+        for edge in ("start", "end")
+    }
+    about = {"model": "ff", "layer": "conv4", "region": "pIT", "recording": "simulated", "simulated": 1}
+    about |= {"weights": "random:0", **attrs}
+    return xr.Dataset({"r": (("unit", "trained_bin", "tested_bin"), r)}, coords, about)
+
+
+def test_the_matrix_is_the_median_over_units_of_the_bins_it_names():
+    found = generalization()
+    display = generalization_matrix(found)
+    for row in display.frame().to_dict("records"):
+        here = found["r"].isel(trained_bin=int(row["trained_bin_start"] // 20))
+        here = here.isel(tested_bin=int(row["tested_bin_start"] // 20)).values
+        assert row["n_units"] == np.isfinite(here).sum()
+        if row["n_units"] < 3:
+            assert np.isnan(row["r"])
+        else:
+            assert row["r"] == np.nanmedian(here)
+    figure = display.figure()
+    (mesh,) = [c for c in figure.axes[0].collections if c.get_gid() == "r"]
+    r = display.frame()["r"].to_numpy().reshape(5, 5)
+    np.testing.assert_array_equal(mesh.get_array(), np.ma.masked_invalid(r))
+    assert (figure.axes[0].get_xlabel()[:6], figure.axes[0].get_ylabel()[:6]) == ("Tested", "Fitted")
+    assert "SIMULATED RECORDING" in figure.get_suptitle()
+
+
+def test_a_matrix_without_one_number_is_drawn():
+    found = generalization()
+    found["r"][:] = np.nan
+    display = generalization_matrix(found)
+    display.figure().draw_without_rendering()
+    assert "No pair of bins is defined" in display.caption
+
+
+def test_published_models_have_the_parameters_of_the_catalogue():
+    frame = accuracy_against_parameters().frame()
+    catalogue = list_models()
+    assert frame["parameters"].to_list() == [catalogue[name].parameters for name in frame["model"]]
+    assert frame["top1"].between(1, 100).all()
+    assert set(frame["source"]) == {"N22", "torchvision"}
+
+
+def test_names_of_published_models_stand_apart():
+    display = accuracy_against_parameters()
+    figure = display.figure()
+    texts = dict.fromkeys(pieces(figure))
+    for (words, box), (others, other) in itertools.combinations(texts, 2):
+        assert overlap(box, other) < 3, (words, others)
+    points = [line.get_xydata() for line in figure.axes[0].lines]
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate(points), axis=0),
+        np.sort(display.frame()[["parameters", "top1"]].to_numpy() / [1e6, 1], axis=0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("infos", "names"),
+    [
+        ([{}, {"model": "ff"}], ["median_convrnn", "ff"]),
+        ([{}, {"layer": "conv8"}], ["median_convrnn, conv7", "median_convrnn, conv8"]),
+        ([{}, {"control": "graded"}], ["median_convrnn, ridge", "median_convrnn, ridge, graded"]),
+        ([{}, {"weights": "9f" * 32}], ["median_convrnn, random:0", "median_convrnn, 9f9f9f9f9f…"]),
+        ([{}, {}], ["median_convrnn (1)", "median_convrnn (2)"]),
+        ([{}, {"seed": 1}, {"model": "ff"}], ["median_convrnn, seed 0", "median_convrnn, seed 1", "ff"]),
+    ],
+)
+def test_labels_say_what_tells_scores_apart_and_no_more(infos, names):
+    made = fake_score(2, 4)
+    assert labels([type(made)(made.data, {**made.info, **info}) for info in infos]) == names
+
+
+PLOTS = {
+    "over_time": plot.over_time,
+    "models": lambda score, ax=None: plot.models([score], ax),
+    "pooled": lambda score, ax=None: plot.pooled([score], ax),
+    "across_units": plot.across_units,
+    "ranked": plot.ranked,
+    "early_late": plot.early_late,
+    "temporal": plot.temporal,
+    "accuracy": lambda score, ax=None: plot.accuracy(ax),
+    "generalization": lambda score, ax=None: plot.generalization(generalization(), ax),
+}
+
+
+@pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS)
+def test_plots_draw_in_the_axes_they_are_given_and_return_them(draw, score):
+    figure, axes = plt.subplots(1, 2)
+    settings = dict(plt.rcParams)
+    try:
+        assert draw(score, axes[1]) is axes[1]
+        assert not axes[0].has_data()
+        assert axes[1].get_title(loc="left")
+        assert dict(plt.rcParams) == settings
+        figure.draw_without_rendering()
+    finally:
+        plt.close("all")
+
+
+@pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS)
+def test_plots_make_a_figure_that_a_notebook_shows(draw, score):
+    try:
+        axes = draw(score)
+        assert plt.gcf() is axes.figure
+        assert len(plt.get_fignums()) == 1
+        if draw not in (PLOTS["accuracy"], PLOTS["generalization"]):
+            assert "SIMULATED RECORDING" in axes.get_title(loc="left").replace("\n", " ")
+    finally:
+        plt.close("all")
+
+
+@pytest.mark.parametrize("draw", [plot.examples, plot.residuals])
+def test_plots_of_several_axes_return_all_of_them(draw, score):
+    try:
+        axes = draw(score)
+        assert set(axes.ravel()) == set(plt.gcf().axes)
+        whole = plt.figure(layout="constrained")
+        left = whole.add_subfigure(whole.add_gridspec(1, 2)[0])
+        assert {ax.figure for ax in draw(score, figure=left).ravel()} == {left}
+    finally:
+        plt.close("all")
+
+
+def test_plots_say_what_they_take(score):
+    with pytest.raises(ContractError, match="ax is a matplotlib Axes, got list"):
+        plot.over_time(score, [1])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match="figure is a matplotlib Figure or SubFigure, got int"):
+        plot.residuals(score, 3)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_display_shows_itself_in_a_notebook(score):
+    assert early_against_late(score)._repr_png_().startswith(b"\x89PNG")

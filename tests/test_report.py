@@ -1,47 +1,25 @@
-import html.parser
+import itertools
 import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
+from fake_scores import fake_score
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from pages import Page
 
-from brainfit.errors import IntegrityError
+from brainfit.errors import ContractError, IntegrityError
 from brainfit.figures import Display, scores_against_ceiling
+from brainfit.figures.style import INK, MUTED, WARNING
 from brainfit.report import write_report
-from brainfit.report.page import displays
-from brainfit.report.page import page as make_page
+from brainfit.report.html import page as make_page
+from brainfit.report.markdown import markdown
+from brainfit.report.of_score import NAMES, document
+from brainfit.report.pdf import HEIGHT, MARGIN, TEXT, WIDTH, _width, _wrapped, draw_pages, pdf
 from brainfit.report.tables import plain_rows, windows_frame
 
-from .fake_scores import fake_score
-
-VOID = {"meta", "img", "br", "hr", "link", "input"}
 HOSTILE = "<script>alert(1)</script>"
-
-
-class Page(html.parser.HTMLParser):
-    """Collects tags and visible text, and fails where a tag is not closed in order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.stack, self.pieces = [], [], []
-        self.feed(text)
-        self.close()
-        assert self.stack == []
-        self.text = re.sub(r"\s+", " ", "".join(self.pieces))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.stack:
-            self.pieces.append(data)
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 def small_score(**options):
@@ -63,18 +41,20 @@ def page(folder):
 @pytest.fixture
 def quick(monkeypatch):
     """Leave the drawing out, for tests that are about files."""
-    monkeypatch.setattr("brainfit.report.write._pictures", lambda display: {"png": b"", "svg": b"<svg/>"})
+    monkeypatch.setattr(
+        "brainfit.report.write._pictures", lambda display, suffixes: dict.fromkeys(suffixes, b"<svg/>")
+    )
 
 
 def read(score):
     """Return the page with empty pictures, which need no drawing."""
-    shown = displays(score)
-    return Page(make_page(score, shown, {display.name: b"<svg/>" for display in shown}))
+    told = document(score)
+    return Page(make_page(told, {display.name: b"<svg/>" for display in told.figures}))
 
 
 def test_the_files_that_are_promised_and_no_others(folder):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    names = ("predictivity", "units", "trajectories")
+    names = set(NAMES) - {"ranked"}
     assert files == {"report.html"} | {
         f"figures/{name}.{suffix}" for name in names for suffix in ("png", "svg")
     }
@@ -86,7 +66,9 @@ def test_the_page_loads_nothing(page):
     for tag, attrs in page.tags:
         assert tag == "a" or "href" not in attrs
         assert "srcset" not in attrs
-    assert all(re.match(r"https://(doi|arxiv)\.org/", attrs["href"]) for attrs in page.all("a"))
+    links = [attrs["href"] for attrs in page.all("a")]
+    assert all(re.match(r"https://(doi|arxiv)\.org/|#", link) for link in links)
+    assert len(links) > 5
 
 
 def test_the_style_loads_nothing(folder):
@@ -107,9 +89,9 @@ def test_the_result_comes_first_with_its_numbers(page):
     pooled = fake_score().pooled
     low, high = pooled["ci95"]
     sentence = (
-        f"median_convrnn (layer conv7) predicts {pooled['normalized']:.2f} of the explainable "
-        f"correlation in pIT (95% interval {low:.2f} to {high:.2f}); "
-        f"the mean time course alone, without the image, {pooled['time_course']:.2f}."
+        f"median_convrnn (layer conv7, random weights) predicts {pooled['normalized']:.2f} of the "
+        f"explainable correlation in simulated pIT (95% interval {low:.2f} to {high:.2f}); the mean time "
+        f"course alone, without the image, {pooled['time_course']:.2f}."
     )
     assert sentence in page.text
     assert page.text.index(sentence) < page.text.index("Figures")
@@ -134,12 +116,16 @@ def test_windows_are_those_of_the_score():
         "brainfit score --model median_convrnn --region pIT --seed 0",
         "2 units: constant response to every training image",
         "6 of 25 time bins in the curves",
+        "25 % of the images of each object were held out, 160 in all",
         "480 training images",
         "1 min 23 s",
         "2.1 GB",
         "versions.torch",
         "reliability = 2ρ / (1 + ρ)",
-        "arXiv:1807.00053",
+        "arxiv.org/abs/1807.00053",
+        "penalty for each unit, chosen from 17 between 0.001 and 100000 times",
+        "on 5 inner folds of the training images",
+        "halves are correlated over images, 100 times",
     ],
 )
 def test_what_it_takes_to_defend_the_score_is_there(page, needed):
@@ -157,6 +143,7 @@ def test_notices_are_there_when_they_apply_and_only_then(simulated, weights):
     assert bool(notes) == (simulated or weights == "random:0")
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(tmp_path):
     score = small_score(
         model=HOSTILE,
@@ -198,22 +185,27 @@ def test_no_number_is_written_as_nan(options):
 
 def test_a_score_without_one_defined_unit_says_so():
     page = read(small_score(reliable=False))
-    assert "cannot be scored in pIT: no unit has a response that can be told from noise" in page.text
-    assert "6 of 6 units in the pooled median" in page.text
+    assert (
+        "cannot be scored in simulated pIT: no unit has a response that can be told from noise" in page.text
+    )
+    assert "6 of 6 units in the median" in page.text
     assert "25 of 25 time bins in the curves" in page.text
 
 
 def test_one_time_bin_has_no_time_axis_and_the_report_says_so():
     page = read(small_score(n_bins=1))
     assert "one time bin, so there is no time axis" in page.text
-    assert len(page.all("img")) == 1
-    assert "70 to 170 ms" in page.text
+    assert len(page.all("img")) == 3
+    for word in ("early", "Late", "Temporal r", "time course alone", "Every time bin", "time bins"):
+        assert word not in page.text
 
 
+@pytest.mark.slow
 def test_the_same_score_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("brainfit.report.write.displays", lambda score: [scores_against_ceiling(score)])
+    monkeypatch.setattr("brainfit.report.of_score.displays", lambda score: [scores_against_ceiling(score)])
     for name in ("one", "two"):
-        write_report(small_score(), tmp_path / name)
+        for suffix in ("html", "pdf"):
+            write_report(small_score(), tmp_path / name, suffix)
     for path in (path for path in (tmp_path / "one").rglob("*") if path.is_file()):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
 
@@ -258,3 +250,192 @@ def test_a_folder_that_is_a_file_is_one_clear_error(quick, tmp_path):
 )
 def test_plain_rows(value, rows):
     assert list(plain_rows(value)) == rows
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return draw_pages(document(fake_score()))
+
+
+def test_a_page_of_paper_says_the_same(pages):
+    told = document(fake_score())
+    text = " ".join(t.get_text() for page in pages for t in page.findobj(Text))
+    text = re.sub(r"\s+", " ", text)
+    for sentence in (told.headline, told.basis, *told.methods, *(text for _, text in told.notices)):
+        assert sentence in text
+    for display in told.figures:
+        assert display.caption in text
+        assert display.title in text
+
+
+def test_nothing_leaves_a_page_of_paper_and_no_line_stands_on_another(pages):
+    for page in pages:
+        page.draw_without_rendering()
+        dots = page.dpi
+        written = [t for t in page.texts if t.get_text()]
+        boxes = [t.get_window_extent() for t in written]
+        for text, box in zip(written, boxes, strict=True):
+            assert box.x0 >= (MARGIN - 0.05) * dots, text
+            assert box.x1 <= (MARGIN + TEXT) * 1.03 * dots, text
+            assert box.y0 >= 0.2 * dots, text
+            assert box.y1 <= HEIGHT * dots, text
+        for (one, other), (a, b) in zip(
+            itertools.combinations(written, 2), itertools.combinations(boxes, 2), strict=True
+        ):
+            both = Bbox.intersection(a, b)
+            assert both is None or min(both.width, both.height) < 3, (one, other)
+        for part in page.subfigs:
+            assert part.bbox.y0 >= (MARGIN - 0.1) * dots
+
+
+@pytest.mark.slow
+def test_a_pdf_has_as_many_pages_as_were_drawn(pages):
+    file = pdf(document(fake_score()))
+    assert file.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type /Page\b(?!s)", file)) == len(pages)
+
+
+@pytest.mark.parametrize("text", ["", "a", "one two " * 40, "x" * 300, "a  b " + "y" * 200 + " c"])
+@pytest.mark.parametrize("width", [0.3, 2, WIDTH])
+def test_lines_of_paper_are_narrow_enough_and_lose_nothing(text, width):
+    lines = _wrapped(text, width, 9, False)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(_width(line, 9, False) <= width for line in lines)
+
+
+@pytest.fixture(scope="module")
+def text():
+    return markdown(document(fake_score()), "figures")
+
+
+def test_markdown_says_the_same(text):
+    told = document(fake_score())
+    plain = re.sub(r"\\(.)", r"\1", text)
+    for sentence in (told.headline, told.basis, *told.methods, *(text for _, text in told.notices)):
+        assert sentence in plain
+    assert f"```\n{told.commands[0]}\n```" in text
+
+
+def test_markdown_has_its_figures_beside_it(tmp_path, quick):
+    path = write_report(small_score(), tmp_path, "md")
+    links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    assert len(links) == 6
+    assert all((tmp_path / link).is_file() for link in links)
+
+
+def test_tables_in_markdown_are_whole():
+    score = small_score(model="a|b", layer="x\ny")
+    for block in markdown(document(score), "figures").split("\n\n"):
+        if block.startswith("|"):
+            widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+            assert len(widths) == 1, block
+
+
+def test_a_command_with_backticks_stays_a_command():
+    text = markdown(document(small_score(provenance={"command": "echo ```"})), "figures")
+    assert "````\necho ```\n````" in text
+
+
+def test_a_format_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ContractError, match=r"format is 'html' or 'pdf' .*, got 'docx'"):
+        write_report(small_score(), tmp_path / "run", "docx")
+    assert not (tmp_path / "run").exists()
+
+
+def luminance(color):
+    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    """WCAG 2.1, relative luminance and contrast ratio."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def schemes():
+    style = files("brainfit.report").joinpath("templates/report.css").read_text(encoding="utf-8")
+    light, dark, paper = re.findall(r":root \{([^}]*)\}", style)
+    colors = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in (light, dark, paper)]
+    return {"light": colors[0], "dark": {**colors[0], **colors[1]}, "paper": {**colors[0], **colors[2]}}
+
+
+@pytest.mark.parametrize("colors", schemes().values(), ids=schemes())
+@pytest.mark.parametrize(
+    ("letters", "ground"),
+    [
+        ("ink", "paper"),
+        ("ink", "raised"),
+        ("ink", "notice"),
+        ("muted", "paper"),
+        ("muted", "raised"),
+        ("accent", "paper"),
+    ],
+)
+def test_letters_stand_out_from_their_ground(colors, letters, ground):
+    assert contrast(colors[letters], colors[ground]) >= 4.5
+
+
+@pytest.mark.parametrize("letters", [INK, MUTED, WARNING])
+def test_letters_in_figures_stand_out(letters):
+    assert contrast(letters, "#ffffff") >= 4.5
+
+
+def test_tables_say_what_their_heads_are_of(page):
+    assert {attrs.get("scope") for attrs in page.all("th")} == {"col", "row"}
+    assert len(page.all("caption")) == len(page.all("table")) == 4
+
+
+def test_what_scrolls_can_be_reached_with_the_keyboard(page):
+    scrolling = [
+        attrs for tag, attrs in page.tags if set(attrs.get("class", "").split()) & {"scroll", "card"}
+    ]
+    assert len(scrolling) > 8
+    assert all(attrs["tabindex"] == "0" and attrs["role"] == "region" for attrs in scrolling)
+    assert all(attrs["aria-label"] for attrs in scrolling)
+
+
+def test_one_can_skip_to_the_numbers(page):
+    first = page.all("a")[0]
+    assert first["href"] == "#result"
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert "result" in ids
+    assert len(ids) == len(set(ids))
+    assert page.all("html") == [{"lang": "en"}]
+
+
+def test_every_work_that_is_cited_is_in_the_list_and_no_other():
+    for options in ({}, {"mapping": "pls"}, {"mapping": "factorized"}, {"mapping": "sgd"}):
+        told = document(small_score(**options))
+        cited = re.findall(
+            r"([A-Z][a-z]+(?: et al\.| and [A-Z][a-z]+)?, (?:19|20)\d\d)", " ".join(told.methods)
+        )
+        assert {reference.cited for reference in told.references} == set(cited)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "by one linear map for all time bins, fitted by ridge regression"),
+        ({"mapping": "sgd"}, "stopped for each unit where it predicted held-out training images best"),
+        ({"control": "per-bin"}, "by a linear map, fitted by ridge"),
+        ({"control": "time-shuffled"}, "in another order"),
+        ({"control": "graded"}, "scaled by one time course for all units"),
+        ({"layer_choice": {"how": "auto"}}, "conv7, which most units chose on inner folds of the"),
+        ({"layer_choice": {"how": "committed"}}, "conv7, to which the model commits for the region, were"),
+        (
+            {"layer_choice": {"how": "committed"}, "fit": {"projection": {"n_components": 2000}}},
+            "for the region, projected at random to 2,000 dimensions (Li et al., 2006), were mapped",
+        ),
+        ({"presentation": {"on_ms": 60, "off_ms": 0}}, "for 60 ms, and no gray after it"),
+        ({"test_fraction": 0.5}, "50 % of the images of each object were held out"),
+        ({"trial_splits": 7}, "correlated over images, 7 times"),
+    ],
+)
+def test_methods_are_those_of_the_score(options, says):
+    score = small_score()
+    known = {key: value for key, value in options.items() if key in score.info}
+    provenance = {**score.info["provenance"], **{k: v for k, v in options.items() if k not in known}}
+    told = type(score)(score.data, {**score.info, **known, "provenance": provenance})
+    assert says in " ".join(document(told).methods)

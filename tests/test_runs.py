@@ -8,8 +8,9 @@ from fake_scores import fake_score
 
 from brainfit import runs
 from brainfit.errors import IntegrityError
-from brainfit.report.page import displays
-from brainfit.report.write import FIGURES, FILES, METADATA
+from brainfit.report import write_report
+from brainfit.report.of_score import displays
+from brainfit.report.write import FIGURES, FILES, FORMATS, METADATA
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,10 @@ def _place(monkeypatch, tmp_path):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Leave the drawing out."""
-    monkeypatch.setattr("brainfit.report.write._pictures", lambda display: {"png": b"", "svg": b"<svg/>"})
+    monkeypatch.setattr(
+        "brainfit.report.write._pictures", lambda display, suffixes: dict.fromkeys(suffixes, b"<svg/>")
+    )
+    monkeypatch.setattr("brainfit.report.write.pdf", lambda document: b"%PDF")
 
 
 def small_score(**info):
@@ -39,8 +43,18 @@ def test_a_run_is_written_and_read_back():
 
 
 def test_the_files_of_a_report_are_known_beforehand():
-    drawn = {f"{FIGURES}/{shown.name}.{suffix}" for shown in displays(small_score()) for suffix in METADATA}
-    assert {"report.html", *drawn} == FILES
+    scores = (small_score(), fake_score(6, 12, 1))
+    names = {shown.name for score in scores for shown in displays(score)}
+    drawn = {f"{FIGURES}/{name}.{suffix}" for name in names for suffix in METADATA}
+    assert {"report.html", "report.pdf", "report.md", *drawn} == FILES
+
+
+def test_a_run_with_reports_of_all_formats_is_still_a_run():
+    runs.write_run(small_score(), "mine")
+    for suffix in FORMATS:
+        write_report(small_score(), "mine", suffix)
+    assert names("mine") == ["figures", "report.html", "report.md", "report.pdf", "score.json", "score.nc"]
+    assert runs.prepare_run("mine") == Path("mine")
 
 
 def test_an_earlier_run_is_replaced():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from brainfit import runs
 from brainfit.cli.output import note, print_json, print_table
+from brainfit.cli.report import FORMAT_HELP, Format
 
 if TYPE_CHECKING:
     from brainfit.comparison import Difference
@@ -20,6 +22,17 @@ def compare(
     folders: Annotated[
         list[Path], typer.Argument(metavar="RUN RUN ...", help="Folders that `brainfit score` wrote.")
     ],
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a report, too: comparison.html and figures/ in this folder.",
+            show_default="no report",
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option(help=f"Of the report. {FORMAT_HELP}", show_default="html")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
@@ -27,18 +40,23 @@ def compare(
 
     The difference is the median over units of one normalised score less the other. Its interval and
     p-value speak of new images and new units; Holm's method corrects p for the number of pairs.
+    With --report, the last line printed is the report's path.
 
-    Example: brainfit compare runs/median_convrnn-pIT-conv7-ridge-seed0 runs/ff-pIT-conv4-ridge-seed0
+    Example: brainfit compare runs/gru_shallow-pIT-conv4-ridge-seed0 runs/ff-pIT-conv4-ridge-seed0
     """
+    if format is not None and report is None:
+        raise typer.BadParameter("--format is that of a report: say where it goes, as in --report both")
     from brainfit.comparison import compare as compute
 
     scores = [runs.read_run(folder) for folder in folders]
     pairs = compute(scores, seed=seed)
     if scores[0].info["simulated"]:
         note("the recording is simulated: the differences say nothing about a brain")
+    written = None if report is None else _write(scores, report, format or Format.html, seed)
     if as_json:
         rows = [_row(folder, score) for folder, score in zip(folders, scores, strict=True)]
-        print_json({"runs": rows, "differences": [pair.to_dict() for pair in pairs]})
+        told = {} if written is None else {"report": str(written)}
+        print_json({"runs": rows, "differences": [pair.to_dict() for pair in pairs], **told})
         return
     print_table(
         ["", "model", "layer", "map", "weights", "normalized", "95 % interval", "image-\ndriven"],
@@ -48,6 +66,16 @@ def compare(
     print_table(
         ["pair", "bins", "difference", "95 % interval", "p", "p (Holm)", "units"],
         [_pair_cells(pair) for pair in pairs],
+    )
+    if written is not None:
+        typer.echo(written)
+
+
+def _write(scores: list[Score], folder: Path, format: Format, seed: int) -> Path:
+    from brainfit.report import write_comparison
+
+    return write_comparison(
+        scores, folder, format.value, seed=seed, command=shlex.join(["brainfit", *sys.argv[1:]])
     )
 
 
@@ -69,18 +97,12 @@ def _row(folder: Path, score: Score) -> dict[str, Any]:
 
 
 def _cells(score: Score) -> list[str]:
+    from brainfit.figures.labels import map_name, weights_name
+
     info, pooled = score.info, score.pooled
-    weights = info["weights"] if info["weights"].startswith("random") else info["weights"][:14]
     interval = " to ".join(map(_number, pooled["ci95"]))
-    texts = [info["model"], info["layer"], _map(info), weights]
+    texts = [info["model"], info["layer"], map_name(score), weights_name(score)]
     return [*texts, _number(pooled["normalized"]), interval, _number(pooled["image_driven"])]
-
-
-def _map(info: Mapping[str, Any]) -> str:
-    """Name the map with what was done to the features before it."""
-    projection = info["provenance"].get("fit", {}).get("projection")
-    projected = f"project {projection['n_components']}" if projection else None
-    return ", ".join(filter(None, [info["mapping"], info["control"], projected]))
 
 
 def _pair_cells(pair: Difference) -> list[str]:

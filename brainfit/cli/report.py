@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,16 +10,34 @@ import typer
 
 from brainfit import runs
 
+FORMAT_HELP = (
+    "html: one page that loads nothing, and its figures; pdf: pages to print; md: Markdown, and its figures; "
+    "png, svg: the figures alone."
+)
+
+
+class Format(StrEnum):
+    """What a report can be written as."""
+
+    html = "html"
+    pdf = "pdf"
+    png = "png"
+    svg = "svg"
+    md = "md"
+
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `brainfit score` wrote.")],
+    format: Annotated[Format, typer.Option(help=FORMAT_HELP)] = Format.html,
 ) -> None:
-    """Write the report of a run anew and print its path.
+    """Write the report of a run anew, into its folder, and print its path.
 
-    Example: brainfit report runs/median_convrnn-pIT-conv7-ridge-seed0
+    What is written as png or svg are the figures, in the folder figures/; its path is printed then.
+
+    Example: brainfit report runs/median_convrnn-pIT-conv7-ridge-seed0 --format pdf
     """
     score = runs.read_run(run)
 
     from brainfit.report import write_report
 
-    typer.echo(write_report(score, run))
+    typer.echo(write_report(score, run, format.value))

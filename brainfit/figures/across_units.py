@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
-from brainfit.figures.display import MEDIAN, MODEL, MUTED, Display, column, say_empty, subject
+from brainfit.figures.display import Display, column, subject
 from brainfit.figures.numbers import count, number
+from brainfit.figures.panels import Panel, legend_below, say_empty
+from brainfit.figures.style import MEDIAN, MODEL, MUTED
 from brainfit.result import Score
 
 
@@ -21,7 +23,7 @@ def scores_against_ceiling(score: Score) -> Display:
         score has; the pooled `r`, `ceiling`, `reliability` and `normalized`; the `normalized` of
         the `early` and `late` windows; `temporal_correlation` and `alpha`. NaN: not defined.
     """
-    numbers = _numbers(score)
+    numbers = numbers_of_units(score)
     shown = numbers.dropna(subset=["ceiling", "r"])
     left_out = len(numbers) - len(shown)
     if shown.empty:
@@ -34,21 +36,23 @@ def scores_against_ceiling(score: Score) -> Display:
     if left_out and not shown.empty:
         are = "is" if left_out == 1 else "are"
         seen += f" {count(left_out, 'unit')} without a reliable response {are} left out."
+    together = "" if score.data.sizes["time_bin"] == 1 else " and time bins together"
     return Display(
         name="units",
         title="Each unit against its ceiling",
         caption=(
-            "One point a unit: correlation over held-out images and time bins together, against the unit’s "
+            f"One point a unit: correlation over held-out images{together}, against the unit’s "
             f"noise ceiling (Spearman split-half). On the diagonal, all that can be predicted is. {seen}"
         ),
         alt=f"Scatter plot of each unit’s pooled correlation against its noise ceiling. {seen}",
         subject=subject(score),
         numbers=numbers,
-        draw=_draw,
+        draw=Panel(_draw, size=(4.6, 4.5)),
     )
 
 
-def _numbers(score: Score) -> pd.DataFrame:
+def numbers_of_units(score: Score) -> pd.DataFrame:
+    """Return the frame of `scores_against_ceiling`."""
     data = score.data
     pooled = data.sel(window="pooled")
     columns = {name: data[name].values for name in ("unit_id", "animal", "array") if name in data.coords}
@@ -60,9 +64,7 @@ def _numbers(score: Score) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _draw(numbers: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(4.6, 4.5), layout="constrained")
-    ax = figure.subplots()
+def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
     shown = numbers.dropna(subset=["ceiling", "r"])
     lowest = min(0.0, np.floor(column(shown, "r").min() * 10) / 10) if len(shown) else 0.0
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="score = ceiling")
@@ -85,5 +87,4 @@ def _draw(numbers: pd.DataFrame) -> Figure:
     ax.set(
         xlabel="Noise ceiling", ylabel="Pooled correlation r", xlim=(0, 1), ylim=(lowest, 1), aspect="equal"
     )
-    ax.legend(loc="upper left")
-    return figure
+    legend_below(ax, ncols=3)

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from brainfit.figures.panels import Panel, Panels
+from brainfit.figures.style import MUTED, STYLE
 from brainfit.result import Score
 
-# Okabe and Ito's palette, which stays apart for every kind of colour vision.
-INK = "#1b1e23"
-MUTED = "#5c636e"
-FAINT = "#d5d9df"
-MODEL = "#0072B2"
-CEILING = "#6b6b6b"
-MEDIAN = "#D55E00"
-WINDOWS = {"early": "#E69F00", "late": "#009E73"}
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "text.color": INK,
-    "text.parse_math": False,  # names come from files: a "$" in one is a dollar sign
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.8,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 9,
-    "figure.facecolor": "white",
-    "figure.titlesize": 8.5,
-    "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "round",
-    "savefig.facecolor": "white",
-    "xtick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.color": MUTED,
-    "ytick.labelcolor": INK,
-}
 LONGEST_NAME = 40
+LETTERS_PER_INCH = 13
+"""Of a figure's title."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +37,8 @@ class Display:
     numbers
         The table that the figure is drawn from.
     draw
-        Draws the figure from that table, and from nothing else of the score.
+        Draws the figure from that table, and from nothing else of the score: a `Panel` where one pair of
+        axes is enough, `Panels` where it takes several.
     """
 
     name: str
@@ -75,7 +47,7 @@ class Display:
     alt: str
     subject: str
     numbers: pd.DataFrame
-    draw: Callable[[pd.DataFrame], Figure]
+    draw: Panel | Panels | Callable[[pd.DataFrame], Figure]
 
     def frame(self) -> pd.DataFrame:
         """Return a copy of the numbers; NaN means not defined."""
@@ -85,9 +57,15 @@ class Display:
         """Draw a new figure, unknown to pyplot: it goes away with its last reference."""
         with mpl.rc_context(STYLE):
             figure = self.draw(self.numbers)
-            line = textwrap.fill(self.subject, int(figure.get_figwidth() * 13))
+            line = textwrap.fill(self.subject, int(figure.get_figwidth() * LETTERS_PER_INCH))
             figure.suptitle(line, x=0.01, ha="left", color=MUTED)
         return figure
+
+    def _repr_png_(self) -> bytes:
+        """Return the figure as a notebook shows it."""
+        buffer = io.BytesIO()
+        self.figure().savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+        return buffer.getvalue()
 
 
 def subject(score: Score) -> str:
@@ -100,6 +78,24 @@ def subject(score: Score) -> str:
         parts.append("RANDOM WEIGHTS")
     if score.info["control"] is not None:
         parts.append(f"CONTROL: {score.info['control'].upper()}")
+    return "  ·  ".join(parts)
+
+
+def subjects(scores: Sequence[Score]) -> str:
+    """Say in one line what several scores are of, and whether recordings or weights are not real."""
+    if len(scores) == 1:
+        return subject(scores[0])
+    parts = [
+        ", ".join(dict.fromkeys(shorten(score.info[name]) for score in scores))
+        for name in ("region", "recording")
+    ]
+    random = sum(map(has_random_weights, scores))
+    if any(score.info["simulated"] for score in scores):
+        parts.append("SIMULATED RECORDING")
+    if random:
+        parts.append(
+            "RANDOM WEIGHTS" if random == len(scores) else f"RANDOM WEIGHTS IN {random} OF {len(scores)}"
+        )
     return "  ·  ".join(parts)
 
 
@@ -117,9 +113,3 @@ def shorten(name: Any) -> str:
 def column(numbers: pd.DataFrame, name: str) -> np.ndarray:
     """Return one column of numbers as an array."""
     return numbers[name].to_numpy(dtype=float)
-
-
-def say_empty(ax: Axes, message: str) -> None:
-    """Write across the axes why there is nothing in them."""
-    ground = {"facecolor": "white", "edgecolor": "none"}
-    ax.text(0.5, 0.5, message, transform=ax.transAxes, ha="center", va="center", color=MUTED, bbox=ground)

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from brainfit.figures.display import CEILING, MEDIAN, MODEL, Display, column, say_empty, shorten
+from brainfit.figures.display import Display, column, shorten
 from brainfit.figures.numbers import count
+from brainfit.figures.panels import Panels, say_empty
+from brainfit.figures.style import CEILING, MEDIAN, MODEL
 
 PANEL, MARGIN = 1.25, 1.3
 """Height of a region's panel and of all else, in inches."""
@@ -54,7 +56,7 @@ def layer_votes(found: xr.Dataset) -> Display:
         alt=f"Bar chart, a panel a region, of the share of units that choose each layer. {seen}{silent}",
         subject=_subject(found),
         numbers=numbers,
-        draw=_draw,
+        draw=Panels(_draw, size=(7.2, MARGIN + PANEL * found.sizes["region"])),
     )
 
 
@@ -94,9 +96,8 @@ def _subject(found: xr.Dataset) -> str:
     return "  ·  ".join(parts)
 
 
-def _draw(numbers: pd.DataFrame) -> Figure:
+def _draw(numbers: pd.DataFrame, figure: Figure | SubFigure) -> np.ndarray:
     panels = numbers.groupby("region", sort=False)
-    figure = Figure(figsize=(7.2, MARGIN + PANEL * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for ax, (region, panel) in zip(axes, panels, strict=True):
         _panel(ax, str(region), panel)
@@ -108,7 +109,7 @@ def _draw(numbers: pd.DataFrame) -> Figure:
     axes[-1].set(xlabel="Layer", xlim=(-0.6, len(names) - 0.4), ylim=(0, _top(numbers)))
     figure.supylabel("Share of units", fontsize=9)
     figure.legend(handles=_legend(numbers), loc="outside lower center", ncols=3)
-    return figure
+    return axes
 
 
 def _panel(ax: Axes, region: str, panel: pd.DataFrame) -> None:

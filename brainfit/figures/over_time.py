@@ -7,21 +7,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from brainfit.figures.display import (
-    CEILING,
-    FAINT,
-    INK,
-    MODEL,
-    MUTED,
-    WINDOWS,
-    Display,
-    column,
-    say_empty,
-    subject,
-)
+from brainfit.figures.display import Display, column, subject
 from brainfit.figures.numbers import count, number
+from brainfit.figures.panels import Panel, legend_below, say_empty
+from brainfit.figures.style import CEILING, FAINT, INK, MODEL, MUTED, WINDOWS
 from brainfit.presentation import Presentation
 from brainfit.result import Score
 
@@ -47,7 +37,7 @@ def predictivity_over_time(score: Score) -> Display:
     Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
     NeurIPS. arXiv:1807.00053, Fig. 5c.
     """
-    numbers = _numbers(score)
+    numbers = numbers_over_time(score)
     n_units = score.data.sizes["unit"]
     gaps = int(np.isnan(column(numbers, "r")).sum())
     seen = _peak(numbers)
@@ -68,7 +58,7 @@ def predictivity_over_time(score: Score) -> Display:
         ),
         subject=subject(score),
         numbers=numbers,
-        draw=partial(_draw, on_ms=image_on_ms(score)),
+        draw=Panel(partial(_draw, on_ms=image_on_ms(score)), size=(7.2, 3.9)),
     )
 
 
@@ -91,7 +81,8 @@ def centers(numbers: pd.DataFrame) -> np.ndarray:
     return (column(numbers, "time_bin_start") + column(numbers, "time_bin_end")) / 2
 
 
-def _numbers(score: Score) -> pd.DataFrame:
+def numbers_over_time(score: Score) -> pd.DataFrame:
+    """Return the frame of `predictivity_over_time`."""
     bins = score.per_bin
     columns = {
         "time_bin_start": bins["time_bin_start"].values,
@@ -143,23 +134,33 @@ def _gaps(gaps: int) -> str:
     )
 
 
-def _draw(numbers: pd.DataFrame, on_ms: float) -> Figure:
-    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
-    ax = figure.subplots()
-    time = centers(numbers)
-    _shade_windows(ax, numbers)
-    for name, color, label in (
-        ("ceiling", CEILING, "ceiling (Spearman)"),
-        ("r", MODEL, "model (median)"),
-    ):
-        ax.fill_between(
-            time, numbers[f"{name}_low"], numbers[f"{name}_high"], color=color, alpha=0.2, linewidth=0
-        )
-        ax.plot(time, numbers[name], color=color, marker="o", markersize=3, label=label, gid=name)
+def _draw(numbers: pd.DataFrame, ax: Axes, on_ms: float) -> None:
+    draw_ceiling(ax, numbers)
+    draw_curve(ax, numbers, "r", MODEL, "model (median)")
     ax.plot(
-        time, numbers["pearson_ceiling"], color=CEILING, linestyle=":", label="ceiling (Pearson)",
+        centers(numbers), numbers["pearson_ceiling"], color=CEILING, linestyle=":", label="ceiling (Pearson)",
         gid="pearson_ceiling",
     )  # fmt: skip
+    frame_time(ax, numbers, on_ms)
+    legend_below(ax, ncols=4)
+
+
+def draw_curve(ax: Axes, numbers: pd.DataFrame, name: str, color: str, label: str, marker: str = "o") -> None:
+    """Draw a median over units in each bin, with the range of the middle half of the units."""
+    time = centers(numbers)
+    low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
+    ax.fill_between(time, low, high, color=color, alpha=0.2, linewidth=0)
+    ax.plot(time, numbers[name], color=color, marker=marker, markersize=3.5, label=label, gid=name)
+
+
+def draw_ceiling(ax: Axes, numbers: pd.DataFrame) -> None:
+    """Draw the Spearman ceiling."""
+    draw_curve(ax, numbers, "ceiling", CEILING, "ceiling (Spearman)")
+
+
+def frame_time(ax: Axes, numbers: pd.DataFrame, on_ms: float) -> None:
+    """Draw all around curves over time: windows, gaps, when the image was on, labels and limits."""
+    _shade_windows(ax, numbers)
     if np.isnan(column(numbers, "r")).all():
         say_empty(ax, "no bin has a reliable response")
     _mark_gaps(ax, numbers)
@@ -174,8 +175,6 @@ def _draw(numbers: pd.DataFrame, on_ms: float) -> Figure:
         ylim=(min(0.0, numbers["r_low"].min() - 0.02), 1.0),
     )
     ax.axhline(0, color=MUTED, linewidth=0.6, zorder=0)
-    figure.legend(loc="outside lower center", ncols=4)
-    return figure
 
 
 def _shade_windows(ax: Axes, numbers: pd.DataFrame) -> None:

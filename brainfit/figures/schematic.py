@@ -26,8 +26,9 @@ from matplotlib.ticker import EngFormatter
 from matplotlib.transforms import Affine2D
 
 from brainfit.figures.arcs import Arcs
-from brainfit.figures.display import FAINT, INK, MEDIAN, MODEL, MUTED, WINDOWS, Display, column, shorten
+from brainfit.figures.display import Display, column, shorten
 from brainfit.figures.numbers import count
+from brainfit.figures.style import FAINT, INK, MEDIAN, MODEL, MUTED, WINDOWS
 from brainfit.wiring import Wiring
 
 COLUMNS = ("kind", "name", "cell", "channels", "height", "width", "parameters", "source", "target")

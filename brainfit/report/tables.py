@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from brainfit.figures.labels import map_name, weights_name
 from brainfit.figures.numbers import MISSING, count, interval, number
+from brainfit.report.words import duration, p_value
 from brainfit.result import Score
+
+if TYPE_CHECKING:
+    from brainfit.comparison import Difference
 
 Column = tuple[str, str, Callable[[Any], str]]
 """Name in the frame, heading on the page, and how a value is written."""
@@ -83,6 +88,100 @@ def windows_table(score: Score) -> Table:
     )
 
 
+def one_bin_table(score: Score) -> Table:
+    """Write the pooled score of a recording with one time bin, of which nothing is early or late."""
+    frame = windows_frame(score).iloc[:1]
+    frame = frame.assign(ci95=[interval(*pair) for pair in zip(frame["low"], frame["high"], strict=True)])
+    return _table(
+        "Medians over units",
+        frame.assign(window="all images"),
+        [
+            ("window", "Over", str),
+            ("normalized", "Normalised", number),
+            ("ci95", "95% interval", str),
+            ("r", "r", number),
+            ("ceiling", "Ceiling", number),
+            ("reliability", "Reliability", number),
+            ("n_defined", "Units defined", str),
+        ],
+    )
+
+
+def models_table(scores: Sequence[Score], names: Sequence[str]) -> Table:
+    """Write the pooled numbers of several scores side by side."""
+    rows = [
+        {
+            "model": name,
+            "layer": score.info["layer"],
+            "map": map_name(score),
+            "weights": weights_name(score),
+            **{key: score.pooled[key] for key in _MEDIANS},
+            "ci95": interval(*score.pooled["ci95"]),
+        }
+        for name, score in zip(names, scores, strict=True)
+    ]
+    return _table(
+        "Medians over units, pooled over time",
+        pd.DataFrame(rows),
+        [
+            ("model", "Model", str),
+            ("layer", "Layer", str),
+            ("map", "Map", str),
+            ("weights", "Weights", str),
+            ("normalized", "Normalised", number),
+            ("ci95", "95% interval", str),
+            ("time_course", "Time course alone", number),
+            ("image_driven", "Image-driven", number),
+            ("r", "r", number),
+            ("ceiling", "Ceiling", number),
+        ],
+        n_names=4,
+    )
+
+
+def pairs_table(pairs: Sequence[Difference], names: Sequence[str]) -> Table:
+    """Write the differences of pairs of scores."""
+    rows = [
+        {
+            "pair": f"{names[pair.first]} less {names[pair.second]}",
+            "window": pair.window,
+            "difference": pair.difference,
+            "ci95": interval(*pair.ci95),
+            "p": p_value(pair.p).removeprefix("= "),
+            "p_holm": p_value(pair.p_holm).removeprefix("= "),
+            "n_units": pair.n_units,
+        }
+        for pair in pairs
+    ]
+    return _table(
+        "Differences of normalised scores, unit by unit: medians over units, paired over images and units",
+        pd.DataFrame(rows),
+        [
+            ("pair", "Pair", str),
+            ("window", "Window", str),
+            ("difference", "Difference", number),
+            ("ci95", "95% interval", str),
+            ("p", "p", str),
+            ("p_holm", "p (Holm)", str),
+            ("n_units", "Units", str),
+        ],
+        n_names=2,
+    )
+
+
+def settings_table(score: Score) -> Table:
+    """Write all settings, versions and hashes of a score."""
+    info = dict(score.info)
+    hidden = ("provenance", "dropped", "seconds", "peak_memory_gb")
+    rows = [
+        *plain_rows({key: value for key, value in info.items() if key not in hidden}),
+        ("time taken", duration(info["seconds"])),
+        ("peak memory", f"{number(info['peak_memory_gb'], 1)} GB"),
+        *plain_rows({key: value for key, value in info["provenance"].items() if key != "command"}),
+    ]
+    return Table("Everything that went into this score", ["What", "Value"], [list(row) for row in rows], 2)
+
+
 def bins_table(frame: pd.DataFrame) -> Table:
     """Write the frame of `predictivity_over_time`."""
     spans = [_span(*pair) for pair in zip(frame["time_bin_start"], frame["time_bin_end"], strict=True)]
@@ -101,15 +200,22 @@ def bins_table(frame: pd.DataFrame) -> Table:
     )
 
 
-def units_table(frame: pd.DataFrame) -> Table:
-    """Write the frame of `scores_against_ceiling`."""
+def units_table(frame: pd.DataFrame, *, static: bool) -> Table:
+    """Write the frame of `scores_against_ceiling`; of a static recording, without what is about time."""
     names: list[Column] = [
         (name, heading, str)
         for name, heading in (("unit_id", "Unit"), ("animal", "Animal"), ("array", "Array"))
         if name in frame
     ]
+    over_time: list[Column] = [
+        ("early", "Early", number),
+        ("late", "Late", number),
+        ("temporal_correlation", "Temporal r", number),
+    ]
     return _table(
-        "Scores of each unit, pooled over time; early and late are normalised scores of these windows",
+        "Scores of each unit"
+        if static
+        else "Scores of each unit, pooled over time; early and late are normalised scores of these windows",
         frame,
         [
             *names,
@@ -117,9 +223,7 @@ def units_table(frame: pd.DataFrame) -> Table:
             ("ceiling", "Ceiling", number),
             ("reliability", "Reliability", number),
             ("normalized", "Normalised", number),
-            ("early", "Early", number),
-            ("late", "Late", number),
-            ("temporal_correlation", "Temporal r", number),
+            *([] if static else over_time),
             ("alpha", "Penalty", lambda value: f"{value:.3g}" if math.isfinite(value) else MISSING),
         ],
         n_names=len(names),

@@ -1,0 +1,109 @@
+"""Several models over time, under one ceiling (Nayebi et al. 2018, Fig. 5c)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from brainfit.errors import ContractError
+from brainfit.figures.display import Display, column, subjects
+from brainfit.figures.labels import labels
+from brainfit.figures.numbers import number
+from brainfit.figures.over_time import draw_ceiling, draw_curve, frame_time, image_on_ms, numbers_over_time
+from brainfit.figures.panels import Panel, legend_below
+from brainfit.figures.style import SERIES
+from brainfit.result import Score
+
+KEYS = 3
+"""Entries of the legend side by side."""
+
+
+def models_over_time(scores: Sequence[Score]) -> Display:
+    """Show the median over units of `r` in each bin for several scores, under the Spearman ceiling.
+
+    Parameters
+    ----------
+    scores
+        One or more, of the same recording, region and time bins. The ceiling drawn is the first one's: trials
+        make it, not models.
+
+    Returns
+    -------
+    Display
+        Its frame is that of `predictivity_over_time` for one score after the other, with the `model`
+        each row belongs to in front.
+
+    Raises
+    ------
+    ContractError
+        If there is no score, or they are of different recordings, regions or time bins.
+
+    References
+    ----------
+    Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+    NeurIPS. arXiv:1807.00053, Fig. 5c.
+    """
+    _require_one_ceiling(scores)
+    names = labels(scores)
+    numbers = pd.concat(
+        [numbers_over_time(score).assign(model=name) for name, score in zip(names, scores, strict=True)],
+        ignore_index=True,
+    )
+    numbers.insert(0, "model", numbers.pop("model"))
+    seen = " ".join(_peak(name, numbers.loc[numbers["model"] == name]) for name in names)
+    return Display(
+        name="models",
+        title="Models over time",
+        caption=(
+            "Correlation between predicted and measured responses over held-out images, in each time bin: "
+            "median over units, with the range of the middle half of them. Gray: the noise ceiling (Spearman "
+            f"split-half). {seen} Tinted: the early and late windows. The black bar shows when the image was "
+            "on."
+        ),
+        alt=f"Line chart of the predictivity of {len(names)} models against time, under one ceiling. {seen}",
+        subject=subjects(scores),
+        numbers=numbers,
+        draw=Panel(partial(_draw, on_ms=image_on_ms(scores[0])), size=(7.2, 4.2)),
+    )
+
+
+def _require_one_ceiling(scores: Sequence[Score]) -> None:
+    if not scores:
+        raise ContractError("there is no score to draw")
+    first = scores[0]
+    for k, other in enumerate(scores[1:], start=2):
+        for name in ("recording", "region"):
+            if other.info[name] != first.info[name]:
+                raise ContractError(
+                    f"scores 1 and {k} are of different {name}: {first.info[name]!r} and "
+                    f"{other.info[name]!r}; one ceiling serves only scores of the same responses"
+                )
+        for name in ("time_bin_start", "time_bin_end"):
+            if not np.array_equal(other.data[name].values, first.data[name].values):
+                raise ContractError(
+                    f"scores 1 and {k} have different time bins; score them anew with the same"
+                )
+
+
+def _peak(name: str, numbers: pd.DataFrame) -> str:
+    r = column(numbers, "r")
+    if np.isnan(r).all():
+        return f"{name}: no bin has a response that can be told from noise."
+    peak = numbers.iloc[int(np.nanargmax(r))]
+    span = f"{number(peak['time_bin_start'], 0)}–{number(peak['time_bin_end'], 0)} ms"
+    return f"{name} is highest, {number(peak['r'])}, at {span} (ceiling {number(peak['ceiling'])})."
+
+
+def _draw(numbers: pd.DataFrame, ax: Axes, on_ms: float) -> None:
+    groups = dict(list(numbers.groupby("model", sort=False)))
+    first = next(iter(groups.values()))
+    draw_ceiling(ax, first)
+    for (name, group), (color, marker) in zip(groups.items(), cycle(SERIES), strict=False):
+        draw_curve(ax, group, "r", color, str(name), marker)
+    frame_time(ax, first.assign(r_low=numbers["r_low"].min()), on_ms)
+    legend_below(ax, ncols=KEYS)

@@ -1,0 +1,87 @@
+"""What the report of one score says."""
+
+from __future__ import annotations
+
+from brainfit.figures import (
+    Display,
+    early_against_late,
+    example_trajectories,
+    predictivity_over_time,
+    ranked_units,
+    residuals_by_category,
+    scores_against_ceiling,
+    temporal_correlations,
+)
+from brainfit.figures.numbers import interval, number
+from brainfit.report.document import Document
+from brainfit.report.methods import FORMULAS, methods
+from brainfit.report.references import cited
+from brainfit.report.tables import bins_table, one_bin_table, settings_table, units_table, windows_table
+from brainfit.report.words import basis, headline, is_static, left_out, meaning, notices
+from brainfit.result import Score
+
+NAMES = ("predictivity", "units", "early-late", "temporal", "trajectories", "residuals", "ranked")
+"""Of all figures that the report of a score may have."""
+
+
+def displays(score: Score) -> list[Display]:
+    """Return the figures that a report shows; those over time need more than one time bin."""
+    if is_static(score):
+        shown = [ranked_units(score), scores_against_ceiling(score)]
+    else:
+        shown = [
+            predictivity_over_time(score),
+            scores_against_ceiling(score),
+            early_against_late(score),
+            temporal_correlations([score]),
+            example_trajectories(score),
+        ]
+    if "category_name" in score.data.coords:
+        shown.append(residuals_by_category(score))
+    return shown
+
+
+def document(score: Score) -> Document:
+    """Write the report of a score."""
+    info, static, paragraphs = score.info, is_static(score), methods(score)
+    command = info["provenance"].get("command")
+    units = ("Every unit", units_table(scores_against_ceiling(score).frame(), static=static))
+    bins = ("Every time bin", bins_table(predictivity_over_time(score).frame()))
+    return Document(
+        name="report",
+        title=f"{info['model']} in {info['region']}: brainfit report",
+        kicker=f"brainfit report · {info['model']} · {info['region']} · {info['recording']}",
+        headline=headline(score),
+        basis=basis(score),
+        notices=notices(score),
+        tiles=_tiles(score)[: 2 if static else None],
+        results=[one_bin_table(score) if static else windows_table(score)],
+        meaning=meaning(static),
+        figures_note=(
+            "This recording has one time bin, so there is no time axis: the figures over time are left out."
+            if static
+            else ""
+        ),
+        figures=displays(score),
+        details=[units] if static else [bins, units],
+        methods=paragraphs,
+        formulas=FORMULAS,
+        references=cited(paragraphs),
+        left_out=left_out(score),
+        provenance=[("", settings_table(score))],
+        commands=[str(command)] if command else [],
+    )
+
+
+def _tiles(score: Score) -> list[tuple[str, str, str]]:
+    pooled = score.pooled
+    return [
+        ("Normalised", number(pooled["normalized"]), f"95% interval {interval(*pooled['ci95'])}"),
+        ("Correlation r", number(pooled["r"]), f"ceiling {number(pooled['ceiling'])} (Spearman split-half)"),
+        ("Image-driven", number(pooled["image_driven"]), "normalised, without the mean time course"),
+        (
+            "Temporal r",
+            number(score.temporal_correlation),
+            f"within images; the mean time course has {number(score.temporal_correlation_time_course)}",
+        ),
+    ]
