@@ -5,9 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from brainfit.errors import ContractError
+from brainfit.errors import ContractError, UnknownNameError
+from brainfit.mappings.krylov import SHARED_WIDTH
 from brainfit.mappings.ridge import Ridge
-from brainfit.mappings.rows import compress
+from brainfit.mappings.rows import Rows, chunk_length, compress, gathered
 from brainfit.trajectory import Trajectory
 
 SHAPES = {  # images, bins, features, units
@@ -15,6 +16,7 @@ SHAPES = {  # images, bins, features, units
     "wide": (40, 10, 600, 3),
     "square": (30, 10, 300, 5),
     "more units than features": (50, 8, 20, 40),
+    "many units": (30, 6, 60, 40),
     "one unit": (40, 6, 100, 1),
     "one feature": (60, 5, 1, 3),
     "one bin": (60, 1, 30, 3),
@@ -86,6 +88,64 @@ def test_stopped_before_it_converged_it_says_so(max_blocks, rng):
     assert not ridge.summary()["converged"]
     assert np.isfinite(ridge.coef_).all()
     assert ridge.solution_.n_directions == 64 * max_blocks
+
+
+def test_many_units_share_directions_and_predict_as_well(rng):
+    features, responses = simulate(rng, 160, 6, 400, 80, np.float32)
+    held = Trajectory.from_steps(list(torch.from_numpy(features[120:]).unbind(1)))
+    ridges = Ridge(), Ridge(tolerance=0)
+    predictions = [ridge.fit(features[:120], responses[:120]).predict(held) for ridge in ridges]
+    early = ridges[0].solution_
+    assert early.converged
+    assert early.n_directions % SHARED_WIDTH == 0
+    assert early.n_directions < 400 == ridges[1].solution_.n_directions
+    scores = [np.corrcoef(p.ravel(), responses[120:].ravel())[0, 1] for p in predictions]
+    assert abs(scores[0] - scores[1]) < 2e-3
+
+
+def test_half_the_memory_costs_three_digits(rng):
+    features, responses = simulate(rng, 60, 10, 80, 4, np.float32)
+    steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
+    whole, half = Ridge(), Ridge(store="bfloat16")
+    for ridge in (whole, half):
+        ridge.partial_fit(steps, responses, np.arange(60) % 5)
+    kept = [rows for batches in half.rows_.values() for rows in batches]
+    assert all(rows.features.dtype == torch.bfloat16 for rows in kept)
+    saved = whole.row_bytes - half.row_bytes
+    assert saved == 2 * sum(rows.features.numel() for rows in kept)
+    predictions = [ridge.solve().predict(steps) for ridge in (whole, half)]
+    assert 0 < relative_error(predictions[1], predictions[0]) < 0.02
+    with pytest.raises(UnknownNameError, match="did you mean 'bfloat16'"):
+        Ridge(store="bfloat").partial_fit(steps, responses, np.arange(60) % 5)
+
+
+def test_small_batches_are_gathered_and_nothing_is_lost(rng):
+    length = chunk_length(2)
+    sizes = [length, 100, 0, 300, length - 1, length + 5, 3]
+    total = sum(sizes)
+    numbers = torch.arange(total, dtype=torch.float32)
+    batches = []
+    for start, size in zip(np.cumsum([0, *sizes]), sizes, strict=False):
+        some = numbers[start : start + size]
+        features = some[:, None].expand(-1, 2)
+        image = torch.arange(size) // 2
+        batches = gathered([*batches, Rows(features, some, some[:, None], image)], length)
+    assert [len(rows.ones) for rows in batches] == [length, length + 399, length + 5, 3]
+    batches = gathered(batches, 1)
+    for name in ("ones", "targets"):
+        found = torch.cat([getattr(rows, name).ravel() for rows in batches])
+        torch.testing.assert_close(found, numbers, rtol=0, atol=0)
+    assert len(batches[1].image.unique()) == 50 + 150 + length // 2
+    torch.testing.assert_close(batches[1].features[:, 0], batches[1].ones, rtol=0, atol=0)
+
+
+def test_a_unit_that_is_one_of_many_is_fitted_like_any(rng):
+    """Units of any size share directions alike: none waits because another is larger."""
+    features, responses = simulate(rng, 80, 6, 300, 48, np.float32)
+    sizes = 10.0 ** (np.arange(48) % 7 - 3)[:, None]
+    steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
+    plain, scaled = (Ridge().fit(features, responses * size).predict(steps) for size in (1, sizes))
+    assert relative_error(scaled / sizes, plain) < 0.01
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12])

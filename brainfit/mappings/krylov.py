@@ -7,6 +7,10 @@ directions the problem is small, one eigendecomposition gives it for every penal
 block added costs one pass over the rows. The span grows until the held-out loss stands still; once
 it holds every direction of the features, the solution is exact.
 
+Of many units not every residual :math:`C - (G + \alpha) W`, which is what :math:`G` times the newest
+block adds, becomes a direction, but those few that most of their size lies in: units share what they
+respond to, and a pass costs as much as its block is wide.
+
 One problem for each inner fold (fitted to the other folds, judged on it) and one for all training
 rows are solved side by side, so that a pass over the rows serves them all and the fold that judges
 a penalty had no part in the directions it is judged in.
@@ -14,7 +18,8 @@ a penalty had no part in the directions it is judged in.
 References
 ----------
 Golub & Van Loan, Matrix Computations, 4th ed., sec. 10.1 and 10.3 (block Lanczos);
-Hochstenbach & Reichel (2010), BIT Numer. Math. 50, 1-21 (ridge penalties in Krylov subspaces).
+Hochstenbach & Reichel (2010), BIT Numer. Math. 50, 1-21 (ridge penalties in Krylov subspaces);
+Soodhalter, de Sturler & Kilmer (2020), GAMM-Mitt. 43, e202000016 (subspaces that residuals augment).
 """
 
 from __future__ import annotations
@@ -25,15 +30,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from brainfit.mappings.normal_equations import make_products
+from brainfit.mappings.products import Sums, mean_eigenvalue, sum_rows
 from brainfit.mappings.rows import Rows
+from brainfit.mappings.subspace import Subspace
 
 MIN_WIDTH = 64
-"""Fewest directions in a block: with few units, random ones are added to their own."""
-
-# A candidate direction, of length one, adds something if more than this is left of its squared
-# length outside the basis: well above what rounding leaves, well below what a weak direction does.
-_DEPENDENT = 1e-9
-_CHUNK = 2048
+"""Directions in a block of few units: random ones are added to their own."""
+SHARED_WIDTH = 32
+"""With more units than this, directions in a block: those that most of their residuals lie in."""
 
 
 @dataclass(frozen=True)
@@ -65,70 +70,6 @@ class RidgeSolution:
     converged: bool
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Moments of some rows: all that centring and the right-hand side need."""
-
-    n: torch.Tensor
-    x: torch.Tensor
-    y: torch.Tensor
-    xy: torch.Tensor
-    yy: torch.Tensor
-
-    def __sub__(self, other: _Sums) -> _Sums:
-        return _Sums(
-            self.n - other.n, self.x - other.x, self.y - other.y, self.xy - other.xy, self.yy - other.yy
-        )
-
-    def centered(self, mean_x: torch.Tensor, mean_y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """X'Y and the squared norm of Y once these means are taken off."""
-        xy = self.xy - torch.outer(mean_x, self.y) - torch.outer(self.x - self.n * mean_x, mean_y)
-        return xy, self.yy - 2 * mean_y * self.y + self.n * mean_y**2
-
-
-class _Problem:
-    """Ridge on the rows outside one fold, judged on those inside it, in a growing subspace."""
-
-    def __init__(self, train: _Sums, held_out: _Sums | None) -> None:
-        self.mean_x, self.mean_y = train.x / train.n, train.y / train.n
-        self.xy, _ = train.centered(self.mean_x, self.mean_y)
-        if held_out is not None:
-            self.held_xy, self.held_yy = held_out.centered(self.mean_x, self.mean_y)
-        self.basis = self.xy.new_zeros(len(self.mean_x), 0)
-        self.gram = np.zeros((0, 0))
-        self.held_gram = np.zeros((0, 0))
-        self.is_judged = held_out is not None
-
-    def extend(self, candidates: torch.Tensor) -> torch.Tensor:
-        """Add the part of `candidates` that is new to the basis; return it, orthonormal."""
-        new = _orthonormal(candidates, self.basis)
-        self.basis = torch.cat([self.basis, new], dim=1)
-        return new
-
-    def absorb(self, product: torch.Tensor, held_product: torch.Tensor | None) -> None:
-        """Take in X'X times the newest block, over the training and over the held-out rows."""
-        self.gram = _bordered(self.gram, self.basis, product)
-        if held_product is not None:
-            self.held_gram = _bordered(self.held_gram, self.basis, held_product)
-
-    def solve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Eigenvalues and vectors of the projected Gram matrix, and the right-hand side in them."""
-        values, vectors = np.linalg.eigh(self.gram)
-        right = vectors.T @ (self.basis.T @ self.xy).double().cpu().numpy()
-        return values.clip(0), vectors, right
-
-    def losses(self, alphas: np.ndarray) -> np.ndarray:
-        """Squared error on the held-out rows for each penalty and unit."""
-        values, vectors, right = self.solve()
-        cross = vectors.T @ (self.basis.T @ self.held_xy).double().cpu().numpy()
-        gram = vectors.T @ self.held_gram @ vectors
-        losses = np.empty((len(alphas), right.shape[1]))
-        for k, alpha in enumerate(alphas):
-            coef = right / (values + alpha)[:, None]
-            losses[k] = (coef * (gram @ coef - 2 * cross)).sum(0)
-        return losses + self.held_yy.double().cpu().numpy()
-
-
 def solve_ridge(
     folds: Sequence[Sequence[Rows]],
     relative_alphas: np.ndarray,
@@ -147,136 +88,73 @@ def solve_ridge(
     relative_alphas
         Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
     tolerance
-        Stop when a pass moves the mean over units of the held-out loss (as a share of variance) by
-        less, that of no unit by ten times as much, and the choice of no unit's penalty.
+        Stop when `MIN_WIDTH` more directions move the mean over units of the held-out loss (as a share of
+        variance) by less, and that of no unit, nor of the penalty that it would have chosen, by ten times as
+        much.
     max_blocks
-        Most blocks to add, each of as many directions as there are units (at least `MIN_WIDTH`).
+        Most blocks to add, each of `MIN_WIDTH` directions, or of `SHARED_WIDTH` for more units than that.
     rng
         For the padding directions.
     advance
-        Called after every pass over the rows.
+        Called after every block.
     """
-    per_fold = [_sum_rows(rows) for rows in folds]
+    per_fold = [sum_rows(rows) for rows in folds]
     total = per_fold[0]
     for sums in per_fold[1:]:
-        total = _add(total, sums)
-    problems = [_Problem(total - sums, sums) for sums in per_fold] + [_Problem(total, None)]
-    alphas = relative_alphas * _mean_eigenvalue(folds, problems[-1].mean_x)
-    variance = total.centered(problems[-1].mean_x, problems[-1].mean_y)[1].double().cpu().numpy()
+        total = total + sums
+    many = len(total.y) > SHARED_WIDTH
+    problems = [Subspace(total, sums, keeps_products=many) for sums in (*per_fold, None)]
+    judged, last = problems[:-1], problems[-1]
+    alphas = relative_alphas * mean_eigenvalue(folds, last.mean_x)
+    variance = total.yy_about(last.mean_y).double().cpu().numpy()
+    share = 1 / np.where(variance > 0, variance, np.inf)
+    size = torch.from_numpy(np.sqrt(share)).to(total.xy)
+    products = make_products(folds, last.mean_x)
 
-    padding = _padding(total.xy, rng)
-    blocks = [problem.extend(torch.cat([problem.xy, padding], 1)) for problem in problems]
-    losses, converged = np.full((len(alphas), len(variance)), np.inf), False
+    padding = _padding(total, rng)
+    blocks = [
+        p.extend(_leading(p.xy * size) if many else torch.cat([p.xy, padding], dim=1)) for p in problems
+    ]
+    lag, history, converged = MIN_WIDTH // SHARED_WIDTH if many else 1, [], False
+    chosen = np.zeros(len(variance), int)
     for step in range(max_blocks):
-        products = _multiply(folds, problems, blocks)
-        for problem, (product, held) in zip(problems, products, strict=True):
-            problem.absorb(product, held)
+        inside, multiplied = products([p.mean_x for p in problems], blocks)
+        multiplied = [
+            p.absorb(product, held)
+            for p, product, held in zip(problems, multiplied, (*inside, None), strict=True)
+        ]
         advance()
-        before, losses = losses, np.sum([problem.losses(alphas) for problem in problems[:-1]], axis=0)
-        losses = losses / np.where(variance > 0, variance, np.inf)
-        converged = _stands_still(before, losses, tolerance)
+        history.append(np.sum([p.losses(alphas) for p in judged], axis=0) * share)
+        chosen = np.where(variance > 0, history[-1].argmin(axis=0), len(alphas) - 1)
+        converged = len(history) > lag and _stands_still(history[-1 - lag], history[-1], tolerance)
         if converged or step == max_blocks - 1:
             break
-        blocks = [problem.extend(product) for problem, (product, _) in zip(problems, products, strict=True)]
+        if many:
+            multiplied = (_leading(p.residual(alphas[chosen]) * size) for p in problems)
+        blocks = [p.extend(candidates) for p, candidates in zip(problems, multiplied, strict=True)]
         if not any(block.shape[1] for block in blocks):
             converged = True
             break
-    chosen = np.where(variance > 0, losses.argmin(axis=0), len(alphas) - 1)
-    coef, intercept = _coefficients(problems[-1], alphas[chosen])
-    return RidgeSolution(coef, intercept, alphas[chosen], losses, problems[-1].basis.shape[1], converged)
+    coef, intercept = last.solution(alphas[chosen])
+    return RidgeSolution(coef, intercept, alphas[chosen], history[-1], last.basis.shape[1], converged)
 
 
 def _stands_still(before: np.ndarray, now: np.ndarray, tolerance: float) -> bool:
-    """Whether a pass moved neither the mean over units of the loss, nor any one unit much, nor a choice."""
-    moved = np.abs(before.min(axis=0) - now.min(axis=0))
-    same = before.argmin(axis=0) == now.argmin(axis=0)
-    return bool(moved.mean() < tolerance and moved.max() < 10 * tolerance and same.all())
+    """Whether the loss moved little on average and for every unit, by whichever choice of its penalty."""
+    least, earlier_choice = now.min(axis=0), before.argmin(axis=0)
+    moved = np.abs(before.min(axis=0) - least)
+    regret = np.take_along_axis(now, earlier_choice[None], axis=0)[0] - least
+    return bool(moved.mean() < tolerance and max(moved.max(), regret.max()) < 10 * tolerance)
 
 
-def _coefficients(problem: _Problem, alpha: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    values, vectors, right = problem.solve()
-    weights = vectors @ (right / (values[:, None] + alpha))
-    coef = problem.basis @ torch.from_numpy(weights).to(problem.basis)
-    return coef, problem.mean_y - problem.mean_x @ coef
+def _leading(columns: torch.Tensor) -> torch.Tensor:
+    """Return the directions, fewer than columns, that hold most of their squared length."""
+    _, vectors = torch.linalg.eigh((columns.T @ columns).double())
+    return columns @ vectors[:, -SHARED_WIDTH:].to(columns)
 
 
-def _sum_rows(batches: Sequence[Rows]) -> _Sums:
-    n, x, y, xy, yy = 0.0, 0.0, 0.0, 0.0, 0.0
-    for rows in batches:
-        n = n + rows.ones @ rows.ones
-        x = x + rows.ones @ rows.features
-        y = y + rows.ones @ rows.targets
-        xy = xy + rows.features.T @ rows.targets
-        yy = yy + rows.targets.square().sum(0)
-    return _Sums(*map(torch.as_tensor, (n, x, y, xy, yy)))
-
-
-def _add(a: _Sums, b: _Sums) -> _Sums:
-    return _Sums(a.n + b.n, a.x + b.x, a.y + b.y, a.xy + b.xy, a.yy + b.yy)
-
-
-def _mean_eigenvalue(folds: Sequence[Sequence[Rows]], mean_x: torch.Tensor) -> float:
-    energy = sum(
-        float((rows.features - torch.outer(rows.ones, mean_x)).square().sum())
-        for fold in folds
-        for rows in fold
-    )
-    return max(energy / len(mean_x), float(np.finfo(np.float32).tiny))
-
-
-def _padding(xy: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def _padding(total: Sums, rng: np.random.Generator) -> torch.Tensor:
     """Random directions that fill a block up to `MIN_WIDTH`."""
-    missing = max(0, min(MIN_WIDTH, xy.shape[0]) - xy.shape[1])
-    scale = float(xy.norm(dim=0).median()) / np.sqrt(xy.shape[0])
-    return torch.from_numpy(rng.standard_normal((xy.shape[0], missing)) * (scale or 1.0)).to(xy)
-
-
-def _multiply(
-    folds: Sequence[Sequence[Rows]], problems: Sequence[_Problem], blocks: Sequence[torch.Tensor]
-) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Centred X'X times each problem's block, split into training and held-out rows, in one pass."""
-    wide = torch.cat(list(blocks), dim=1)
-    widths = [block.shape[1] for block in blocks]
-    offset = torch.cat([p.mean_x @ block for p, block in zip(problems, blocks, strict=True)])
-    inside = []
-    for batches in folds:
-        product, ones_product = torch.zeros_like(wide), torch.zeros_like(offset)
-        for rows in batches:
-            for features, ones in zip(rows.features.split(_CHUNK), rows.ones.split(_CHUNK), strict=True):
-                projected = features @ wide - torch.outer(ones, offset)
-                product.addmm_(features.T, projected)
-                ones_product += ones @ projected
-        parts = zip(product.split(widths, 1), ones_product.split(widths), problems, strict=True)
-        inside.append([part - torch.outer(p.mean_x, ones) for part, ones, p in parts])
-    result = []
-    for k, problem in enumerate(problems):
-        held = inside[k][k] if problem.is_judged else None
-        train = sum((inside[f][k] for f in range(len(folds)) if f != k), torch.zeros_like(blocks[k]))
-        result.append((train, held))
-    return result
-
-
-def _bordered(gram: np.ndarray, basis: torch.Tensor, product: torch.Tensor) -> np.ndarray:
-    """Enlarge basis' X'X basis by the columns of the newest block."""
-    new = (basis.T @ product).double().cpu().numpy()
-    old, size = len(gram), basis.shape[1]
-    result = np.empty((size, size))
-    result[:old, :old] = gram
-    result[:, old:] = new
-    result[old:, :old] = new[:old].T
-    result[old:, old:] = (new[old:] + new[old:].T) / 2
-    return result
-
-
-def _orthonormal(candidates: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """Orthonormal directions that `candidates` add to `basis`; none where they add nothing."""
-    norms = candidates.norm(dim=0)
-    new = candidates[:, norms > 0] / norms[norms > 0]
-    for _ in range(2):  # once is not enough in floating point, twice is
-        new = new - basis @ (basis.T @ new)
-    values, vectors = torch.linalg.eigh((new.T @ new).double())
-    room = basis.shape[0] - basis.shape[1]
-    kept = (values > _DEPENDENT) & (torch.arange(len(values)).to(values) >= len(values) - room)
-    new = new @ (vectors[:, kept] / values[kept].sqrt()).to(new)
-    new = new - basis @ (basis.T @ new)
-    return torch.linalg.qr(new).Q if new.shape[1] else new
+    n_features, n_units = total.xy.shape
+    missing = max(0, min(MIN_WIDTH, n_features) - n_units)
+    return torch.from_numpy(rng.standard_normal((n_features, missing))).to(total.xy)

@@ -13,7 +13,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from brainfit.errors import ContractError
-from brainfit.mappings.rows import Rows, compress
+from brainfit.mappings.rows import Rows, chunk_length, compress, gathered
 from brainfit.trajectory import Trajectory
 
 
@@ -76,8 +76,13 @@ class SharedLinearMap(BaseEstimator, ABC):
         for fold in np.unique(folds):
             inside = torch.from_numpy(folds == fold).to(rows.image.device)[rows.image]
             part = Rows(rows.features[inside], rows.ones[inside], rows.targets[inside], rows.image[inside])
-            self.rows_.setdefault(int(fold), []).append(part)
+            batches = [*self.rows_.get(int(fold), []), self._stored(part)]
+            self.rows_[int(fold)] = gathered(batches, chunk_length(self.n_features))
         return self
+
+    def _stored(self, rows: Rows) -> Rows:
+        """Return the rows in the form in which they are kept."""
+        return rows
 
     def _set_origin(self, trajectory: Trajectory, responses: np.ndarray) -> None:
         """Take the first image as origin and unit of measurement, whatever the size of its batch.
@@ -104,6 +109,8 @@ class SharedLinearMap(BaseEstimator, ABC):
             raise ContractError(
                 f"a map is judged on held-out images: it takes at least 2 inner folds, got {len(self.rows_)}"
             )
+        for fold, batches in self.rows_.items():
+            self.rows_[fold] = gathered(batches, least=1)
         self._coef, self._intercept = self._solve([self.rows_[fold] for fold in sorted(self.rows_)], advance)
         if not torch.isfinite(self._coef).all():
             raise ContractError(
@@ -125,6 +132,8 @@ class SharedLinearMap(BaseEstimator, ABC):
             Called after every set.
         """
         n_units, found = len(self.target_shift_) // n_sets, []
+        for fold, batches in self.rows_.items():
+            self.rows_[fold] = gathered(batches, least=1)
         for k in range(n_sets):
             units, one = slice(k * n_units, (k + 1) * n_units), copy(self)
             one.rows_ = {
