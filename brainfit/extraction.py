@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-import xarray as xr
 from torch.nn import functional as F
 
 from brainfit.errors import ContractError
 from brainfit.memory import check_memory
-from brainfit.model_contract import full_precision, image_of, same, unroll
+from brainfit.model_contract import image_of, same, unroll
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
 from brainfit.trajectory import Trajectory
@@ -20,64 +18,68 @@ from brainfit.trajectory import Trajectory
 _ROUNDING = 1e-6  # by how much pixels that somebody resized may leave [0, 1]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """A few images and what a layer did for them.
-
-    Attributes
-    ----------
-    images
-        Positions of the images in the stimuli.
-    pixels
-        As stored, shape (image, height, width, 3).
-    trajectory
-        Of the one layer asked for.
-    """
-
-    images: np.ndarray
-    pixels: np.ndarray
-    trajectory: Trajectory
-
-
-def extract(
+def show(
     model: Model,
-    layer: str,
-    stimuli: xr.DataArray,
-    images: np.ndarray,
+    layers: Sequence[str],
+    pixels: np.ndarray,
     presentation: Presentation,
     *,
-    batch_size: int,
     device: str = "cpu",
-) -> Iterator[Batch]:
-    """Yield what `layer` does for each batch of the images at positions `images`.
+    precision: str = "float32",
+    alone: Mapping[str, Trajectory] | None = None,
+) -> dict[str, Trajectory]:
+    """Return what each of `layers` does for a batch of images, in the bits in which it was computed.
 
     Parameters
     ----------
-    stimuli
-        Dims ``("image", "height", "width", "channel")``, uint8 or float in [0, 1]; may be lazy.
+    pixels
+        Shape (image, height, width, 3), uint8 or float in [0, 1].
+    precision
+        In which the model computes, as for `brainfit.score`.
+    alone
+        What the layers did when the last image was shown alone (`show_last`), if the answer is to be held
+        against it.
 
     Raises
     ------
     ContractError
         If the model returns something that is not a trajectory of these images or not finite, or its
-        answer to an image of the first batch is another one when that is shown alone.
+        answer to the last image is another one than when that is shown alone.
     PluginError, ResourceError
         If the model's code fails, or runs out of memory.
     """
-    for start in range(0, len(images), batch_size):
-        some = images[start : start + batch_size]
-        pixels = stimuli.isel(image=some).values
-        shown = to_model_input(pixels, model.image_size).to(device)
-        # Copied, and before the batch: a model may use the memory of its answer again.
-        check = start == 0 and len(some) > 1
-        alone = image_of(unroll(model, shown[-1:], presentation, [layer])[layer], 0) if check else None
-        trajectory = unroll(model, shown, presentation, [layer])[layer]
-        if alone is not None and not same(image_of(trajectory, -1), alone):
+    shown = to_model_input(pixels, model.image_size).to(device)
+    seen = unroll(model, shown, presentation, layers, precision)
+    rounding = None if precision == "float32" else 4 * torch.finfo(torch.bfloat16).eps
+    for layer in layers:
+        if alone and layer in alone and not same(image_of(seen[layer], -1), alone[layer], rounding):
             raise ContractError(
                 f"model {model.name!r}, layer {layer!r}: answers to an image depend on the other images of "
                 "its batch, or change from call to call; `brainfit check` says which"
             )
-        yield Batch(some, pixels, full_precision(trajectory))
+    return seen
+
+
+def show_last(
+    model: Model,
+    layers: Sequence[str],
+    pixels: np.ndarray,
+    presentation: Presentation,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+) -> dict[str, Trajectory]:
+    """Return what each of `layers` does for the last image of a batch when shown alone; raises as `show`."""
+    seen = show(model, layers, pixels[-1:], presentation, device=device, precision=precision)
+    # Copied: a model may use the memory of its answer again.
+    return {layer: image_of(trajectory, 0) for layer, trajectory in seen.items()}
+
+
+def rows_of(seen: Trajectory, rows: np.ndarray) -> Trajectory:
+    """Return the trajectory of the images at these increasing positions of their batch."""
+    at = torch.from_numpy(np.asarray(rows))
+    blocks = (b if len(b) in (1, len(at)) else b[at.to(b.device)] for b in seen.blocks)
+    return Trajectory(tuple(blocks), seen.index)
 
 
 def to_model_input(pixels: np.ndarray, size: int) -> torch.Tensor:

@@ -1,17 +1,15 @@
-"""Show a model images, and a map what a layer does for them: batch by batch, never held whole."""
+"""Show a map what a layer does for images: batch by batch, never held whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 
-from brainfit.extraction import Batch, extract
+from brainfit.features import Features, open_features
 from brainfit.memory import check_memory
 from brainfit.progress import progress_bar
 from brainfit.protocols import Mapping
-from brainfit.provenance import ContentHash
-from brainfit.recording import Recording
 from brainfit.request import Request
 from brainfit.responses import Responses, prepare
 
@@ -31,16 +29,15 @@ def prepare_request(request: Request, test_fraction: float, progress: bool) -> R
 
 
 def take_in(
-    request: Request, responses: Responses, mapping: Mapping, content: ContentHash, progress: bool
+    request: Request, responses: Responses, mapping: Mapping, features: Features, progress: bool
 ) -> None:
-    """Show the model the training images, and the map what a layer does for them."""
+    """Show the map what a layer does for the training images."""
     train, done = responses.train, 0
     with progress_bar(f"unroll training images, {request.layer}", len(train), shown=progress) as advance:
-        for batch in unrolled(request, responses.recording, train):
+        for batch in features.batches(request.layer, train):
             some = slice(done, done + len(batch.images))
-            features = batch.trajectory.average(responses.steps)
-            mapping.partial_fit(features, responses.mean[batch.images], responses.folds[some])
-            content.update("pixels", batch.pixels)
+            averages = batch.trajectory.average(responses.steps)
+            mapping.partial_fit(averages, responses.mean[batch.images], responses.folds[some])
             if done == 0:
                 _check_fit(mapping, len(batch.images), len(train), responses.mean.shape[1])
             done = some.stop
@@ -48,30 +45,22 @@ def take_in(
 
 
 def predict(
-    request: Request, responses: Responses, mapping: Mapping, content: ContentHash, progress: bool
+    request: Request, responses: Responses, mapping: Mapping, features: Features, progress: bool
 ) -> np.ndarray:
     """Predict the responses to held-out images, shape (image, unit, time_bin)."""
     predictions = []
     with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
-        for batch in unrolled(request, responses.recording, responses.test):
-            features = batch.trajectory.average(responses.steps)
-            predictions.append(mapping.predict(features, len(batch.images)))
-            content.update("pixels", batch.pixels)
+        for batch in features.batches(request.layer, responses.test):
+            averages = batch.trajectory.average(responses.steps)
+            predictions.append(mapping.predict(averages, len(batch.images)))
             advance(len(batch.images))
     return np.concatenate(predictions)
 
 
-def unrolled(request: Request, recording: Recording, images: np.ndarray) -> Iterator[Batch]:
-    """Yield what the layer does for each batch of these images."""
-    return extract(
-        request.model,
-        request.layer,
-        recording.stimuli,
-        images,
-        request.presentation,
-        batch_size=request.batch_size,
-        device=request.device,
-    )
+def split_features(request: Request, responses: Responses) -> AbstractContextManager[Features]:
+    """Open the features of a request's layer for one pass over training images and one over test images."""
+    used = np.union1d(responses.train, responses.test)
+    return open_features(request, [request.layer], used=used, again=responses.test)
 
 
 def _check_fit(mapping: Mapping, n_seen: int, n_train: int, n_units: int) -> None:

@@ -17,13 +17,13 @@ import numpy as np
 import xarray as xr
 
 from brainfit.errors import ContractError
+from brainfit.features import Features, each_layer
 from brainfit.fitting import N_FOLDS, prepare_request, take_in
 from brainfit.mappings.ridge import Ridge
 from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
 from brainfit.protocols import Model
-from brainfit.provenance import ContentHash
 from brainfit.recording import REGIONS, Recording, check_recording
 from brainfit.registry import load_recording
 from brainfit.request import AUTO, Request, check_request
@@ -44,6 +44,8 @@ def assign_layers(
     n_images: int | None = None,
     batch_size: int = 16,
     device: str = "cpu",
+    precision: str = "float32",
+    cache: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -54,13 +56,13 @@ def assign_layers(
     paper, the loss has the time course in it that all images share: a layer is chosen for when it sees
     the image, too, and with few images or random weights mostly for that.
 
-    The images that a score with this seed holds out are never looked at. All regions are fitted together, a
+    The images that a score with this seed holds out choose nothing. All regions are fitted together, a
     layer at a time, in one search; a score with ``layer="auto"`` does the same for its region alone, where a
     loss differs by no more than the tolerance of the search, about 1e-4.
 
     Parameters
     ----------
-    model, recording, presentation, test_fraction, n_images, batch_size, device
+    model, recording, presentation, test_fraction, n_images, batch_size, device, precision, cache
         As for `brainfit.score`. The paper's model here is a feedforward one.
     regions
         By default all that the recording has. ``"IT"`` is ``pIT``, ``cIT`` and ``aIT`` together.
@@ -118,12 +120,13 @@ def assign_layers(
     if not wanted:
         raise ContractError("regions is empty; name at least one, or leave it out for all")
     options = {"presentation": presentation, "batch_size": batch_size, "device": device, "seed": seed}
+    options |= {"precision": precision, "cache": cache}
     options |= {"layer": AUTO, "mapping": "ridge", "control": None, "n_images": n_images, "may_choose": True}
     requests = [check_request(model, recording, region=wanted[0], **options)]
     requests += [check_request(requests[0].model, recording, region=name, **options) for name in wanted[1:]]
     candidates = _candidates(requests[0].model, layers)
     prepared = {request.region: prepare_request(request, test_fraction, progress) for request in requests}
-    fits = {layer: _fit_layer(requests[0], layer, prepared, progress) for layer in candidates}
+    fits = _fit_layers(requests[0], candidates, prepared, progress)
     return _dataset(requests[0], prepared, fits)
 
 
@@ -189,8 +192,8 @@ def elect(layers: Sequence[str], loss: np.ndarray) -> Choice:
 def choose_layer(request: Request, responses: Responses, progress: bool) -> Choice:
     """Choose among all layers of the model on the training images of `responses`."""
     region, layers = request.region, tuple(request.model.layers)
-    fits = [_fit_layer(request, layer, {region: responses}, progress) for layer in layers]
-    return elect(layers, np.array([one.loss[region] for one in fits]))
+    fits = _fit_layers(request, layers, {region: responses}, progress)
+    return elect(layers, np.array([fits[layer].loss[region] for layer in layers]))
 
 
 @dataclass(frozen=True)
@@ -219,20 +222,39 @@ def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(layers))
 
 
-def _fit_layer(request: Request, layer: str, prepared: dict[str, Responses], progress: bool) -> _Fit:
-    """Fit one layer to the units of all regions, together where the same images train them."""
+def _fit_layers(
+    request: Request, layers: Sequence[str], prepared: dict[str, Responses], progress: bool
+) -> dict[str, _Fit]:
+    """Fit each layer to the units of all regions, together where the same images train them."""
     groups: dict[bytes, list[str]] = {}
     for region, responses in prepared.items():
         groups.setdefault(responses.train.tobytes(), []).append(region)
-    request = replace(request, layer=layer)
+    used = np.unique(np.concatenate([responses.train for responses in prepared.values()]))
+    again = used if len(groups) > 1 else used[:0]
+    members = list(groups.values())
+    return {
+        layer: _fit_layer(replace(request, layer=layer), features, members, prepared, progress)
+        for layer, features in each_layer(request, layers, used=used, again=again)
+    }
+
+
+def _fit_layer(
+    request: Request,
+    features: Features,
+    groups: list[list[str]],
+    prepared: dict[str, Responses],
+    progress: bool,
+) -> _Fit:
     loss, n_features, converged = {}, 0, True
-    for members in groups.values():
+    for members in groups:
         mean = np.concatenate([prepared[region].mean for region in members], axis=1)
         together = replace(prepared[members[0]], mean=mean)
         ridge = Ridge(seed=request.seed)
-        take_in(request, together, ridge, ContentHash(), progress)
+        take_in(request, together, ridge, features, progress)
         kept = _kept_variance(ridge)
-        with progress_bar(f"fit ridge, {layer} (passes, at most)", ridge.n_passes, shown=progress) as advance:
+        with progress_bar(
+            f"fit ridge, {request.layer} (passes, at most)", ridge.n_passes, shown=progress
+        ) as advance:
             ridge.solve(lambda: advance(1))
         targets = mean[together.train]
         variance = ((targets - targets.mean(axis=(0, 2), keepdims=True)) ** 2).sum(axis=(0, 2))

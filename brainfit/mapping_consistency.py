@@ -16,7 +16,7 @@ import xarray as xr
 
 from brainfit.arguments import whole_number
 from brainfit.errors import ContractError, UnknownNameError
-from brainfit.fitting import N_FOLDS, prepare_request, unrolled
+from brainfit.fitting import N_FOLDS, prepare_request, split_features
 from brainfit.halves import corrected_scores, halve
 from brainfit.mappings import make_mapping
 from brainfit.mappings.linear import SharedLinearMap
@@ -47,6 +47,8 @@ def mapping_consistency(
     n_halvings: int = N_HALVINGS,
     batch_size: int = 16,
     device: str = "cpu",
+    precision: str = "float32",
+    cache: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -72,8 +74,10 @@ def mapping_consistency(
 
     Parameters
     ----------
-    model, recording, region, layer, mapping, presentation, test_fraction, n_images, batch_size, device
+    model, recording, region, layer, mapping, presentation, test_fraction, n_images, batch_size
         As for `brainfit.score`, and the same images are held out; but `layer` cannot be ``"auto"``.
+    device, precision, cache
+        As for `brainfit.score`.
     n_halvings
         How often the trials of training images are halved; each takes two fits.
     seed
@@ -125,6 +129,8 @@ def mapping_consistency(
         n_images=n_images,
         batch_size=batch_size,
         device=device,
+        precision=precision,
+        cache=cache,
         seed=seed,
     )
     responses = prepare_request(request, test_fraction, progress)
@@ -188,27 +194,28 @@ def _predict(request: Request, responses: Responses, halves: np.ndarray, progres
     n_units, n_sets, done = halves.shape[3], 1 + len(sets), 0
     mapping = cast(SharedLinearMap, make_mapping(request.mapping, request.seed))
     train, test = responses.train, responses.test
-    with progress_bar("unroll training images", len(train), shown=progress) as advance:
-        for batch in unrolled(request, responses.recording, train):
-            some = slice(done, done + len(batch.images))
-            targets = np.concatenate([responses.mean[batch.images], *sets[:, some]], axis=1)
-            mapping.partial_fit(batch.trajectory.average(responses.steps), targets, responses.folds[some])
-            if done == 0:
-                needed = {
-                    "compressed features and responses": mapping.row_bytes * (len(train) / some.stop - 1),
-                    "solver": mapping.working_bytes(mapping.n_features, n_units, N_FOLDS),
-                }
-                check_memory(
-                    needed, "lower the number of images or halvings, or choose a smaller layer or region"
-                )
-            done = some.stop
-            advance(len(batch.images))
-    with progress_bar(f"fit {request.mapping} (maps)", n_sets, shown=progress) as advance:
-        mapping.solve_each(n_sets, lambda: advance(1))
     predictions = []
-    with progress_bar("unroll test images", len(test), shown=progress) as advance:
-        for batch in unrolled(request, responses.recording, test):
-            found = mapping.predict(batch.trajectory.average(responses.steps), len(batch.images))
-            predictions.append(found.reshape(len(found), n_sets, n_units, -1))
-            advance(len(batch.images))
+    with split_features(request, responses) as features:
+        with progress_bar("unroll training images", len(train), shown=progress) as advance:
+            for batch in features.batches(request.layer, train):
+                some = slice(done, done + len(batch.images))
+                targets = np.concatenate([responses.mean[batch.images], *sets[:, some]], axis=1)
+                mapping.partial_fit(batch.trajectory.average(responses.steps), targets, responses.folds[some])
+                if done == 0:
+                    needed = {
+                        "compressed features and responses": mapping.row_bytes * (len(train) / some.stop - 1),
+                        "solver": mapping.working_bytes(mapping.n_features, n_units, N_FOLDS),
+                    }
+                    check_memory(
+                        needed, "lower the number of images or halvings, or choose a smaller layer or region"
+                    )
+                done = some.stop
+                advance(len(batch.images))
+        with progress_bar(f"fit {request.mapping} (maps)", n_sets, shown=progress) as advance:
+            mapping.solve_each(n_sets, lambda: advance(1))
+        with progress_bar("unroll test images", len(test), shown=progress) as advance:
+            for batch in features.batches(request.layer, test):
+                found = mapping.predict(batch.trajectory.average(responses.steps), len(batch.images))
+                predictions.append(found.reshape(len(found), n_sets, n_units, -1))
+                advance(len(batch.images))
     return np.concatenate(predictions).swapaxes(0, 1)

@@ -12,7 +12,7 @@ import xarray as xr
 from brainfit.arguments import whole_number
 from brainfit.decoding import decode_dprime
 from brainfit.errors import ContractError
-from brainfit.fitting import unrolled
+from brainfit.features import open_features
 from brainfit.memory import check_memory
 from brainfit.metrics import spearman
 from brainfit.presentation import Presentation
@@ -202,13 +202,15 @@ def model_solution_times(
     presentation: Presentation | None = None,
     batch_size: int = 16,
     device: str = "cpu",
+    precision: str = "float32",
+    cache: bool = True,
     seed: int = 0,
 ) -> xr.Dataset:
     """Return solution times of a model's layer for the images of a recording, each of its steps a bin.
 
     Parameters
     ----------
-    model, recording, layer, presentation, batch_size, device
+    model, recording, layer, presentation, batch_size, device, precision, cache
         As for `brainfit.score`. Nothing is taken from the responses. The layer's features of all images are
         held at once; choose a small layer.
     criterion, seed
@@ -240,23 +242,27 @@ def model_solution_times(
         n_images=None,
         batch_size=batch_size,
         device=device,
+        precision=precision,
+        cache=cache,
         seed=seed,
     )
     chosen, shown = request.recording, request.presentation
     criterion = _for_each_image(criterion, given)
     blocks: list[torch.Tensor] = []
     index: tuple[int, ...] = ()
-    for batch in unrolled(request, chosen, np.arange(chosen.n_images)):
-        found, index = batch.trajectory.stacked(len(batch.images)).cpu(), index or batch.trajectory.index
-        if batch.trajectory.index != index:
-            raise ContractError(
-                f"model {request.model.name!r}, layer {request.layer!r}: which steps are the same differs "
-                "from batch to batch; `brainfit check` says more"
-            )
-        if not blocks:  # once as they come, once joined
-            needed = {"features": 2.0 * found.nbytes * chosen.n_images / len(found)}
-            check_memory(needed, "lower the number of images, or choose a smaller layer")
-        blocks.append(found)
+    images = np.arange(chosen.n_images)
+    with open_features(request, [request.layer], used=images, again=images[:0]) as features:
+        for batch in features.batches(request.layer, images):
+            found, index = batch.trajectory.stacked(len(batch.images)).cpu(), index or batch.trajectory.index
+            if batch.trajectory.index != index:
+                raise ContractError(
+                    f"model {request.model.name!r}, layer {request.layer!r}: which steps are the same "
+                    "differs from batch to batch; `brainfit check` says more"
+                )
+            if not blocks:  # once as they come, once joined
+                needed = {"features": 2.0 * found.nbytes * chosen.n_images / len(found)}
+                check_memory(needed, "lower the number of images, or choose a smaller layer")
+            blocks.append(found)
     objects = chosen.responses["object_name"].values
     dprime = decode_dprime(torch.cat(blocks).numpy(), objects, seed=seed)[:, list(index)]
     start = np.arange(shown.n_steps) * float(shown.step_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import torch
 from brainfit.arguments import one_of, whole_number
 from brainfit.controls import CONTROLS
 from brainfit.errors import ContractError
+from brainfit.feature_store import open_store
 from brainfit.mappings import MAPPINGS
+from brainfit.model_content import model_content
 from brainfit.model_contract import check_attributes
 from brainfit.names import unknown_name
+from brainfit.precision import PRECISIONS
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
 from brainfit.recording import Recording, check_recording
@@ -24,6 +28,7 @@ from brainfit.splits import sample_images
 DEVICES = ("cpu", "cuda")
 AUTO = "auto"
 """In place of a layer: the one that the training images choose."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class Request:
     """A score that can be computed: names are resolved, and the parts fit together.
 
     `recording` has the units of `region` and the images asked for; `layer` is one of the model's, or
-    `AUTO` where that was allowed; the rest is as for `brainfit.score`.
+    `AUTO` where that was allowed; `content` is the hash of all that the model computes with
+    (`brainfit.model_content`), None where features are not to be kept; the rest is as for `brainfit.score`.
     """
 
     model: Model
@@ -45,6 +51,8 @@ class Request:
     device: str
     seed: int
     projection: int | None = None
+    precision: str = "float32"
+    content: str | None = None
 
 
 def check_request(
@@ -61,6 +69,8 @@ def check_request(
     device: str,
     seed: int,
     projection: int | None = None,
+    precision: str = "float32",
+    cache: bool = True,
     may_choose: bool = False,
 ) -> Request:
     """Resolve names and defaults, and refuse what cannot be scored; raises as `brainfit.score` does.
@@ -69,6 +79,7 @@ def check_request(
     """
     seed = whole_number("seed", seed)
     batch_size = whole_number("batch_size", batch_size, least=1)
+    precision = one_of("precision", precision, PRECISIONS)
     if mapping not in MAPPINGS:
         raise unknown_name("mapping", mapping, MAPPINGS)
     if projection is not None:
@@ -100,7 +111,20 @@ def check_request(
         device,
         seed,
         projection,
+        precision,
+        _content(model) if cache else None,
     )
+
+
+def _content(model: Model) -> str | None:
+    """Return by what the model's features are found again; None, and say so, if that cannot be known."""
+    try:
+        content = model_content(model)
+    except ContractError as error:
+        _log.info("features of model %r are not kept in the cache: %s", model.name, error)
+        return None
+    open_store().prepare()
+    return content
 
 
 def _model(model: Model | str, device: str) -> Model:

@@ -18,7 +18,8 @@ import xarray as xr
 from brainfit.assembly import assemble
 from brainfit.controls import make_controlled
 from brainfit.errors import ContractError
-from brainfit.fitting import N_FOLDS, predict, prepare_request, take_in
+from brainfit.features import Features
+from brainfit.fitting import N_FOLDS, predict, prepare_request, split_features, take_in
 from brainfit.layer_assignment import choose_layer
 from brainfit.mappings.projection import Projected
 from brainfit.memory import peak_gib
@@ -48,6 +49,8 @@ def score(
     n_images: int | None = None,
     batch_size: int = 16,
     device: str = "cpu",
+    precision: str = "float32",
+    cache: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> Score:
@@ -84,9 +87,15 @@ def score(
     n_images
         Use so many images of the recording, balanced over objects; by default all.
     batch_size
-        Images that go through the model together; the result depends on it by rounding only.
+        Images that go through the model together; the result depends on it by rounding only. Features that
+        were kept are found again for the same size and the same images only.
     device
         ``"cpu"`` or ``"cuda"``.
+    precision
+        In which the model computes, ``"float32"`` or ``"bfloat16"``; all that follows has float32 or more.
+    cache
+        Whether the model's features are kept on disk, for a score that is begun again or another region or
+        map. They are found by all that they depend on, so the result is the same, bit by bit.
     seed
         Of the split, the inner folds, the trial halves and the bootstrap.
     progress
@@ -104,6 +113,8 @@ def score(
         If the model or the recording does not have the form it must have.
     ResourceError
         If the fit would not fit into memory.
+    IntegrityError
+        If the cache cannot be written; what was finished is kept, and the same score goes on from there.
 
     References
     ----------
@@ -122,6 +133,8 @@ def score(
         n_images=n_images,
         batch_size=batch_size,
         device=device,
+        precision=precision,
+        cache=cache,
         seed=seed,
         may_choose=True,
     )
@@ -130,11 +143,11 @@ def score(
     if request.layer == AUTO:
         chosen = choose_layer(request, responses, progress)
         request, choice = replace(request, layer=chosen.layer), {**choice, **chosen.summary()}
-    content = ContentHash()
-    fitted = _fit(request, responses, content, progress)
-    predicted = predict(request, responses, fitted, content, progress)
+    with split_features(request, responses) as features:
+        fitted = _fit(request, responses, features, progress)
+        predicted = predict(request, responses, fitted, features, progress)
+        content = _content(responses, features)
     data = _judge(request, responses, predicted, progress)
-    content.update("responses", responses.mean[np.concatenate([responses.train, responses.test])])
 
     undefined = int((~data["defined"]).sum())
     responses.dropped.add(
@@ -153,7 +166,7 @@ def score(
     return Score(data.assign(alpha=("unit", fitted.alpha_)), info)
 
 
-def _fit(request: Request, responses: Responses, content: ContentHash, progress: bool) -> Mapping:
+def _fit(request: Request, responses: Responses, features: Features, progress: bool) -> Mapping:
     """Fit one map for all bins, from features that stream through and are never held whole."""
     to_fit = responses.mean[responses.train]
     if request.control is not None and to_fit.shape[-1] < 2:
@@ -161,11 +174,20 @@ def _fit(request: Request, responses: Responses, content: ContentHash, progress:
     mapping = make_controlled(request.mapping, request.control, to_fit, request.seed)
     if request.projection is not None:
         mapping = Projected(mapping, request.projection, request.seed)
-    take_in(request, responses, mapping, content, progress)
+    take_in(request, responses, mapping, features, progress)
     with progress_bar(
         f"fit {request.mapping} (passes, at most)", mapping.n_passes, shown=progress
     ) as advance:
         return mapping.solve(lambda: advance(1))
+
+
+def _content(responses: Responses, features: Features) -> str:
+    """Hash the images and responses that were used, whatever the split."""
+    used = np.union1d(responses.train, responses.test)
+    content = ContentHash()
+    content.update("images", features.pixel_hashes(used))
+    content.update("responses", responses.mean[used])
+    return content.hexdigest()
 
 
 def _judge(request: Request, responses: Responses, predicted: np.ndarray, progress: bool) -> xr.Dataset:
@@ -205,16 +227,17 @@ def _provenance(
     request: Request,
     responses: Responses,
     mapping: Mapping,
-    content: ContentHash,
+    content: str,
     test_fraction: float,
 ) -> dict[str, Any]:
     return {
         "presentation": asdict(request.presentation),
-        "recording": {**responses.recording.provenance, "sha256": content.hexdigest()},
+        "recording": {**responses.recording.provenance, "sha256": content},
         "weights_sha256": weights_sha256(request.model),
         "image_size": request.model.image_size,
         "batch_size": request.batch_size,
         "device": request.device,
+        "precision": request.precision,
         "test_fraction": test_fraction,
         "inner_folds": N_FOLDS,
         "trial_splits": N_SPLITS,

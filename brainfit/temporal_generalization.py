@@ -9,12 +9,11 @@ import numpy as np
 import xarray as xr
 
 from brainfit.controls import make_controlled
-from brainfit.fitting import prepare_request, take_in, unrolled
+from brainfit.fitting import prepare_request, split_features, take_in
 from brainfit.mappings.per_bin import PerBin
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
 from brainfit.protocols import Model
-from brainfit.provenance import ContentHash
 from brainfit.recording import Recording
 from brainfit.request import check_request
 
@@ -31,6 +30,8 @@ def temporal_generalization(
     n_images: int | None = None,
     batch_size: int = 16,
     device: str = "cpu",
+    precision: str = "float32",
+    cache: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -41,8 +42,10 @@ def temporal_generalization(
 
     Parameters
     ----------
-    model, recording, region, layer, mapping, presentation, test_fraction, n_images, batch_size, device, seed
+    model, recording, region, layer, mapping, presentation, test_fraction, n_images, batch_size
         As for `brainfit.score`; the images held out are the same.
+    device, precision, cache, seed
+        As for `brainfit.score`.
     progress
         Whether to show progress bars on stderr.
 
@@ -76,25 +79,27 @@ def temporal_generalization(
         n_images=n_images,
         batch_size=batch_size,
         device=device,
+        precision=precision,
+        cache=cache,
         seed=seed,
     )
     responses = prepare_request(request, test_fraction, progress)
     to_fit = responses.mean[responses.train]
     maps = cast(PerBin, make_controlled(request.mapping, request.control, to_fit, request.seed))
-    take_in(request, responses, maps, ContentHash(), progress)
-    with progress_bar("fit (maps)", maps.n_passes, shown=progress) as advance:
-        maps.solve(lambda: advance(1))
-
     # Sums over images of prediction and response, about the mean response of the tested bin in training.
     center = to_fit.mean(axis=0)[:, None]
     sums = np.zeros((3, to_fit.shape[1], to_fit.shape[2], to_fit.shape[2]))
-    with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
-        for batch in unrolled(request, responses.recording, responses.test):
-            features = batch.trajectory.average(responses.steps)
-            predicted = maps.predict_across(features, len(batch.images)) - center
-            response = responses.mean[batch.images][:, :, None] - center
-            sums += [v.sum(axis=0) for v in (predicted, predicted**2, predicted * response)]
-            advance(len(batch.images))
+    with split_features(request, responses) as features:
+        take_in(request, responses, maps, features, progress)
+        with progress_bar("fit (maps)", maps.n_passes, shown=progress) as advance:
+            maps.solve(lambda: advance(1))
+        with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
+            for batch in features.batches(request.layer, responses.test):
+                averages = batch.trajectory.average(responses.steps)
+                predicted = maps.predict_across(averages, len(batch.images)) - center
+                response = responses.mean[batch.images][:, :, None] - center
+                sums += [v.sum(axis=0) for v in (predicted, predicted**2, predicted * response)]
+                advance(len(batch.images))
     held_out = responses.mean[responses.test][:, :, None] - center
     return xr.Dataset(
         {"r": (("unit", "trained_bin", "tested_bin"), _pearson(sums, held_out))},

@@ -20,6 +20,13 @@ def _home(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch, tmp_path_factory):
+    """Each test has a cache of its own, so that none finds what another one left."""
+    monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("BRAINFIT_CACHE_LIMIT", raising=False)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -11,7 +11,8 @@ import xarray as xr
 from tiny import TinyModel
 
 from brainfit.errors import BrainfitError, ContractError, PluginError, ResourceError, UnknownNameError
-from brainfit.extraction import extract, to_model_input
+from brainfit.extraction import rows_of, show, show_last, to_model_input
+from brainfit.model_contract import full_precision
 from brainfit.presentation import Presentation
 from brainfit.trajectory import Trajectory
 
@@ -31,8 +32,14 @@ class Changed(TinyModel):
 
 
 def run(model: Any, batch_size: int = 4) -> list[Trajectory]:
-    batches = extract(model, "small", STIMULI, np.arange(6), Presentation(), batch_size=batch_size)
-    return [batch.trajectory for batch in batches]
+    """Show six images as a score does: the last of the first batch alone, too."""
+    batches = [IMAGES[start : start + batch_size] for start in range(0, 6, batch_size)]
+    alone = show_last(model, ["small"], batches[0], Presentation())
+    answers = []
+    for pixels in batches:
+        seen = show(model, ["small"], pixels, Presentation(), alone=alone if pixels is batches[0] else None)
+        answers.append(full_precision(seen["small"]))
+    return answers
 
 
 def blocks(change: Callable[[torch.Tensor], Any]) -> Changed:
@@ -223,12 +230,16 @@ class Counting(TinyModel):
 
 def test_one_image_of_the_first_batch_is_shown_again() -> None:
     model: Any = Counting()
-    batches = extract(model, "small", STIMULI, np.arange(6), Presentation(), batch_size=4)
-    for batch, wanted in zip(batches, run(TinyModel()), strict=True):
-        torch.testing.assert_close(batch.trajectory.dense(), wanted.dense())
+    run(model)
     assert model.shown == [1, 4, 2]
-    run(single := Counting(), batch_size=1)
-    assert single.shown == [1] * 6
+
+
+def test_rows_are_those_of_the_images_asked_for() -> None:
+    (whole,) = run(TinyModel(), batch_size=6)
+    some = rows_of(whole, np.array([1, 4]))
+    torch.testing.assert_close(some.dense(), whole.dense()[[1, 4]])
+    assert len(some.blocks[0]) == 1  # what does not depend on the image still does not
+    assert rows_of(whole, np.arange(6)).blocks[1] is whole.blocks[1]
 
 
 def test_pixels_become_float_images_of_the_models_size() -> None:

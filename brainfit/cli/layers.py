@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit import registry
+from brainfit.cli import options
+from brainfit.cli.logs import logged
 from brainfit.cli.output import note, others_code, print_json, print_table
 from brainfit.cli.pictures import FORMATS, check_picture, save_picture
 from brainfit.cli.score import build_model
@@ -17,12 +19,7 @@ if TYPE_CHECKING:
 
 
 def layers(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A name of `brainfit list models`, package.module:factory or path/to/file.py:factory."
-        ),
-    ],
+    model: options.Model,
     recording: Annotated[
         str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
     ] = "simulated",
@@ -32,16 +29,13 @@ def layers(
             help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three; may be repeated.", show_default="all"
         ),
     ] = None,
-    images: Annotated[
-        int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
-    ] = None,
+    images: options.Images = None,
     weights: Annotated[str, typer.Option(help="As for `brainfit score`.")] = "random",
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
-        ),
-    ] = None,
+    image_size: options.ImageSize = None,
+    batch_size: options.BatchSize = 16,
+    device: options.OnDevice = options.Device.cpu,
+    precision: options.InPrecision = options.Precision.float32,
+    no_cache: options.NoCache = False,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the split, the folds, and the weights of models that draw any.")
     ] = 0,
@@ -51,12 +45,12 @@ def layers(
             help=f"Draw the votes to this file ({', '.join(FORMATS)}), too.", show_default="no figure"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find the layer of a model that belongs to each region.
 
     Each unit chooses the layer that predicts it best on training images, each region the layer that most
-    of its units choose. Images that `brainfit score` with the same --seed holds out are not looked at.
+    of its units choose. Images that `brainfit score` with the same --seed holds out have no part in it.
     Loss is squared error over variance; a unit whose loss is 1 or more for all layers does not choose.
 
     Example: brainfit layers --model ff --region V4 --region pIT
@@ -65,10 +59,21 @@ def layers(
         check_picture(figure)
     from brainfit.layer_assignment import assign_layers
 
-    with others_code():
+    with others_code(), logged():
         net = build_model(model, weights, image_size, seed)
         data = registry.load_recording(recording, n_images=images)
-        found = assign_layers(net, data, regions=region, n_images=images, seed=seed, progress=True)
+        found = assign_layers(
+            net,
+            data,
+            regions=region,
+            n_images=images,
+            batch_size=batch_size,
+            device=device.value,
+            precision=precision.value,
+            cache=not no_cache,
+            seed=seed,
+            progress=True,
+        )
     if net.weights.startswith("random"):
         note(f"the weights of {net.name} are random")
     if data.simulated:

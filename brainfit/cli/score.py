@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit import registry, runs
+from brainfit.cli import options
+from brainfit.cli.logs import logged
 from brainfit.cli.output import note, others_code, print_json, print_table
 
 if TYPE_CHECKING:
@@ -42,20 +44,8 @@ class Control(StrEnum):
     graded = "graded"
 
 
-class Device(StrEnum):
-    """Where the model runs."""
-
-    cpu = "cpu"
-    cuda = "cuda"
-
-
 def score(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A name of `brainfit list models`, package.module:factory or path/to/file.py:factory."
-        ),
-    ],
+    model: options.Model,
     region: Annotated[
         str | None,
         typer.Option(
@@ -108,17 +98,12 @@ def score(
             help="random: drawn from --seed; or a .safetensors file, or a name of `brainfit weights info`."
         ),
     ] = "random",
-    images: Annotated[
-        int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images that go through the model together.")] = 16,
-    device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.cpu,
+    images: options.Images = None,
+    image_size: options.ImageSize = None,
+    batch_size: options.BatchSize = 16,
+    device: options.OnDevice = options.Device.cpu,
+    precision: options.InPrecision = options.Precision.float32,
+    no_cache: options.NoCache = False,
     seed: Annotated[
         int,
         typer.Option(min=0, help="Of the split, the resampling, and the weights of models that draw any."),
@@ -129,15 +114,16 @@ def score(
             help="The run's folder; an earlier run there is replaced.", show_default="runs/ and a name"
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
-    ] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Score a model against a region of a recording, in time.
 
     Fits one linear map from one layer for all time bins on three quarters of the images, compares
     its prediction with the responses to the others, and writes score.nc, score.json, report.html
     and figures/ to the run's folder. The last line printed is the report's path.
+
+    Features of the model are kept, so a run that was killed goes on where it ended, and another region or
+    mapping does not compute them again; `brainfit cache` says more.
 
     Example: brainfit score --model median_convrnn --region pIT
     """
@@ -155,7 +141,9 @@ def score(
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: the score says nothing about a brain")
     folder = runs.prepare_run(
-        _default_folder(net, data, chosen, layer, control, project, weights, seed, images, image_size)
+        _default_folder(
+            net, data, chosen, layer, control, project, weights, seed, images, image_size, precision
+        )
         if out is None
         else out
     )
@@ -163,7 +151,7 @@ def score(
     import brainfit.report  # noqa: F401 - if it cannot be imported, better now than after the work
     from brainfit.scoring import score as compute
 
-    with others_code():
+    with others_code(), logged():
         result = compute(
             net,
             data,
@@ -178,6 +166,8 @@ def score(
             n_images=images,
             batch_size=batch_size,
             device=device.value,
+            precision=precision.value,
+            cache=not no_cache,
             seed=seed,
             progress=True,
         )
@@ -243,6 +233,7 @@ def _default_folder(
     seed: int,
     images: int | None,
     image_size: int | None,
+    precision: options.Precision,
 ) -> Path:
     """Name the run by what was scored, and what was not left at its default."""
     parts = [
@@ -256,6 +247,7 @@ def _default_folder(
         "" if weights == "random" else Path(weights).name.removesuffix(".safetensors"),
         f"{image_size}px" if image_size else "",
         f"{images}images" if images else "",
+        "" if precision is options.Precision.float32 else precision.value,
         f"seed{seed}",
     ]
     name = re.sub(r"[^\w.+-]", "_", "-".join(str(part) for part in parts if part))

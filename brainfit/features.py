@@ -1,0 +1,227 @@
+"""What layers do for the images of a request: computed once, kept, and read again.
+
+Images are cut into consecutive batches, which are always computed whole, whoever asks for which of their
+images: so features are the same, bit by bit, for every split, region and map. Where they can be kept
+(`brainfit.feature_store`), a batch of a layer is one file, under a key that says all that its bits depend on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from brainfit.extraction import rows_of, show, show_last
+from brainfit.feature_key import Stimuli, batch_key, layer_key
+from brainfit.feature_store import FeatureStore, open_store, temporary_store
+from brainfit.memory import available_bytes
+from brainfit.model_contract import full_precision
+from brainfit.request import Request
+from brainfit.sizes import VARIABLE, size_text
+from brainfit.trajectory import Trajectory
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A few images and what a layer did for them.
+
+    Attributes
+    ----------
+    images
+        Positions of the images among those of the request.
+    trajectory
+        Of the one layer asked for, in float32, or in float64 if the model computes in it.
+    """
+
+    images: np.ndarray
+    trajectory: Trajectory
+
+
+class Features:
+    """What layers do for batches of images; `open_features` makes it, and says where it is kept.
+
+    Parameters
+    ----------
+    request
+        Of which model, images, presentation and precision.
+    layers
+        That will be asked for.
+    store
+        Where answers are kept, if anywhere.
+    kept
+        Positions of the images whose answers are kept; None for all.
+    together
+        Whether all layers are computed in one unroll.
+    alone
+        By the position of a batch, what layers did for its last image when that was alone: for a check.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        layers: Sequence[str],
+        stimuli: Stimuli,
+        store: FeatureStore | None,
+        kept: np.ndarray | None,
+        together: bool,
+        alone: dict[int, dict[str, Trajectory]],
+    ) -> None:
+        self.together = together
+        self.n_read = self.n_computed = 0
+        self._request, self._layers, self._stimuli = request, tuple(layers), stimuli
+        self._store, self._kept, self._alone = store, kept, alone
+        self._keys = {layer: layer_key(request, layer) for layer in layers}
+
+    def batches(self, layer: str, images: np.ndarray) -> Iterator[Batch]:
+        """Yield what `layer` does for the images at these increasing positions, batch by batch."""
+        for number, batch in enumerate(self._stimuli.batches):
+            wanted = batch[np.isin(batch, images)]
+            if len(wanted):
+                seen = full_precision(self._rows(number, layer, wanted))
+                # In one layout, kept or not: what sums them must not go another way.
+                blocks = (block.to(self._request.device).contiguous() for block in seen.blocks)
+                yield Batch(wanted, Trajectory(tuple(blocks), seen.index))
+
+    def pixel_hashes(self, images: np.ndarray) -> np.ndarray:
+        """Return the sha256 of each of these images as it is stored, shape (image, 32)."""
+        return self._stimuli.hashes(images)
+
+    def _rows(self, number: int, layer: str, wanted: np.ndarray) -> Trajectory:
+        """Return what a layer does for some images of a batch, from the store if it has them."""
+        batch = self._stimuli.batches[number]
+        kept = batch if self._kept is None else batch[np.isin(batch, self._kept)]
+        if self._store is None or not len(kept):
+            return rows_of(self._show(number, [layer])[layer], wanted - batch[0])
+        held = self._store.get(self._key(number, layer)) if np.isin(wanted, kept).all() else None
+        if held is not None:
+            self.n_read += 1
+            return rows_of(held, np.searchsorted(kept, wanted))
+        others = [name for name in self._layers if name != layer] if self.together else []
+        missing = [name for name in others if self._store.size_of(self._key(number, name)) is None]
+        seen = self._show(number, [layer, *missing])
+        for name, trajectory in seen.items():
+            self._store.put(self._key(number, name), rows_of(trajectory, kept - batch[0]))
+        return rows_of(seen[layer], wanted - batch[0])
+
+    def _key(self, number: int, layer: str) -> str:
+        return batch_key(self._keys[layer], self._stimuli.hash(number))
+
+    def _show(self, number: int, layers: Sequence[str]) -> dict[str, Trajectory]:
+        self.n_computed += 1
+        return show(
+            self._request.model,
+            layers,
+            self._stimuli.pixels(number),
+            self._request.presentation,
+            device=self._request.device,
+            precision=self._request.precision,
+            alone=self._alone.pop(number, None),
+        )
+
+
+@contextmanager
+def open_features(
+    request: Request, layers: Sequence[str], *, used: np.ndarray, again: np.ndarray
+) -> Iterator[Features]:
+    """Say where features are kept while the block lasts, and beyond.
+
+    In the cache, if `request.content` is known and they fit; else those that are needed again, in a temporary
+    folder, which is gone after the block; and none, if not even these fit.
+
+    Parameters
+    ----------
+    request
+        Of which model, images, presentation, precision and batch size.
+    layers
+        That will be asked for.
+    used
+        Positions of the images that will be asked for.
+    again
+        Positions of those that will be asked for more than once.
+
+    Raises
+    ------
+    ContractError, PluginError, ResourceError
+        If the model does not answer as it must (`brainfit.extraction.show`).
+    IntegrityError
+        If the cache cannot be written.
+    """
+    stimuli = Stimuli(request.recording.stimuli, request.batch_size)
+    numbers = [number for number, batch in enumerate(stimuli.batches) if np.isin(batch, used).any()]
+    store = None
+    if request.content is not None:
+        store = open_store()
+        store.prepare([layer_key(request, layer) for layer in layers])
+    bytes_of_batch, alone = _measure(request, layers, stimuli, numbers[0], store)
+    total = bytes_of_batch * len(numbers)
+    # Once as computed, once as it is written.
+    together = len(layers) == 1 or 2 * bytes_of_batch <= available_bytes()
+    check = {numbers[0]: alone}
+    if store and together:
+        if total <= (room := store.room()):
+            with closing(store):
+                yield (opened := Features(request, layers, stimuli, store, None, True, check))
+                _log.info("batches of features: %d read, %d computed", opened.n_read, opened.n_computed)
+            return
+        _log.warning(
+            "features of %s take about %s, and %s can be kept (free the disk, or raise %s): %s",
+            *(", ".join(layers), size_text(total), size_text(room), VARIABLE),
+            "they are computed anew for each score",
+        )
+    part = total * len(again) / sum(len(stimuli.batches[number]) for number in numbers)
+    with temporary_store() as spool:
+        if together and 0 < part <= spool.room():
+            yield Features(request, layers, stimuli, spool, again, True, check)
+        else:
+            yield Features(request, layers, stimuli, None, None, len(layers) == 1, check)
+
+
+def each_layer(
+    request: Request, layers: Sequence[str], *, used: np.ndarray, again: np.ndarray
+) -> Iterator[tuple[str, Features]]:
+    """Yield each layer, with what has its features: those of one unroll if they can be kept, or else its own.
+
+    Parameters
+    ----------
+    request, layers, used
+        As for `open_features`.
+    again
+        Positions of the images that will be asked for more than once for the same layer.
+    """
+    with open_features(request, layers, used=used, again=again if len(layers) == 1 else used) as features:
+        if features.together:
+            for layer in layers:
+                yield layer, features
+            return
+    for layer in layers:
+        with open_features(request, [layer], used=used, again=again) as features:
+            yield layer, features
+
+
+def _measure(
+    request: Request, layers: Sequence[str], stimuli: Stimuli, number: int, store: FeatureStore | None
+) -> tuple[int, dict[str, Trajectory]]:
+    """Return the bytes of all layers' answers to a batch, and those to its last image where none is kept."""
+    kept: dict[str, int] = {}
+    if store is not None:
+        keys = {layer: batch_key(layer_key(request, layer), stimuli.hash(number)) for layer in layers}
+        found = {layer: store.size_of(key) for layer, key in keys.items()}
+        kept = {layer: size for layer, size in found.items() if size is not None}
+    missing = [layer for layer in layers if layer not in kept]
+    if not missing:
+        return sum(kept.values()), {}
+    alone = show_last(
+        request.model,
+        missing,
+        stimuli.pixels(number),
+        request.presentation,
+        device=request.device,
+        precision=request.precision,
+    )
+    image_bytes = sum(block.nbytes for seen in alone.values() for block in seen.blocks)
+    return sum(kept.values()) + image_bytes * len(stimuli.batches[number]), alone
