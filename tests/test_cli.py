@@ -121,6 +121,8 @@ def test_score_as_json(asked, tmp_path):
         "ceiling",
         "reliability",
         "normalized",
+        "spearman",
+        "spearman_normalized",
         "time_course",
         "image_driven",
         "ci95",
