@@ -8,9 +8,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from brainfit.cli import completion
+from brainfit.cli.cache import app as cache
 from brainfit.cli.ceiling import ceiling
 from brainfit.cli.check import check
 from brainfit.cli.compare import compare
+from brainfit.cli.data import app as data
+from brainfit.cli.doctor import doctor
 from brainfit.cli.draw import draw
 from brainfit.cli.inter_animal import inter_animal
 from brainfit.cli.layers import layers
@@ -40,20 +44,32 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help, wrapped to the terminal
 )
 app.command()(score)
+app.command()(compare)
+app.command()(report)
 app.command("list")(list_names)
 app.command()(check)
-app.command()(ceiling)
-app.command()(inter_animal)
-app.command()(compare)
-app.command()(layers)
-app.command()(report)
-app.add_typer(weights, name="weights")
 app.command()(draw)
+app.command()(ceiling)
+app.command()(layers)
+app.command()(inter_animal)
+app.add_typer(data, name="data")
+app.add_typer(weights, name="weights")
+app.add_typer(cache, name="cache")
+app.command()(doctor)
+completion.complete_names(app, {"check": {"name": completion.models_and_recordings}})
+completion.complete_names(weights, {})
+completion.complete_names(
+    data,
+    {
+        "fetch": {"name": completion.published_recordings},
+        "info": {"name": completion.recordings},
+        "convert": {"source": completion.recordings},
+    },
+)
 
 
 def _print_version(wanted: bool) -> None:

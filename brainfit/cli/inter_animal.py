@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from brainfit import registry
+from brainfit.cli import options
 from brainfit.cli.output import note, others_code, print_json, print_table
 
 _NUMBERS = ("consistency", "image_driven", "normalized", "r")
@@ -17,16 +18,13 @@ def inter_animal(
     recording: Annotated[
         str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
     ] = "simulated",
-    images: Annotated[
-        int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
-    ] = None,
+    images: options.Images = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split and the halves of the trials.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
-    ] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Predict one animal's units from another's, as a model predicts them.
+    """Predict one animal's units from another's.
 
+    The map is fitted and judged as that of a model is; one animal's units take the place of its features.
     Consistency is Pearson's r, corrected for the noise of both animals' trials; image-driven is that without
     the time course that all images share; normalized is corrected for the noise of the predicted ones only.
     Numbers are medians over the units that tell images apart for sure; one that is not predicted counts as 0.

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from brainfit.ceiling import spearman_brown, split_half
-from brainfit.figures.display import CEILING, MEDIAN, MODEL, STYLE, WINDOWS
+from brainfit.figures.style import CEILING, MEDIAN, MODEL, STYLE, WINDOWS
 from brainfit.metrics import pearson
 
 SINGLE_TRIAL = 0.1  # share of a single trial's variance that is signal
