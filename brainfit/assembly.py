@@ -54,8 +54,10 @@ def assemble(
     moments: list[list[Moments]] = []
 
     def visit(units: slice, some: np.ndarray, windows: np.ndarray) -> None:
-        some = some - level[:, None, units]
-        moments.append([window_moments(steady[:, units], some, bins) for bins in windows])
+        for u in range(some.shape[2]):  # one by one: they take several times their memory
+            one = slice(units.start + u, units.start + u + 1)
+            at_level = some[:, :, u : u + 1] - level[:, None, one]
+            moments.append([window_moments(steady[:, one], at_level, bins) for bins in windows])
 
     halves = measure(trials, n_splits=n_splits, seed=seed, advance=advance, visit=visit)
     defined, known, groups = halves.defined, halves.known, halves.bins

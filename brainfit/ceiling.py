@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from brainfit.errors import ContractError
-from brainfit.metrics import pearson
-from brainfit.ranks import midranks
+from brainfit.row_correlations import correlate_counts, correlate_rows
+from brainfit.unit_scale import on_own_scale
 
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 16 * 2**20  # freed memory of that size is used again, larger is asked for anew
 _BLOCK = 2**15  # elements correlated at a time, so that they stay in the processor's cache
-_ROUNDING, _WHOLE = 1e-6, 1e-3
 _Z_ONE_SIDED_5_PERCENT = 1.645
 
 
@@ -104,39 +103,41 @@ class RandomHalves:
     ) -> SplitHalf:
         """Do what `split_half` does, with these halves."""
         driven = np.broadcast_to(image_driven, len(groups))
-        spearman = np.full((len(groups), trials.shape[2]), np.nan)
-        linear = np.full_like(spearman, np.nan)
-        chunk = max(1, _CHUNK_BYTES // (4 * len(self._keys) * trials.shape[0] * trials.shape[3]))
+        found = np.full((2, len(groups), trials.shape[2]), np.nan)
+        some = np.flatnonzero(groups.any(axis=1))
+        n_chunks = -(-4 * len(self._keys) * trials.shape[0] * trials.shape[3] // _CHUNK_BYTES)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for units, present in _units_by_missing_trials(trials):
-                first_half, n_trials = self._first(present), torch.from_numpy(present.sum(axis=1))
-                for start in range(0, len(units), chunk):
-                    some = units[start : start + chunk]
-                    values = np.empty((*present.shape, len(some), trials.shape[3]), np.float32)
-                    for k, unit in enumerate(some):
-                        _rescale(trials[:, :, unit], present, into=values[:, :, k])
-                    halves = _halves(torch.from_numpy(values), first_half, n_trials)
-                    for g, bins in enumerate(groups):
-                        if bins.any():
-                            a, b = (_pooled(half, bins, driven[g]) for half in halves)
-                            linear[g, some], spearman[g, some] = _mean_correlations(a, b, pool)
-                    advance(len(some))
-        return SplitHalf(spearman, linear)
+                first_half = self._first(present)
+                for unit in units:
+                    values, counts = on_own_scale(trials[:, :, unit], present)
+                    parts: list[list[np.ndarray]] = [[] for _ in some]
+                    for chosen in first_half.chunk(n_chunks, dim=1):
+                        halves = _Halves.of(values, chosen, present, counts)
+                        correlations = pool.map(halves.correlate, groups[some], driven[some])
+                        for part, r in zip(parts, correlations, strict=True):
+                            part.append(r)
+                    for g, part in zip(some, parts, strict=True):
+                        found[:, g, unit] = np.concatenate(part, axis=1).mean(axis=1)
+                    advance(1)
+        return SplitHalf(spearman=found[1], pearson=found[0])
 
     def _first(self, present: np.ndarray) -> torch.Tensor:
         """Choose half of the trials present, those of smallest key: 1 or 0, shape (image, split, trial)."""
         if self._latest is None or not np.array_equal(self._latest[0], present):
-            n_splits, n_images, n_trials = self._keys.shape
-            chosen = np.empty((n_images, n_splits, n_trials), np.float32)
-            half = present.sum(axis=1) // 2
-            for s in range(n_splits):
-                keys = np.where(present, self._keys[s], np.inf)
+            chosen = np.empty(self._keys.shape, bool)
+            half, missing = present.sum(axis=1) // 2, ~present
+            complete = present.all()
+            for s, of_split in enumerate(self._keys):
+                keys = of_split if complete else np.where(missing, np.inf, of_split)
                 largest = np.take_along_axis(np.sort(keys, axis=1), half[:, None] - 1, axis=1)
-                chosen[:, s] = keys <= largest
-                for i in np.flatnonzero(chosen[:, s].sum(axis=1) > half):  # two keys are the same
-                    chosen[i, s] = 0
-                    chosen[i, s, keys[i].argsort()[: half[i]]] = 1
-            self._latest = present, torch.from_numpy(chosen)
+                np.less_equal(keys, largest, out=chosen[s])
+                if chosen[s].sum() > half.sum():  # two keys are the same
+                    for i in np.flatnonzero(chosen[s].sum(axis=1) > half):
+                        chosen[s, i] = False
+                        chosen[s, i, keys[i].argsort()[: half[i]]] = True
+            by_image = torch.from_numpy(chosen).transpose(0, 1).contiguous()
+            self._latest = present, by_image.float()
         return self._latest[1]
 
 
@@ -144,8 +145,9 @@ def _units_by_missing_trials(trials: np.ndarray) -> Iterator[tuple[np.ndarray, n
     """Yield units that miss the same trials, with the (image, trial) mask of those present."""
     members: dict[bytes, list[int]] = {}
     for u in range(trials.shape[2]):
-        finite = torch.from_numpy(np.isfinite(trials[:, :, u]))  # numpy is slow along short axes
-        present = finite.all(dim=2).numpy()
+        finite = np.isfinite(trials[:, :, u])
+        # numpy is slow along short axes
+        present = np.ones(finite.shape[:2], bool) if finite.all() else torch.from_numpy(finite).all(2).numpy()
         n_trials = present.sum(axis=1)
         if (n_trials < 2).any():
             image = np.argmax(n_trials < 2)
@@ -158,100 +160,55 @@ def _units_by_missing_trials(trials: np.ndarray) -> Iterator[tuple[np.ndarray, n
         yield np.array(units), np.frombuffer(mask, bool).reshape(trials.shape[:2])
 
 
-def _halves(
-    values: torch.Tensor, first_half: torch.Tensor, n_trials: torch.Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Average the trials of each half, (image, trial, unit, bin), to (unit, bin, split, image).
+@dataclass(frozen=True)
+class _Halves:
+    """Trials of one unit, summed over halves.
 
-    Where all images have as many trials, sums do as well as averages, and sums of counts are counts.
-    """
-    n_images, _, n_units, n_bins = values.shape
-    values = values.reshape(n_images, -1, n_units * n_bins)
-    first = torch.bmm(first_half, values)
-    second = values.sum(1, keepdim=True) - first
-    if n_trials.min() < n_trials.max():
-        first /= (n_trials // 2)[:, None, None]
-        second /= (n_trials - n_trials // 2)[:, None, None]
-    shape = (n_units, n_bins, -1, n_images)
-    halves = (half.permute(2, 1, 0).contiguous().reshape(shape).numpy() for half in (first, second))
-    return next(halves), next(halves)
-
-
-def _pooled(half: np.ndarray, bins: np.ndarray, image_driven: bool) -> np.ndarray:
-    """Join images x bins of one group: shape (unit, split, bin x image)."""
-    which = np.flatnonzero(bins)
-    inside = half[:, which] if len(which) > 1 else half[:, which[0], None]  # the second is no copy
-    if image_driven:
-        inside = inside - inside.mean(axis=3, keepdims=True)
-    return inside.swapaxes(1, 2).reshape(len(half), half.shape[2], -1)
-
-
-def _mean_correlations(
-    a: np.ndarray, b: np.ndarray, pool: ThreadPoolExecutor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pearson and Spearman correlation along the last axis, averaged over the one before."""
-    shape, n = a.shape[:-1], a.shape[-1]
-    a, b = a.reshape(-1, n), b.reshape(-1, n)
-    step = max(1, _BLOCK // n)
-
-    def correlate(start: int) -> tuple[np.ndarray, np.ndarray]:
-        some, others = a[start : start + step], b[start : start + step]
-        linear = pearson(some, others)
-        ranked = pearson(midranks(some), midranks(others))
-        # What varies by rounding only has ranks nevertheless.
-        return linear, np.where(np.isnan(linear), np.nan, ranked)
-
-    parts = zip(*pool.map(correlate, range(0, len(a), step)), strict=True)
-    linear, ranked = (np.concatenate(part).reshape(shape).mean(axis=-1) for part in parts)
-    return linear, ranked
-
-
-def _rescale(trials: np.ndarray, present: np.ndarray, into: np.ndarray) -> None:
-    """Put one unit on a scale of its own that float32 holds without harm; missing trials are 0.
-
-    Correlations do not depend on a unit's scale and offset, but ranks depend on ties. Sums of
-    counts tie often, and tie no longer once they were divided by a blank response and rounded.
-    So a unit whose values are all whole multiples of its smallest positive one gets its counts
-    back; any other is centred and divided by what it is at most.
-
-    Parameters
+    Attributes
     ----------
-    trials, into
-        Shape (image, trial, time_bin).
-    present
-        Shape (image, trial), bool.
+    first
+        Sums over the first half of the trials, shape (bin, split, image).
+    total
+        Sums over all of them, shape (bin, image).
+    sizes
+        Trials in each half, each of shape (image,); None where all images have as many, and sums do as well
+        as averages.
+    counts
+        Whether sums are whole numbers from 0 up.
     """
-    dtype = np.result_type(trials, np.float32)
-    step = max(1, _BLOCK // trials[0].size)
-    blocks = [slice(start, start + step) for start in range(0, len(trials), step)]
-    inside = present[..., None]
 
-    def values(block: slice) -> np.ndarray:
-        return np.where(inside[block], trials[block], 0).astype(dtype, copy=False)
+    first: np.ndarray
+    total: np.ndarray
+    sizes: tuple[np.ndarray, np.ndarray] | None
+    counts: bool
 
-    total, low, high, smallest = 0.0, 0.0, 0.0, np.inf
-    for block in blocks:
-        some = values(block)
-        total += float(some.sum(dtype=float))
-        low, high = min(low, some.min()), max(high, some.max())
-        smallest = min(smallest, np.where(some > 0, some, np.inf).min())
-    one = smallest if np.isfinite(smallest) else 1
-    for block in blocks:
-        multiples = values(block) / one
-        into[block] = np.rint(multiples)
-        if not _close(multiples, into[block]):
-            break
-    else:
-        return
-    mean = total / (present.sum() * trials.shape[2])
-    largest = max(high - mean, mean - low)
-    for block in blocks:
-        into[block] = np.where(inside[block], (values(block) - mean) / largest, 0)
+    @classmethod
+    def of(cls, values: np.ndarray, first_half: torch.Tensor, present: np.ndarray, counts: bool) -> _Halves:
+        """Sum trials, shape (image, trial, bin), over halves, shape (image, split, trial)."""
+        trials, (n_images, n_splits, _) = torch.from_numpy(values), first_half.shape
+        first = torch.bmm(trials.transpose(1, 2), first_half.transpose(1, 2))
+        first = first.reshape(n_images, -1).t().contiguous().reshape(-1, n_splits, n_images)
+        n_trials = present.sum(axis=1)
+        equal = n_trials.min() == n_trials.max()
+        sizes = (n_trials // 2).astype(np.float32), (n_trials - n_trials // 2).astype(np.float32)
+        total = trials.sum(1).t().contiguous()
+        return cls(first.numpy(), total.numpy(), None if equal else sizes, counts and bool(equal))
 
-
-def _close(multiples: np.ndarray, counts: np.ndarray) -> bool:
-    tolerance = np.minimum(_ROUNDING * np.abs(counts), _WHOLE)
-    return bool((np.abs(multiples - counts) <= tolerance).all())
+    def correlate(self, bins: np.ndarray, image_driven: bool) -> np.ndarray:
+        """Pearson and Spearman over images x some bins together, shape (2, split)."""
+        n_splits = self.first.shape[1]
+        step = max(1, _BLOCK // (self.first.shape[2] * int(bins.sum())))
+        correlate = correlate_counts if self.counts and not image_driven else correlate_rows
+        parts = []
+        for start in range(0, n_splits, step):
+            first = self.first[bins, start : start + step]
+            halves = [first, self.total[bins, None] - first]
+            if self.sizes is not None:
+                halves = [half / size for half, size in zip(halves, self.sizes, strict=True)]
+            if image_driven:
+                halves = [half - half.mean(axis=2, keepdims=True) for half in halves]
+            parts.append(correlate(*(half.swapaxes(0, 1).reshape(half.shape[1], -1) for half in halves)))
+        return np.concatenate(parts, axis=1)
 
 
 def spearman_brown(rho: np.ndarray) -> np.ndarray:

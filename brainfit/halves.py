@@ -10,7 +10,7 @@ from brainfit.memory import check_memory
 from brainfit.metrics import CONSTANT, pearson
 from brainfit.reliability import Reliability
 
-_IMAGES_AT_ONCE = 64
+_IMAGES_AT_ONCE = 16
 
 
 def corrected_scores(

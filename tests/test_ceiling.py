@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from brainfit import ceiling, ranks
+from brainfit import ceiling, ranks, unit_scale
 from brainfit.ceiling import RandomHalves, distinguishable, spearman_brown, split_half
 from brainfit.errors import ContractError
 
@@ -65,6 +65,8 @@ CASES |= {
     "every unit its own trials": every_unit_its_own_trials,
     "whole numbers below zero": negative_counts,
     "float32": lambda rng: simulate(rng).astype(np.float32),
+    "counts too many for a table": lambda rng: rng.poisson(30, size=(60, 10, 3, 4)),
+    "whole multiples": lambda rng: 0.25 * rng.poisson(1, size=(60, 10, 3, 4)),
 }
 
 
@@ -95,6 +97,7 @@ def test_the_size_of_what_is_done_at_once_does_not_matter(name, rng, monkeypatch
     whole = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
     monkeypatch.setattr(ceiling, name, 1)
     monkeypatch.setattr(ranks, "_BLOCK", 1)
+    monkeypatch.setattr(unit_scale, "_BLOCK", 1)
     parts = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
     np.testing.assert_allclose(parts.spearman, whole.spearman, atol=1e-6)
     np.testing.assert_allclose(parts.pearson, whole.pearson, atol=1e-6)
@@ -189,6 +192,12 @@ def test_one_trial_is_refused_in_one_line(rng):
     trials[4, 1:, 2] = np.nan
     with pytest.raises(ContractError, match="at least 2 trials an image, but unit 2 has 1 for image 4"):
         split_half(trials, np.eye(4, dtype=bool), n_splits=2, rng=rng)
+
+
+def test_groups_without_a_bin_are_undefined(rng):
+    halves = split_half(simulate(rng), np.zeros((2, 4), dtype=bool), n_splits=2, rng=rng)
+    assert np.isnan(halves.spearman).all()
+    assert halves.pearson.shape == (2, 3)
 
 
 def test_an_empty_group_and_a_silent_unit_are_undefined(rng):

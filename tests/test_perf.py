@@ -8,6 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+import brainfit
+from brainfit import scoring
+from brainfit.presentation import Presentation
 
 PERF = Path(__file__).resolve().parents[1] / "perf"
 KEYS = {"workload", "ours", "peer", "ratio", "spread", "target", "met", "note"}
@@ -138,13 +143,43 @@ def test_the_page_shows_every_row(perf, tmp_path):
     assert [path.read_bytes() for path in paths] == before
 
 
+RUNS = [
+    {"images": n, "seconds": {"fit": 2 + 0.1 * n}, "peak_gb": 1 + n / 5120, "normalized": 0.5}
+    for n in (128, 256, 512)
+]
+
+
 def test_full_size_is_drawn_out_along_a_line():
     study = runpy.run_path(str(PERF / "full_size.py"))
-    runs = [
-        {"images": n, "seconds": {"fit": 2 + 0.1 * n}, "peak_gb": 1 + n / 5120, "normalized": 0.5}
-        for n in (128, 256, 512)
-    ]
-    found = study["extrapolated"](runs)
-    assert found["seconds"]["fit"] == pytest.approx(514)
-    assert found["peak_gb"] == pytest.approx(2)
-    assert study["line"](found).endswith("extrapolated from 10 % of the images; limit 8 GB")
+    time, memory = (study["extrapolated"](RUNS, memory) for memory in (False, True))
+    assert time["seconds"]["fit"] == pytest.approx(514)
+    assert time["peak_gb"] is None
+    assert memory["peak_gb"] == pytest.approx(2)
+    assert memory["seconds"] == {}
+    end = "extrapolated from 10 % of the images; limit 8 GB"
+    assert study["line"](time) == f"5,120 images: fit 514.0 s; {end}"
+    assert study["line"](memory) == f"5,120 images: peak 2.00 GB; {end}"
+
+
+def test_full_size_memory_has_features_like_the_layer_s(perf):
+    study = perf("full_size")
+    network = brainfit.load_model("median_convrnn")
+    layer = network.region_layers["pIT"]
+    images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    stand_in = study.StandIn().unroll(images, Presentation(), ["layer"])["layer"]
+    wanted = network.unroll(images, Presentation(), [layer])[layer]
+    assert network.image_size == study.StandIn.image_size
+    assert [block.shape for block in stand_in.blocks] == [block.shape for block in wanted.blocks]
+    assert stand_in.index == wanted.index
+
+
+@pytest.mark.slow
+def test_full_size_memory_runs(perf, monkeypatch):
+    study = perf("full_size")
+    monkeypatch.setattr(study, "N_UNITS", 3)
+    for name in study.STAGES.values():
+        monkeypatch.setattr(f"brainfit.scoring.{name}", getattr(scoring, name))  # put back afterwards
+    found = study.run(128, memory=True)
+    assert set(found["seconds"]) == {*study.STAGES, "whole", "fit"} - {"unroll and fit"}
+    assert found["peak_gb"] == max(found["peaks"].values())
+    json.dumps(found)
