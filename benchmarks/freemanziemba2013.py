@@ -2,6 +2,13 @@
 
 `brainfit data fetch freemanziemba2013` brings the data. No model of the zoo commits to a layer for V1 or V2:
 name one, or let the training images choose it.
+
+A texture was shown for 100 ms, five in a second [1]_, so that 100 ms of gray followed.
+
+References
+----------
+.. [1] Ziemba, Freeman, Movshon & Simoncelli (2011), Differential encoding of naturalistic texture properties
+   by neurons in macaque V1 and V2. Annual Meeting, Society for Neuroscience.
 """
 
 from brainfit.benchmark import Benchmark
@@ -23,7 +30,7 @@ def _freemanziemba2013(region: str) -> Benchmark:
         f"freemanziemba2013-{region}",
         recording="freemanziemba2013",
         region=region,
-        presentation=Presentation(on_ms=100, off_ms=100),  # then came the next texture
+        presentation=Presentation(on_ms=100, off_ms=100),
         reference="Freeman et al. (2013), doi:10.1038/nn.3402; "
         "method of Nayebi et al. (2018), arXiv:1807.00053",
     )

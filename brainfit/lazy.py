@@ -21,6 +21,8 @@ class _ComputedArray(BackendArray):
         self._read = read
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        if not isinstance(key, indexing.VectorizedIndexer):  # xarray's own way fails on empty reversed slices
+            return self._select(key.tuple)
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._select
         )

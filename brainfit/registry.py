@@ -169,9 +169,9 @@ def model_takes(name: str, option: str) -> bool:
 
 
 def is_recording_file(name: str) -> bool:
-    """Whether `name` is written like the path of a file rather than like a name."""
+    """Whether `name` is written like the path of a file rather than like a name or a factory."""
     path = Path(name)
-    if path.suffix in _SUFFIXES or len(path.parts) > 1:
+    if path.suffix in _SUFFIXES or (":" not in name and len(path.parts) > 1):
         return True
     return os.path.exists(name)  # noqa: PTH110 - unlike Path, it takes any name
 
@@ -217,10 +217,10 @@ def _find(kind: Kind, name: str) -> tuple[Factory, bool]:
         return _Named(factory, **options), True
     if point := plugins.entry_points(f"brainfit.{kind}s").get(name):
         return plugins.foreign_attribute(label, point.value), False
-    if ":" in name:
-        return plugins.foreign_attribute(label, name), False
     if kind == "recording" and is_recording_file(name):
         return _reader(Path(name)), True
+    if ":" in name:
+        return plugins.foreign_attribute(label, name), False
     raise unknown_name(kind, name, _list(kind, lambda target, _: target))
 
 

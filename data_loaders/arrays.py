@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,9 +19,10 @@ from numpy.typing import ArrayLike
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.files import file_path
+from brainfit.memory import check_memory
 from brainfit.names import unknown_name
 from brainfit.recording import REGIONS, Recording, check_recording
-from brainfit.shown import reason
+from brainfit.shown import reason, shown
 
 from .coercion import labels_of, milliseconds_of, pixels_of, responses_of
 from .pictures import open_pictures
@@ -33,7 +36,7 @@ _OPTIONAL = (
 # Whatever numpy, zipfile and zlib raise on a file that is not what it should be.
 _UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, TypeError, OverflowError, MemoryError, RuntimeError, SyntaxError,
-    zipfile.BadZipFile, zlib.error,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -178,10 +181,13 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
         If the file is missing, damaged, or not a ``.npz`` file.
     ContractError
         If a key is missing, unknown, or not of the form that `from_arrays` asks for.
+    ResourceError
+        If its arrays do not fit into memory.
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Python 2 wrote, which is read all the same
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             # Opened here and not by numpy, which leaves a damaged file open.
@@ -213,6 +219,15 @@ def _load(path: Path, archive: Any) -> dict[str, Any]:
         for key in archive.files:
             if key not in _REQUIRED + _OPTIONAL:
                 raise ContractError(f"{path}: {unknown_name('key', key, _REQUIRED + _OPTIONAL)}")
+        entries = [] if archive.zip is None else archive.zip.infolist()
+        if odd := [e for e in entries if e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]:
+            raise IntegrityError(
+                f"{path}: {shown(odd[0].filename)} is neither stored nor deflated; save it with numpy"
+            )
+        check_memory(
+            {f"unpacking {path.name}": sum(entry.file_size for entry in entries)},
+            "save it as netCDF, which is read a part at a time",
+        )
         return {key: _read(path, archive, key) for key in archive.files}
 
 
@@ -220,7 +235,7 @@ def _read(path: Path, archive: Any, key: str) -> np.ndarray:
     try:
         value = archive[key]
     except _UNREADABLE as error:
-        if "allow_pickle" in str(error):
+        if "Object arrays" in str(error):
             raise ContractError(
                 f"{path}: key {key!r} holds pickled Python objects, which are never loaded; "
                 "save it as an array of numbers or of strings"

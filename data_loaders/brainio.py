@@ -26,6 +26,7 @@ from .brainio_bins import time_bins
 from .brainio_file import Layout, opened, read_layout
 from .brainio_labels import IMAGE_IDS, LABELS, ids, image_coords, repetitions, sessions, unit_table
 from .brainio_stimuli import find_stimuli
+from .netcdf_file import NetCDFFile
 from .presentations import Presentations, trial_table
 from .stimuli import Stimuli
 
@@ -59,9 +60,9 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
         If the file has not this layout, or the stimuli lack some of its images.
     """
     path = file_path(path)
-    with opened(path) as dataset:
-        layout = read_layout(dataset, path, LABELS)
-        n_bytes = path.stat().st_size
+    file = NetCDFFile.find(path)
+    with opened(file) as dataset:
+        layout = read_layout(dataset, file, LABELS)
     dropped = Dropped()
     bins = time_bins(layout, path)
     dropped.add("time bins", bins.n_dropped, "they fill no whole bin of 10 ms")
@@ -74,9 +75,7 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
     table = np.where(table < 0, -1, trials[table])
     dropped.add("presentations", int(images.blank.sum()), "blanks, without an image")
 
-    reader = Presentations(
-        path.resolve(), layout.variable, layout.axes, n_bytes, layout.dtype, table, units, bins.members
-    )
+    reader = Presentations(file, layout.variable, layout.axes, layout.dtype, table, units, bins.members)
     found = _baseline(reader, layout, images.blank) if images.blank.any() else None
     if found is not None:
         kept = _normalized(path, found, units, trials, dropped)

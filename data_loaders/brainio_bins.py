@@ -14,6 +14,8 @@ from .brainio_file import Layout
 
 TIMES = ("time_bin_start", "time_bin_end", "time_bin_stop")
 _WANTED_MS = 10.0
+_NEAR_MS = 0.01
+"""Times that differ by less are the same, but for how they were rounded."""
 _SECONDS = 5.0
 """No time of a recording in ms is all below this, and none in seconds is above."""
 
@@ -56,12 +58,15 @@ def time_bins(layout: Layout, path: Path) -> TimeBins:
     start, end = _times(layout, path)
     width = end - start
     if np.abs([start, end]).max() < _SECONDS and width.max() < 1:
-        start, end = (np.round(1000 * times, 6) for times in (start, end))
-        width = np.round(end - start, 6)
-    follow = np.allclose(start[1:], end[:-1], rtol=0, atol=1e-6)
+        # To µs: seconds in float32 are no nearer, and 99.999999 would begin no whole bin of 10 ms.
+        start, end = (np.round(1000 * times, 3) for times in (start, end))
+        width = np.round(end - start, 3)
+    follow = np.allclose(start[1:], end[:-1], rtol=0, atol=_NEAR_MS)
     several = round(_WANTED_MS / width[0]) if 0 < width[0] < _WANTED_MS else 1
-    if several > 1 and follow and np.allclose(width * several, _WANTED_MS) and start.size >= several:
-        whole = np.flatnonzero(np.isclose(start % _WANTED_MS, 0))
+    whole_ms = np.allclose(width * several, _WANTED_MS, rtol=0, atol=_NEAR_MS)
+    if several > 1 and follow and whole_ms and start.size >= several:
+        beside = (start + _WANTED_MS / 2) % _WANTED_MS - _WANTED_MS / 2
+        whole = np.flatnonzero(np.abs(beside) < _NEAR_MS)
         first = int(whole[0]) if whole.size and whole[0] + several <= start.size else 0
         members = np.arange(first, start.size - several + 1, several)[:, None] + np.arange(several)
         return TimeBins(
@@ -75,12 +80,12 @@ def time_bins(layout: Layout, path: Path) -> TimeBins:
 
 
 def _described(start: np.ndarray, end: np.ndarray) -> str:
-    width, step = np.unique(np.round(end - start, 6)), np.unique(np.round(np.diff(start), 6))
+    width, step = np.unique(np.round(end - start, 3)), np.unique(np.round(np.diff(start), 3))
     wide = f"{width[0]:g}" if width.size == 1 else f"{width[0]:g} to {width[-1]:g}"
     if not step.size:
         return f"{wide} ms wide, one"
     apart = f"{step[0]:g}" if step.size == 1 else f"{step[0]:g} to {step[-1]:g}"
-    overlap = ": overlapping, taken by their centre" if (start[1:] < end[:-1] - 1e-6).any() else ""
+    overlap = ": overlapping, taken by their centre" if (start[1:] < end[:-1] - _NEAR_MS).any() else ""
     return f"{wide} ms wide, {apart} ms apart{overlap}"
 
 

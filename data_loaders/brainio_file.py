@@ -6,7 +6,6 @@ Every variable is read by itself, and no MultiIndex is made: on disk there is no
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from typing import Any
 import netCDF4
 import numpy as np
 
-from brainfit.errors import BrainfitError, ContractError, IntegrityError
-from brainfit.files import regular_file
-from brainfit.shown import reason, shown
+from brainfit.errors import ContractError, IntegrityError
+from brainfit.shown import shown
+
+from .netcdf_file import MOST_SQUEEZED, NetCDFFile
 
 DIMS = ("neuroid", "presentation", "time_bin")
 PACKING = ("_FillValue", "missing_value", "scale_factor", "add_offset")
@@ -27,44 +27,21 @@ _SCALARS = (
     "identifier", "stimulus_set_identifier", "simulated",
     "time_bin_start", "time_bin_end", "time_bin_stop",
 )  # fmt: skip
-_MOST_SQUEEZED = 1100
-"""Entries for each byte of the file; deflate cannot do more than 1032 bytes for one."""
-# Whatever netCDF4, HDF5 and numpy raise on a file that is not what it should be.
-_UNREADABLE = (
-    OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError,
-    EOFError,
-)  # fmt: skip
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[netCDF4.Dataset]:
-    """Give the file, open for reading only; what goes wrong meanwhile is said in one line.
+def opened(file: NetCDFFile) -> Iterator[netCDF4.Dataset]:
+    """Give the file, open for reading only, its values as they are stored.
 
     Raises
     ------
     IntegrityError
-        If it is not there, is no netCDF-4 file, or cannot be read to its end.
+        If it is not as it was found, is no netCDF file, or cannot be read to its end.
     """
-    try:
-        regular_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of types that it skips: what is skipped is missed by name
-            with netCDF4.Dataset(path.resolve(), "r") as dataset:
-                if not str(dataset.data_model).startswith("NETCDF4"):
-                    # Where a netCDF-3 file was cut off, the library reads zeros.
-                    raise IntegrityError(
-                        f"{shown(path, 300)} is netCDF-3, which may be cut off unnoticed; BrainIO "
-                        "writes netCDF-4: convert it, as with nccopy -4"
-                    )
-                dataset.set_auto_maskandscale(False)
-                dataset.set_auto_chartostring(False)
-                yield dataset
-    except BrainfitError:
-        raise
-    except _UNREADABLE as error:
-        raise IntegrityError(
-            f"cannot read {shown(path, 300)} as a netCDF file, it may be damaged or cut off: {reason(error)}"
-        ) from error
+    with file.opened() as dataset:
+        dataset.set_auto_maskandscale(False)
+        dataset.set_auto_chartostring(False)
+        yield dataset
 
 
 @dataclass(frozen=True)
@@ -95,7 +72,7 @@ class Layout:
     scalars: dict[str, Any]
 
 
-def read_layout(dataset: netCDF4.Dataset, path: Path, wanted: dict[str, Sequence[str]]) -> Layout:
+def read_layout(dataset: netCDF4.Dataset, file: NetCDFFile, wanted: dict[str, Sequence[str]]) -> Layout:
     """Return what a file holds, of its labels the `wanted` names of each dim.
 
     Raises
@@ -105,21 +82,28 @@ def read_layout(dataset: netCDF4.Dataset, path: Path, wanted: dict[str, Sequence
     IntegrityError
         If it says that it holds more than its bytes can.
     """
+    path = file.path
     variable = _responses(dataset, path)
     sizes = {dim: len(dataset.dimensions[dim]) for dim in variable.dimensions}
     if empty := [dim for dim, size in sizes.items() if size == 0]:
         raise ContractError(f"{shown(path, 300)} has no {' and no '.join(empty)} at all: its length is 0")
-    n_bytes = path.stat().st_size
-    packed = variable.chunking() != "contiguous"
-    if max(sizes.values()) > _MOST_SQUEEZED * n_bytes or not (packed or _bytes(variable) <= n_bytes):
+    stored = variable.chunking()
+    too_long = max(sizes.values()) > MOST_SQUEEZED * file.size
+    if too_long or (stored == "contiguous" and _bytes(variable) > file.size):
         told = " x ".join(f"{size} {dim}" for dim, size in sizes.items())
-        raise IntegrityError(f"{shown(path, 300)} is damaged: it has {n_bytes} bytes, too few for {told}")
+        raise IntegrityError(f"{shown(path, 300)} is damaged: it has {file.size} bytes, too few for {told}")
+    if stored is None:  # netCDF-3
+        file.check_sizes(dataset)
+    unpacked = {dim: _unpacked(path, dataset, dim) for dim in sizes}
     coords = {
         dim: {
             name: _labels(path, dataset.variables[name], sizes[dim])
             for name in names
-            if name in dataset.variables and dataset.variables[name].dimensions[:1] == (dim,)
+            if name in dataset.variables
+            and dataset.variables[name].dimensions[:1] == (dim,)
+            and not (name == dim and unpacked[dim])
         }
+        | {name: labels for name, labels in unpacked[dim].items() if name in names}
         for dim, names in wanted.items()
         if dim in sizes
     }
@@ -139,6 +123,32 @@ def read_layout(dataset: netCDF4.Dataset, path: Path, wanted: dict[str, Sequence
         coords,
         scalars,
     )
+
+
+def _unpacked(path: Path, dataset: netCDF4.Dataset, dim: str) -> dict[str, np.ndarray]:
+    """Return the levels of a MultiIndex that stands as one variable, by CF's "compression by gathering".
+
+    `cf_xarray.encode_multi_index_as_compress` packs them so, since netCDF has no MultiIndex.
+    """
+    codes = dataset.variables.get(dim)
+    if codes is None or "compress" not in codes.ncattrs():
+        return {}
+    names = str(codes.getncattr("compress")).split()
+    wrong = f"{shown(path, 300)}: {dim} is packed by its attribute compress, "
+    if missing := [name for name in names if name not in dataset.variables]:
+        raise ContractError(
+            f"{wrong}but {shown(missing[0])} is no variable; save it with reset_index({dim!r})"
+        )
+    levels = [_labels(path, dataset.variables[name], dataset.variables[name].shape[0]) for name in names]
+    at, shape = np.asarray(codes[...]), tuple(level.size for level in levels)
+    if at.shape != (len(dataset.dimensions[dim]),) or at.dtype.kind not in "iu" or not levels:
+        raise ContractError(
+            f"{wrong}but holds {at.dtype} of shape {at.shape}; wanted a whole number an entry"
+        )
+    if at.min() < 0 or at.max() >= np.prod(shape, dtype=float):
+        raise ContractError(f"{wrong}but has entries outside of {' x '.join(map(str, shape))} levels")
+    where = np.unravel_index(at, shape)
+    return {name: level[of] for name, level, of in zip(names, levels, where, strict=True)}
 
 
 def _responses(dataset: netCDF4.Dataset, path: Path) -> netCDF4.Variable:

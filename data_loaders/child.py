@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from brainfit.errors import BrainfitError, IntegrityError
 from brainfit.shown import shown
 
 _SECONDS = 900
+_HERE = "BRAINFIT_CHILD"
+"""Set in the environment of a Python that was started here, which starts no other."""
 _MAIN = """
 import os, pickle, sys
 answer = os.fdopen(os.dup(1), "wb")
@@ -36,10 +39,17 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     BrainfitError
         What the function raises.
     """
+    if _HERE in os.environ:
+        return function(*arguments)
     call = pickle.dumps(sys.path) + pickle.dumps((function, arguments))
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _MAIN], input=call, capture_output=True, timeout=_SECONDS, check=False
+            [sys.executable, "-c", _MAIN],
+            input=call,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+            env={**os.environ, _HERE: "1"},
         )
     except subprocess.TimeoutExpired as error:
         raise IntegrityError(

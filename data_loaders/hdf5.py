@@ -19,11 +19,11 @@ from .slabs import read_selection
 
 _GAP = 64
 """Rows that are read over in what is stored in one piece: cheaper than to begin anew."""
-# Whatever h5py and numpy raise on a file that is not what it should be.
-UNREADABLE = (
-    OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError,
-    MemoryError, RecursionError, EOFError, NotImplementedError,
-)  # fmt: skip
+_MOST_SQUEEZED = 1100
+"""Entries for each byte of the file; deflate cannot do more than 1032 bytes for one."""
+_UNFIT = (KeyError, TypeError, AttributeError, IndexError, AssertionError, RecursionError)
+# Whatever h5py, netCDF4, numpy and json raise on a file that is not what it should be.
+UNREADABLE = (*_UNFIT, OSError, RuntimeError, ValueError, ArithmeticError, MemoryError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,17 @@ class Hdf5File:
             raise
         except UNREADABLE as error:
             raise IntegrityError(
-                f"cannot read {shown(self.path, 300)} as HDF5, it may be damaged: {reason(error)}"
+                f"cannot read {shown(self.path, 300)} as HDF5, it may be damaged: {damage(error)}"
             ) from error
+
+
+def damage(error: BaseException) -> str:
+    """Return what one of `UNREADABLE` says of a file; of what Python says of objects, that they do not fit.
+
+    >>> damage(OSError("bad heap")), damage(AttributeError("'NoneType' object has no attribute 'data'"))
+    ('bad heap', 'what is in it does not fit together')
+    """
+    return "what is in it does not fit together" if isinstance(error, _UNFIT) else reason(error)
 
 
 def place(node: h5py.Group | h5py.Dataset, name: str = "") -> str:
@@ -83,6 +92,8 @@ def member(group: h5py.Group, name: str, kind: type[h5py.Dataset] | type[h5py.Gr
     ------
     ContractError
         If it is not there, not of that kind, or leads to another file.
+    IntegrityError
+        If it says that it is larger than the file can hold.
     """
     where = place(group, name)
     if name not in group:
@@ -92,8 +103,14 @@ def member(group: h5py.Group, name: str, kind: type[h5py.Dataset] | type[h5py.Gr
         raise ContractError(f"{where} is a link to another file; put the data itself there")
     if not isinstance(found, kind):
         raise ContractError(f"{where} is no {kind.__name__.lower()}")
-    if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
-        raise ContractError(f"{where} has its values in another file; put them there")
+    if isinstance(found, h5py.Dataset):
+        if found.external or found.is_virtual:
+            raise ContractError(f"{where} has its values in another file; put them there")
+        n_bytes = found.file.id.get_filesize()
+        if found.shape and max(found.shape) > _MOST_SQUEEZED * n_bytes:
+            raise IntegrityError(
+                f"{where} is damaged: {n_bytes} bytes are too few for a shape of {found.shape}"
+            )
     return found
 
 

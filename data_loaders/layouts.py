@@ -11,6 +11,8 @@ from brainfit.files import file_path, regular_file
 from brainfit.recording import Recording
 from brainfit.shown import reason, shown
 
+from .child import in_child
+
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -35,13 +37,7 @@ def layout_of(path: str | os.PathLike[str]) -> str:
         If it has none of them.
     """
     path = file_path(path)
-    regular_file(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            hdf5 = _is_hdf5(file)
-    except OSError as error:
-        raise IntegrityError(f"cannot read {shown(path, 300)}: {reason(error)}") from error
+    start, hdf5 = _beginning(path)
     if start.startswith(_ZIP):
         return "npz"
     if not hdf5 and not start.startswith(_CLASSIC):
@@ -61,6 +57,9 @@ def layout_of(path: str | os.PathLike[str]) -> str:
 def read(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str] | None = None) -> Recording:
     """Return the recording in a file, whichever of `LAYOUTS` it has.
 
+    What says what an HDF5 file holds is read by another process, since the library crashes on some damaged
+    files, and hangs on others.
+
     Parameters
     ----------
     path
@@ -75,6 +74,12 @@ def read(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str] | None
     ContractError
         If it has no layout that is known, or not what its layout asks for.
     """
+    path = file_path(path)
+    _, hdf5 = _beginning(path)
+    return in_child(path, _read, path, stimuli) if hdf5 else _read(path, stimuli)
+
+
+def _read(path: Path, stimuli: str | os.PathLike[str] | None) -> Recording:
     layout = layout_of(path)
     if layout == "brainio":
         from .brainio import from_brainio
@@ -91,6 +96,16 @@ def read(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str] | None
     else:
         from .netcdf import from_netcdf as load
     return load(path)
+
+
+def _beginning(path: Path) -> tuple[bytes, bool]:
+    """Return the first bytes of a file, and whether it is HDF5."""
+    regular_file(path)
+    try:
+        with path.open("rb") as file:
+            return file.read(8), _is_hdf5(file)
+    except OSError as error:
+        raise IntegrityError(f"cannot read {shown(path, 300)}: {reason(error)}") from error
 
 
 def _is_hdf5(file: BinaryIO) -> bool:

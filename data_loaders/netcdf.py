@@ -80,12 +80,9 @@ def to_netcdf(
     """
     check_recording(recording)
     path = file_path(path)
-    if os.path.lexists(path) and (path.is_dir() or not overwrite):
-        raise ContractError(
-            f"{shown(path, 300)} is there already; choose another name, or replace it (--force)"
-        )
+    _check_free(path, overwrite)
     labels, said = _described(recording)
-    with _staged(path) as partial, netCDF4.Dataset(partial, "w") as data:
+    with _staged(path, overwrite) as partial, netCDF4.Dataset(partial, "w") as data:
         for key, label in labels.items():
             _write_label(data, key, label)
         for part, name in _VARIABLES.items():
@@ -106,7 +103,8 @@ def from_netcdf(path: str | os.PathLike[str]) -> Recording:
         A file of `to_netcdf`. Or one with the variables ``responses``, ``images``, ``region`` and what else
         `from_arrays` takes, with its defaults; ``image_file``, in place of ``images``, has names of files
         relative to the folder of this one. Other variables along images, units or time bins are kept as
-        coordinates, and the recording is called as the file.
+        coordinates, but those that are called as their dim: they give ids where there are none. The
+        recording is called as the file.
 
     Raises
     ------
@@ -217,7 +215,9 @@ def _read(file: NetCDFFile, data: netCDF4.Dataset) -> Recording:
         lazy = lazy_variable(variable.dimensions, variable.shape, dtype, file.reader(name, dtype, raw=True))
         coords = {coord: labels[key] for coord, key in facts["coords"].items()}
         arrays[part] = xr.DataArray(lazy, coords=coords, name=facts["name"], attrs=facts["attrs"])
-    return Recording(name=said["name"], simulated=said["simulated"], provenance=said["provenance"], **arrays)
+    return Recording(
+        name=said["name"], simulated=said["simulated"] is True, provenance=dict(said["provenance"]), **arrays
+    )
 
 
 def _read_label(variable: netCDF4.Variable, facts: Mapping[str, Any]) -> xr.Variable:
@@ -242,8 +242,15 @@ def _seal(said: Mapping[str, Any], labels: Mapping[str, xr.Variable]) -> str:
     return digest.hexdigest()
 
 
+def _check_free(path: Path, overwrite: bool) -> None:
+    if os.path.lexists(path) and (path.is_dir() or not overwrite):
+        raise ContractError(
+            f"{shown(path, 300)} is there already; choose another name, or replace it (--force)"
+        )
+
+
 @contextmanager
-def _staged(path: Path) -> Iterator[Path]:
+def _staged(path: Path, overwrite: bool) -> Iterator[Path]:
     """Give a new file beside `path`, which takes its place once it is whole; nothing else is left."""
     try:
         folder = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
@@ -256,6 +263,7 @@ def _staged(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
+        _check_free(path, overwrite)  # which it was when this began
         os.replace(partial, path)
     except BrainfitError:
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +17,10 @@ from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.files import file_path, regular_file
 from brainfit.shown import reason, shown
 
+from .hdf5 import UNREADABLE, damage
 from .slabs import read_selection
 
-# Whatever netCDF4, numpy and json raise on a file that is not what it should be.
-UNREADABLE = (
-    OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError,
-    MemoryError, RecursionError, AssertionError,
-)  # fmt: skip
-_MOST_SQUEEZED = 1100
+MOST_SQUEEZED = 1100
 """Bytes for each in the file; deflate cannot do more than 1032."""
 
 
@@ -60,13 +57,16 @@ class NetCDFFile:
         if _stamp(self.path) != (self.size, self.modified_ns):
             raise IntegrityError(f"{self} has changed since it was loaded; load it again")
         try:
-            with netCDF4.Dataset(self.path) as data:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of types that it skips: what is skipped is missed by name
+                data = netCDF4.Dataset(self.path)
+            with data:
                 yield data
         except BrainfitError:
             raise
         except UNREADABLE as error:
             raise IntegrityError(
-                f"cannot read {self} as netCDF: {reason(error)}; it is damaged, cut short, or something else"
+                f"cannot read {self} as netCDF: {damage(error)}; it is damaged, cut short, or something else"
             ) from error
 
     def check_sizes(self, data: netCDF4.Dataset) -> None:
@@ -80,7 +80,7 @@ class NetCDFFile:
         stored = 0.0
         for variable in data.variables.values():
             itemsize = 1 if variable.dtype is str else variable.dtype.itemsize
-            squeezed = 1 if variable.chunking() == "contiguous" else _MOST_SQUEEZED
+            squeezed = 1 if variable.chunking() == "contiguous" else MOST_SQUEEZED
             stored += float(variable.size) * itemsize / squeezed
         if stored > self.size:
             raise IntegrityError(
@@ -124,11 +124,26 @@ class _Reader:
 
 
 def plain_values(file: NetCDFFile, variable: netCDF4.Variable, part: object = ...) -> np.ndarray:
-    """Return values of a variable, unpacked, and NaN where the file says that some are missing."""
+    """Return values of a variable, unpacked, and NaN where the file says that some are missing.
+
+    Raises
+    ------
+    ContractError
+        If it is not clear how to unpack them, or integers lack some.
+    """
     variable.set_auto_scale(True)
     # Not what is only like the default fill value: in uint8 that is 255, which is white.
     variable.set_auto_mask(not {"_FillValue", "missing_value"}.isdisjoint(variable.ncattrs()))
-    values = variable[part]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", UserWarning
+            )  # of attributes that netCDF4 would leave out of account
+            values = variable[part]
+    except UserWarning as error:
+        raise ContractError(f"{file}: variable {variable.name!r}: {reason(error)}") from error
+    if variable.dtype == "S1" and np.ndim(values) == 2:  # text in netCDF-3
+        return netCDF4.chartostring(np.ma.filled(values, b""), encoding="utf-8")
     if not np.ma.isMaskedArray(values):
         return np.asarray(values)
     if values.dtype.kind == "f":

@@ -23,7 +23,11 @@ from .netcdf_file import NetCDFFile, plain_values
 
 _DIMS = {3: ("image", "unit", "time_bin"), 4: ("image", "trial", "unit", "time_bin")}
 _PIXELS = ("image", "height", "width", "channel")
-_LABELS = tuple(set(inspect.signature(from_arrays).parameters) - {"responses", "images", "image_file", "name"})
+_LABELS = tuple(
+    name for name in inspect.signature(from_arrays).parameters if name not in ("responses", "images", "name")
+)
+_INDEXES = {"image": "image_id", "unit": "unit_id", "time_bin": "", "trial": ""}
+"""What the coordinate that is called as its dim, as xarray has them, stands for."""
 _ALIKE = 0.8  # of two names, of which one may be mistyped
 
 
@@ -40,23 +44,24 @@ def read_plain(file: NetCDFFile, data: netCDF4.Dataset) -> Recording:
     responses = data["responses"]
     dims = _dims(file, responses)
     ours = dict(zip(responses.dimensions, dims, strict=True))
-    more = {}
+    more, given = {}, {name: data[name] for name in _LABELS if name in data.variables}
     for name, variable in data.variables.items():
-        if name not in known:
+        if variable.dimensions == (name,) and name in ours:
+            given.setdefault(_INDEXES[ours[name]], variable)
+        elif name not in known:
             if not set(variable.dimensions) <= {*ours} or get_close_matches(name, known, 1, _ALIKE):
                 raise ContractError(f"{file}: {unknown_name('variable', shown(name), known)}")
             of = tuple(ours[dim] for dim in variable.dimensions)
             more[name] = (of, plain_values(file, variable))
     # It makes labels of what is given and defaults, and judges types, from arrays that take no room.
     averaged = [size for size, dim in zip(responses.shape, dims, strict=True) if dim != "trial"]
-    given: dict[str, Any] = {
-        name: plain_values(file, data[name]) for name in _LABELS if name in data.variables
-    }
+    given.pop("", None)
+    labels: dict[str, Any] = {name: plain_values(file, variable) for name, variable in given.items()}
     try:
         recording = from_arrays(
             np.broadcast_to(_first(file, responses), averaged),
             file.path.parent if in_files else _small(file, data["images"]),
-            **given,
+            **labels,
         )
     except ContractError as error:
         raise ContractError(f"{file}: {error}") from error

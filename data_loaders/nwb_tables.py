@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError, PluginError
-from brainfit.shown import reason, shown
+from brainfit.shown import shown
 
-from .hdf5 import UNREADABLE, Hdf5File
+from .hdf5 import UNREADABLE, Hdf5File, damage
 from .nwb_images import Templates, template_images
 from .nwb_presentations import Presentations, find_presentations
 from .nwb_units import Units, find_units
@@ -71,4 +71,6 @@ def _opened(source: Hdf5File) -> Iterator[Any]:
     except BrainfitError:
         raise
     except (*UNREADABLE, BuildError, ConstructError, ContainerConfigurationError) as error:
-        raise IntegrityError(f"cannot read {shown(source.path, 300)} as NWB: {reason(error)}") from error
+        raise IntegrityError(
+            f"cannot read {shown(source.path, 300)} as NWB, it may be damaged: {damage(error)}"
+        ) from error

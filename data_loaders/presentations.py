@@ -6,16 +6,16 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import netCDF4
 import numpy as np
 
-from brainfit.errors import ContractError, IntegrityError
+from brainfit.errors import ContractError
 from brainfit.shown import shown
 
 from .blank_normalization import Baseline
 from .brainio_file import PACKING, as_numbers, opened
+from .netcdf_file import NetCDFFile
 
 _BLOCK_BYTES = 32 * 2**20
 _GAP_BYTES = 64 * 2**10
@@ -70,10 +70,8 @@ class Presentations:
 
     Attributes
     ----------
-    path, variable, axes
+    file, variable, axes
         The file, its variable, and which axis is neuroid, presentation and maybe time_bin.
-    file_bytes
-        Its size, by which a file that was replaced or cut off is found out.
     dtype
         Of the values returned, float.
     table
@@ -86,10 +84,9 @@ class Presentations:
         By which responses are normalised, if they are.
     """
 
-    path: Path
+    file: NetCDFFile
     variable: str
     axes: tuple[int, ...]
-    file_bytes: int
     dtype: np.dtype
     table: np.ndarray
     units: np.ndarray
@@ -135,11 +132,7 @@ class Presentations:
         """
         orders = [np.argsort(positions, kind="stable") for positions in wanted]
         places = [positions[order] for positions, order in zip(wanted, orders, strict=True)]
-        with opened(self.path) as dataset:
-            if self.path.stat().st_size != self.file_bytes:
-                raise IntegrityError(
-                    f"{shown(self.path, 300)} is not the file that it was when it was loaded"
-                )
+        with opened(self.file) as dataset:
             variable = dataset.variables[self.variable]
             attributes = {name: variable.getncattr(name) for name in PACKING if name in variable.ncattrs()}
             on_disk = np.argsort(self.axes)
@@ -159,8 +152,7 @@ class Presentations:
                 piece = as_numbers(np.swapaxes(block, 0, 1), attributes, self.dtype)
                 if np.isinf(piece).any():
                     raise ContractError(
-                        f"{shown(self.path, 300)} holds infinite responses; wanted finite numbers, or NaN "
-                        "for no trial"
+                        f"{self.file} holds infinite responses; wanted finite numbers, or NaN for no trial"
                     )
                 yield [order[which] for order, which in zip(orders, some, strict=True)], piece
 
@@ -185,7 +177,7 @@ def _steps(variable: netCDF4.Variable) -> list[tuple[int, int, int]]:
         if reach[axis] < variable.shape[axis]:
             break
     gaps = [1] * variable.ndim
-    if layout == "contiguous":
+    if layout in ("contiguous", None):
         apart = [item * math.prod(variable.shape[axis + 1 :]) for axis in range(variable.ndim)]
         gaps = [max(_GAP_BYTES // n_bytes, 1) for n_bytes in apart]
     return list(zip(reach, chunks, gaps, strict=True))

@@ -14,7 +14,7 @@ from PIL import Image
 from tiny import TinyModel
 
 from brainfit import score
-from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.errors import BrainfitError, ContractError, IntegrityError, ResourceError
 from brainfit.recording import check_recording
 from data_loaders.arrays import from_arrays, from_npz
 from data_loaders.stimuli import write_stimuli
@@ -195,6 +195,58 @@ def test_files_that_are_no_npz(tmp_path, arrays):
         with pytest.raises(IntegrityError) as caught:
             from_npz(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def npy(header, content=b""):
+    """One array as numpy stores it, whatever its header says."""
+    header = header.encode().ljust(118) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+
+
+def with_responses(path, arrays, stored, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("responses.npy", stored)
+        for key in ("images", "region"):
+            content = io.BytesIO()
+            np.save(content, arrays[key])
+            archive.writestr(f"{key}.npy", content.getvalue())
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["{'descr': '<f8', 'fortran_order': False, 'shape': (3,", "  {'descr'", "(" * 3000, " " * 30000, "{}"],
+)
+def test_a_header_that_is_none_gets_one_line(tmp_path, arrays, header):
+    path = tmp_path / "mine.npz"
+    with_responses(path, arrays, npy(header))
+    with pytest.raises(IntegrityError, match="cannot read key 'responses'") as caught:
+        from_npz(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_python_2_wrote_is_read_without_a_word(tmp_path, arrays):
+    path = tmp_path / "mine.npz"
+    shape = ", ".join(f"{size}L" for size in arrays["responses"].shape)
+    values = arrays["responses"].astype("<f8")
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}"
+    with_responses(path, arrays, npy(header, values.tobytes()))
+    np.testing.assert_array_equal(from_npz(path).responses.values, values)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_only_what_numpy_writes_is_unpacked(tmp_path, arrays, method):
+    path = tmp_path / "mine.npz"
+    with_responses(path, arrays, npy("{"), method)
+    with pytest.raises(IntegrityError, match=r"responses\.npy is neither stored nor deflated"):
+        from_npz(path)
+
+
+def test_what_does_not_fit_into_memory_is_not_unpacked(tmp_path, arrays, monkeypatch):
+    path = tmp_path / "mine.npz"
+    np.savez_compressed(path, **{**arrays, "responses": np.zeros((6, 200, 4, 25))})
+    monkeypatch.setattr("brainfit.memory.available_bytes", lambda: 2 * path.stat().st_size)
+    with pytest.raises(ResourceError, match=r"unpacking mine\.npz .* save it as netCDF"):
+        from_npz(path)
 
 
 def test_a_member_that_is_no_array(tmp_path, arrays):

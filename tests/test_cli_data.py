@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from brainfit import registry
 from brainfit.cli.app import app
+from data_loaders import layouts, nwb
 from data_loaders.netcdf import from_netcdf, to_netcdf
 
 ROOT = os.geteuid() == 0
@@ -30,6 +31,8 @@ def _place(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
+    for loader in (layouts, nwb):  # most tests would start too many processes
+        monkeypatch.setattr(loader, "in_child", lambda path, function, *arguments: function(*arguments))
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "cache"))
     tiny = {"model": {"tiny": TinyModel}, "recording": {"tiny": tiny_recording}, "benchmark": {}}
     monkeypatch.setattr(registry, "_REGISTERED", tiny)
@@ -195,6 +198,34 @@ def test_check_says_what_it_read(n_bins):
     found = json.loads(done("check", "mine.npz", "--json").stdout)
     assert found["ok"] is True
     assert found["read"] == "5 images of 16, spread over them, and all responses to them"
+
+
+@pytest.mark.parametrize("name", ["a:b.nc", "a b ö.nc", "c:mine", "folder/with:colon", "link.nc"])
+def test_any_name_of_a_file_is_one(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    to_netcdf(tiny_recording(), path if name != "link.nc" else tmp_path / "there.nc")
+    if name == "link.nc":
+        path.symlink_to("there.nc")
+    assert json.loads(done("check", name, "--json").stdout)["ok"] is True
+    assert json.loads(done("data", "info", name, "--json").stdout)["layout"] == "netcdf"
+    done("data", "convert", name, "new.nc")
+
+
+def test_what_is_no_file_may_still_be_a_factory():
+    Path("mine.py").write_text("from tiny import tiny_recording as make")
+    assert json.loads(done("check", "./mine.py:make", "--json").stdout)["ok"] is True
+    assert "layout" not in json.loads(done("data", "info", "mine.py:make", "--json").stdout)
+
+
+def test_there_is_no_bar_where_nobody_watches():
+    late = tiny_recording().responses.values
+    late[9] = np.inf  # beyond the images that are read before there is a bar
+    plain(responses=(TRIALS, late))(Path("mine.nc"))
+    assert_one_line(run("data", "info", "mine.nc"), "infinite")
+    assert_one_line(run("data", "convert", "mine.nc", "new.nc"), "infinite")
+    assert done("data", "info", "tiny").stderr == ""
+    assert len(done("data", "convert", "tiny", "new.nc").stderr.splitlines()) == 1
 
 
 # Convert

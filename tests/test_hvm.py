@@ -333,3 +333,16 @@ def test_damaged_files_give_a_recording_or_one_line_and_stay_as_they_are(tmp_pat
             assert recording.responses.values.shape == recording.responses.shape
             assert recording.stimuli.values.shape == recording.stimuli.shape
         assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(damaged).digest()
+
+
+@pytest.mark.parametrize("name", ["time_averaged_trial_averaged", "images"])
+def test_a_file_that_says_it_holds_far_more_than_it_can(tmp_path, rng, name):
+    path = tmp_path / "x.hdf5"
+    write_hvm(path, hvm_arrays(rng), holding=())
+    with to_edit(path) as file:
+        if name in file:
+            del file[name]
+        shape = (18, 10**9) if name != "images" else (18, 10**9, 10**9)
+        file.create_dataset(name, shape, "u1", chunks=(1, 1000, 1000)[: len(shape)])
+    with pytest.raises(IntegrityError, match="bytes are too few for a shape of"):
+        from_hvm(path)

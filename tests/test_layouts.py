@@ -16,8 +16,15 @@ from tiny import tiny_recording
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.registry import load_recording
+from data_loaders import child, layouts
 from data_loaders.layouts import LAYOUTS, layout_of, read
 from data_loaders.netcdf import to_netcdf
+
+
+@pytest.fixture(autouse=True)
+def _without_child(monkeypatch):
+    """All but a few tests: they would start too many processes."""
+    monkeypatch.setattr(layouts, "in_child", lambda path, function, *arguments: function(*arguments))
 
 
 def npz(path, **more):
@@ -100,6 +107,40 @@ def test_the_loader_of_the_layout_is_called(tmp_path, monkeypatch, layout):
     WRITERS[layout][0](path)
     read(path)
     assert called == [((path,), {"stimuli": None} if layout == "brainio" else {})]
+
+
+@pytest.mark.parametrize("write", [WRITERS["netcdf"][0], WRITERS["netcdf"][1], npz, WRITERS["netcdf"][2]])
+def test_hdf5_is_opened_in_another_process_and_reads_the_same(tmp_path, monkeypatch, write):
+    asked = []
+
+    def in_child(path, function, *arguments):
+        asked.append(path)
+        return child.in_child(path, function, *arguments)
+
+    path = tmp_path / "mine.dat"
+    write(path)
+    here = read(path)
+    monkeypatch.setattr(layouts, "in_child", in_child)
+    monkeypatch.setattr(child, "_SECONDS", 120)
+    there = read(path)
+    assert asked == ([path] if path.read_bytes().startswith(b"\x89HDF") else [])
+    assert there.responses.identical(here.responses)
+    assert there.stimuli.identical(here.stimuli)
+    assert (there.name, there.simulated, there.provenance) == (here.name, here.simulated, here.provenance)
+
+
+def test_a_library_that_hangs_on_a_file_is_not_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "mine.nc"
+    hvm(path)
+    monkeypatch.setattr(layouts, "in_child", child.in_child)
+    monkeypatch.setattr(child, "_SECONDS", 0.01)
+    with pytest.raises(IntegrityError, match=r"reading .*mine\.nc came to no end"):
+        read(path)
+
+
+def test_a_process_that_was_started_to_read_starts_no_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINFIT_CHILD", "1")
+    assert child.in_child(tmp_path, os.getpid) == os.getpid()
 
 
 def test_stimuli_are_for_brainio_alone(tmp_path):

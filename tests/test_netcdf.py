@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
@@ -378,6 +379,57 @@ def test_values_that_no_recording_has_are_refused_when_they_are_read(path, chang
 # Damage
 
 
+def test_coordinates_that_are_called_as_their_dims_give_ids(path):
+    ids, units = [f"a{k}" for k in range(16)], [f"b{k}" for k in range(6)]
+    coords = {"image": ids, "unit": units, "trial": range(4), "time_bin": range(25)}
+    dataset().assign_coords(coords).to_netcdf(path)
+    got = from_netcdf(path)
+    assert got.responses["image_id"].values.tolist() == ids
+    assert got.responses["unit_id"].values.tolist() == units
+    assert not {"image", "unit", "trial", "time_bin"} & {*got.responses.coords}
+    given = [f"c{k}" for k in range(16)]
+    dataset(image_id=("image", given)).assign_coords(coords).to_netcdf(path)
+    assert from_netcdf(path).responses["image_id"].values.tolist() == given
+
+
+@pytest.mark.parametrize("kind", ["NETCDF3_64BIT", "NETCDF4"])
+def test_text_of_single_characters_is_text(path, kind):
+    regions = tiny_recording().responses["region"].values
+    dataset(images=None, region=None).to_netcdf(path, format=kind, engine="netcdf4")
+    with netCDF4.Dataset(path, "a") as data:
+        for dim, size in {"height": 32, "width": 32, "channel": 3, "letter": 5}.items():
+            data.createDimension(dim, size)
+        data.createVariable("images", "f8", ("image", "height", "width", "channel"))[...] = 0.5
+        region = data.createVariable("region", "S1", ("unit", "letter"))
+        region[...] = np.array(regions, "S5").view("S1").reshape(6, 5)
+    assert from_netcdf(path).responses["region"].values.tolist() == regions.tolist()
+
+
+@pytest.mark.parametrize("attribute", ["scale_factor", "missing_value"])
+def test_attributes_that_netcdf4_would_leave_out_of_account_are_named(path, attribute):
+    dataset().to_netcdf(path)
+    with netCDF4.Dataset(path, "a") as data:
+        data["responses"].setncattr(attribute, "abc")
+    with pytest.raises(ContractError, match=r"mine\.nc: variable 'responses': .*(unpacking|not used)"):
+        from_netcdf(path)
+
+
+def test_types_that_are_skipped_are_no_noise(path):
+    dataset().to_netcdf(path)
+    with h5py.File(path, "a") as file:
+        file["opaque"] = np.void(b"abcd")
+    assert from_netcdf(path).n_images == 16  # where a warning is an error
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", "{}", '{"format": 1}', "{", "[" * 10**5])
+def test_what_is_no_description_is_said_in_plain_words(path, content):
+    dataset().assign_attrs(brainfit_recording=content).to_netcdf(path)
+    with pytest.raises(IntegrityError, match=r"cannot read .*mine\.nc as netCDF") as caught:
+        from_netcdf(path)
+    for words in ("NoneType", "subscript", "indices", "recursion"):
+        assert words not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["absent.nc", "", "empty.nc", "text.nc", "folder"])
 def test_files_that_are_no_netcdf(tmp_path, name):
     (tmp_path / "empty.nc").touch()
@@ -515,6 +567,22 @@ def test_what_is_there_is_not_replaced_unless_asked(path):
     (path.parent / "folder").mkdir()
     with pytest.raises(ContractError, match="is there already"):
         to_netcdf(tiny_recording(), path.parent / "folder", overwrite=True)
+
+
+def test_what_another_wrote_meanwhile_is_not_replaced(path, monkeypatch):
+    write = netcdf._write_label
+
+    def slowly(*given):
+        path.write_text("of another")
+        write(*given)
+
+    monkeypatch.setattr(netcdf, "_write_label", slowly)
+    with pytest.raises(ContractError, match=r"mine\.nc is there already"):
+        to_netcdf(tiny_recording(), path)
+    assert path.read_text() == "of another"
+    assert names(path.parent) == ["mine.nc"]
+    to_netcdf(tiny_recording(), path, overwrite=True)
+    assert from_netcdf(path).name == "tiny"
 
 
 def test_a_recording_is_written_over_the_file_that_it_reads(path):

@@ -66,7 +66,7 @@ def _load(name: str) -> Any:
     models, recordings = registry.list_models(), registry.list_recordings()
     if name in models:
         return registry.load_model(name)
-    if name in recordings or (":" not in name and registry.is_recording_file(name)):
+    if name in recordings or registry.is_recording_file(name):
         return registry.load_recording(name)
     if ":" in name:
         return registry.load_object(name)

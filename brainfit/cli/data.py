@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,7 +51,7 @@ def fetch(
 
     Example: brainfit data fetch majaj2015
     """
-    typer.echo(_loaders("published:fetch")(name, to))
+    typer.echo(_loaders("published:fetch")(name, to, progress=sys.stderr.isatty()))
 
 
 @app.command()
@@ -71,9 +72,8 @@ def info(
 
     with others_code():
         recording = registry.load_recording(name)
-        facts = survey(recording, progress=True)
-    is_file = name not in registry.list_recordings() and ":" not in name
-    if is_file:
+        facts = survey(recording, progress=sys.stderr.isatty())
+    if name not in registry.list_recordings() and registry.is_recording_file(name):
         size = Path(name).stat().st_size / 1e9
         layout = _loaders("layouts:layout_of")(name)
         facts = {"file": name, "layout": layout, "file_gb": round(size, 3), **facts}
@@ -103,9 +103,10 @@ def convert(
     to: Annotated[Layout, typer.Option(help="The layout to write.")] = Layout.netcdf,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
-    """Write a recording to one netCDF file that holds all of it, or in BrainIO's layout.
+    """Write a recording to one netCDF file, or in BrainIO's layout.
 
-    Prints what was written. SRC is only read. Responses go through a few at a time, however many there are.
+    The file holds all of it. Prints what was written. SRC is only read. Responses go through a few at a time,
+    however many there are.
 
     Example: brainfit data convert ventral_neural_data.hdf5 hvm.nc
     """
@@ -115,7 +116,9 @@ def convert(
         options: dict[str, Any] = {} if stimuli is None else {"stimuli": stimuli}
         recording = registry.load_recording(source, **options)
         if to is Layout.netcdf:
-            written = _loaders("netcdf:to_netcdf")(recording, target, overwrite=force, progress=True)
+            written = _loaders("netcdf:to_netcdf")(
+                recording, target, overwrite=force, progress=sys.stderr.isatty()
+            )
         else:
             called = re.sub(r"[^A-Za-z0-9._-]", "_", recording.name).lstrip(".-") or "recording"
             written = _loaders("brainio_write:to_brainio")(recording, target, identifier=called)
