@@ -60,7 +60,7 @@ _TEMPLATE = """\
 
 def score_html(score: Score) -> str:
     """Write a score: its headline, what it is not, its windows, and all settings folded away."""
-    from brainfit.report.tables import one_bin_table, settings_table, windows_table
+    from brainfit.report.tables import one_bin_table, ranks_table, settings_table, windows_table
     from brainfit.report.words import headline, is_static, notices
 
     return _write(
@@ -69,7 +69,10 @@ def score_html(score: Score) -> str:
         badges=[title for title, _ in notices(score)],
         text=headline(score),
         table=one_bin_table(score) if is_static(score) else windows_table(score),
-        details=[("Settings, versions and hashes", settings_table(score))],
+        details=[
+            *([] if is_static(score) else [("With ranks (Spearman)", ranks_table(score))]),
+            ("Settings, versions and hashes", settings_table(score)),
+        ],
     )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainfit.errors import BrainfitError, IntegrityError
+from brainfit.shown import shown
 
 if TYPE_CHECKING:
     from brainfit.result import Score
@@ -59,7 +60,7 @@ def prepare_run(folder: str | os.PathLike[str]) -> Path:
         raise
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise IntegrityError(f"cannot write to {folder}: {why}; choose another --out") from error
+        raise IntegrityError(f"cannot write to {_named(folder)}: {why}; choose another --out") from error
     return path
 
 
@@ -110,7 +111,7 @@ def write_run(score: Score, folder: str | os.PathLike[str], *, replace: bool = T
     except BrainfitError:
         raise
     except (OSError, UnicodeError) as error:
-        raise IntegrityError(f"cannot write the run to {folder}: {error}") from error
+        raise IntegrityError(f"cannot write the run to {_named(folder)}: {error}") from error
     return path / PAGE
 
 
@@ -126,8 +127,13 @@ def read_run(folder: str | os.PathLike[str]) -> Score:
 
     path = Path(folder) / SCORE
     if not os.path.isfile(path):  # noqa: PTH113 - unlike Path, it takes any name
-        raise IntegrityError(f"{folder} is not a run of brainfit: it has no {SCORE}")
+        raise IntegrityError(f"{_named(folder)} is not a run of brainfit: it has no {SCORE}")
     return Score.from_netcdf(path)
+
+
+def _named(path: str | os.PathLike[str]) -> str:
+    """Write a path on one line; it is not cut where a path has an end."""
+    return shown(os.fspath(path), longest=4096)
 
 
 def _target(folder: str | os.PathLike[str]) -> Path:
@@ -142,12 +148,12 @@ def _refusal(path: Path) -> str | None:
     """Say why no run can be put at `path`; None where one can."""
     for above in (path, *path.parents):
         if os.path.lexists(above) and not above.is_dir():
-            return f"{above} is not a folder"
+            return f"{_named(above)} is not a folder"
     here = Path.cwd()
     if path.resolve() in (here, *here.parents):
-        return f"{path} is the folder one works in, or above it"
+        return f"{_named(path)} is the folder one works in, or above it"
     if path.is_dir() and (foreign := _foreign(path)):
-        return f"{path} holds {foreign!r} and is not (only) an earlier brainfit run"
+        return f"{_named(path)} holds {foreign!r} and is not (only) an earlier brainfit run"
     return None
 
 

@@ -65,10 +65,11 @@ def test_the_order_of_the_scores_is_no_matter_to_the_sentence(scores, told):
 
 
 def test_a_difference_that_is_none_is_said_to_be_none(scores):
-    same = [scores[1], worse(scores[1], 0.0, model="twin")]
-    headline = comparison_document(same).headline
-    assert "0.00 more than" in headline
-    assert "which cannot be told from no difference (95% interval 0.00 to 0.00, p = 1.000)" in headline
+    one = scores[1]
+    by_chance = 0.01 * (-1.0) ** np.arange(one.data.sizes["unit"])
+    data = one.data.assign(window_normalized=one.data["window_normalized"] + by_chance)
+    headline = comparison_document([one, type(one)(data, {**one.info, "model": "twin"})]).headline
+    assert "which cannot be told from no difference (95% interval" in headline
 
 
 def test_nothing_to_compare_is_said_so():
@@ -114,7 +115,7 @@ def test_methods_say_once_what_is_the_same(scores):
     other = replace(scores[0], info={**scores[0].info, "mapping": "pls", "layer": "conv3"})
     paragraphs = comparison_document([other, *scores[1:]]).methods
     assert sum("fitted by ridge" in text for text in paragraphs) == 1
-    assert sum("partial least squares with 25 components" in text for text in paragraphs) == 1
+    assert sum("partial least squares with up to 25 components" in text for text in paragraphs) == 1
     assert any("(Holm, 1979)" in text for text in paragraphs)
 
 
@@ -188,3 +189,48 @@ def test_hostile_names_are_text(scores, tmp_path, monkeypatch):
     text = markdown(comparison_document(hostile), "figures")
     assert not re.search(r"(?<!\\)<(?!https)", text)
     assert r"\<script\>" in text
+
+
+def test_the_same_run_twice_is_said_to_be_alike(scores):
+    told = comparison_document([scores[0], scores[0]])
+    assert told.headline == "In simulated pIT, ff (1) and ff (2) predict every unit alike."
+
+
+def test_several_models_are_listed_as_in_a_sentence(scores):
+    names = [f"{score.info['model']} (weights: random:0)" for score in scores]
+    assert f"shown to {names[0]}, {names[1]} and {names[2]} for" in comparison_document(scores).methods[0]
+
+
+def test_pairs_that_are_known_are_not_computed_again(scores, told, monkeypatch):
+    pairs = compare(scores)
+    monkeypatch.setattr("brainfit.report.of_comparison.compare", None)
+    again = comparison_document(scores, command="brainfit compare a b c", pairs=pairs)
+    assert again.results == told.results
+
+
+def test_the_command_computes_pairs_once(scores, tmp_path, monkeypatch):
+    times = []
+    monkeypatch.setattr("brainfit.report.write._pictures", lambda display, suffixes: {"png": b"", "svg": b""})
+    monkeypatch.setattr(
+        "brainfit.comparison._require_same", lambda scores: times.append(len(scores))
+    )  # called once a comparison
+    folders = [str(tmp_path / str(k)) for k in range(2)]
+    for folder, score in zip(folders, scores, strict=False):
+        Path(folder).mkdir()
+        score.to_netcdf(Path(folder, runs.SCORE))
+    result = CliRunner().invoke(app, ["compare", *folders, "--report", str(tmp_path / "both")])
+    assert result.exit_code == 0, result.output
+    assert times == [2]
+
+
+def test_a_comparison_does_not_replace_the_figures_of_a_run(scores, tmp_path):
+    scores[0].to_netcdf(tmp_path / runs.SCORE)
+    with pytest.raises(ContractError, match="is the folder of a run"):
+        write_comparison(scores, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [runs.SCORE]
+
+
+def test_ranks_stand_beside_the_scores(scores, told):
+    table = table_of(told, "Medians over units")
+    at = table.heads.index("Spearman, normalised")
+    assert [row[at] for row in table.rows] == [f"{s.pooled['spearman_normalized']:.2f}" for s in scores]

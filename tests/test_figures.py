@@ -243,6 +243,44 @@ def test_one_curve_a_model_under_one_ceiling(score):
     assert len({line.get_color() for line in lines(axes, "r")}) == 3
 
 
+def test_bands_of_many_models_do_not_hide_each_other(score):
+    for n, bands in ((1, 2), (2, 3), (3, 1)):
+        display = models_over_time([score] * n)
+        (axes,) = display.figure().axes
+        assert sum(type(c).__name__ == "FillBetweenPolyCollection" for c in axes.collections) == bands
+        assert ("the range of the middle half of them." in display.caption) == (n < 3)
+
+
+def test_eight_models_look_different():
+    assert len({color for color, _ in SERIES}) == len({marker for _, marker in SERIES}) == 8
+
+
+def test_the_bar_is_said_to_be_the_models_image():
+    # Under the control "graded" the model is shown the image all the time; the animal was not.
+    for show in (predictivity_over_time, models_of_one, example_trajectories):
+        assert "model was shown the image." in show(fake_score(6, 12)).caption
+
+
+def test_a_median_is_said_to_be_over_the_units_it_is_over(score):
+    assert (
+        "median over those of 76 units that are defined in the bin" in predictivity_over_time(score).caption
+    )
+    assert "median over those of" in generalization_matrix(generalization()).caption
+
+
+def test_a_time_course_that_is_never_defined_is_no_warning(score):
+    data = score.data.assign(temporal_correlation_time_course=score.data["temporal_correlation"] * np.nan)
+    display = temporal_correlations([type(score)(data, score.info)])
+    assert "time course alone –." in display.caption
+    display.figure()
+
+
+def test_windows_are_named_above_the_axes_where_no_curve_comes(score):
+    (axes,) = predictivity_over_time(score).figure().axes
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    assert {heights[name] for name in ("early", "late", "image on")} == {1.02}
+
+
 def test_many_models_still_get_curves(score):
     scores = [fake_score(4, 8, seed=k, model=f"m{k}") for k in range(len(SERIES) + 2)]
     assert len(lines(models_over_time(scores).figure().axes[0], "r")) == len(scores)
@@ -397,6 +435,27 @@ def test_the_matrix_is_the_median_over_units_of_the_bins_it_names():
     np.testing.assert_array_equal(mesh.get_array(), np.ma.masked_invalid(r))
     assert (figure.axes[0].get_xlabel()[:6], figure.axes[0].get_ylabel()[:6]) == ("Tested", "Fitted")
     assert "SIMULATED RECORDING" in figure.get_suptitle()
+
+
+def test_the_matrix_has_the_fit_on_the_vertical_axis():
+    found = generalization()
+    found["r"][:] = 0.0
+    found["r"].loc[{"trained_bin": 1, "tested_bin": 3}] = 0.9
+    display = generalization_matrix(found)
+    (mesh,) = [c for c in display.figure().axes[0].collections if c.get_gid() == "r"]
+    corners = mesh.get_coordinates()
+    assert mesh.get_array()[1, 3] == 0.9
+    assert corners[1, 3].tolist() == [60, 20]  # x: tested, y: fitted
+    assert "fit 20–40 ms, test 60–80 ms" in display.caption
+
+
+def test_cells_of_bins_that_overlap_are_of_one_size_about_their_middles():
+    found = generalization()
+    for kind in ("trained", "tested"):
+        found[f"{kind}_bin_end"] = found[f"{kind}_bin_start"] + 30
+    axes = generalization_matrix(found).figure().axes[0]
+    (mesh,) = [c for c in axes.collections if c.get_gid() == "r"]
+    np.testing.assert_array_equal(mesh.get_coordinates()[0, :, 0], [0, 25, 45, 65, 85, 110])
 
 
 def test_a_matrix_without_one_number_is_drawn():

@@ -21,7 +21,7 @@ def test_a_score_shows_its_result_and_what_it_is_not():
     assert "⚠ Random weights" in page.text
     assert "⚠" not in score_page(simulated=False, weights="9f86d081").text
     assert "versions.torch" in page.text
-    assert len(page.all("details")) == 1
+    assert len(page.all("details")) == 2
 
 
 @pytest.mark.parametrize("options", [{}, {"n_bins": 1}, {"reliable": False}, {"n_units": 1}], ids=str)
@@ -60,3 +60,10 @@ def test_no_colour_is_set_so_that_a_dark_notebook_stays_readable():
         assert re.findall(r"(?:color|background)[^:;\"]*: *([^;\"]+)", shown._repr_html_()) == [
             "inherit"
         ] * len(Page(shown._repr_html_()).all("table"))
+
+
+def test_ranks_can_be_folded_out():
+    score = fake_score(n_units=6, n_images=12)
+    assert f"{score.pooled['spearman_normalized']:.2f}" in score._repr_html_()
+    assert "With ranks (Spearman)" in score._repr_html_()
+    assert "Spearman, normalised" in fake_score(n_units=6, n_images=12, n_bins=1)._repr_html_()

@@ -16,10 +16,17 @@ from brainfit.report import write_report
 from brainfit.report.html import page as make_page
 from brainfit.report.markdown import markdown
 from brainfit.report.of_score import NAMES, document
-from brainfit.report.pdf import HEIGHT, MARGIN, TEXT, WIDTH, _width, _wrapped, draw_pages, pdf
+from brainfit.report.paper import HEIGHT, MARGIN, TEXT, WIDTH, width_of, wrapped
+from brainfit.report.pdf import draw_pages, pdf
 from brainfit.report.tables import plain_rows, windows_frame
 
 HOSTILE = "<script>alert(1)</script>"
+
+
+ADAM = {
+    "mapping": "sgd",
+    "provenance": {"fit": {"learning_rate": 0.003, "batch_images": 32}},
+}
 
 
 def small_score(**options):
@@ -116,7 +123,7 @@ def test_windows_are_those_of_the_score():
         "brainfit score --model median_convrnn --region pIT --seed 0",
         "2 units: constant response to every training image",
         "6 of 25 time bins in the curves",
-        "25 % of the images of each object were held out, 160 in all",
+        "25 % of the images of each object were held out, to within one image, 160 in all",
         "480 training images",
         "1 min 23 s",
         "2.1 GB",
@@ -298,9 +305,9 @@ def test_a_pdf_has_as_many_pages_as_were_drawn(pages):
 @pytest.mark.parametrize("text", ["", "a", "one two " * 40, "x" * 300, "a  b " + "y" * 200 + " c"])
 @pytest.mark.parametrize("width", [0.3, 2, WIDTH])
 def test_lines_of_paper_are_narrow_enough_and_lose_nothing(text, width):
-    lines = _wrapped(text, width, 9, False)
+    lines = wrapped(text, width, 9, False)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert all(_width(line, 9, False) <= width for line in lines)
+    assert all(width_of(line, 9, False) <= width for line in lines)
 
 
 @pytest.fixture(scope="module")
@@ -384,7 +391,7 @@ def test_letters_in_figures_stand_out(letters):
 
 def test_tables_say_what_their_heads_are_of(page):
     assert {attrs.get("scope") for attrs in page.all("th")} == {"col", "row"}
-    assert len(page.all("caption")) == len(page.all("table")) == 4
+    assert len(page.all("caption")) == len(page.all("table")) == 5
 
 
 def test_what_scrolls_can_be_reached_with_the_keyboard(page):
@@ -406,7 +413,7 @@ def test_one_can_skip_to_the_numbers(page):
 
 
 def test_every_work_that_is_cited_is_in_the_list_and_no_other():
-    for options in ({}, {"mapping": "pls"}, {"mapping": "factorized"}, {"mapping": "sgd"}):
+    for options in ({}, {"mapping": "pls"}, {"mapping": "factorized"}, {"mapping": "sgd"}, ADAM):
         told = document(small_score(**options))
         cited = re.findall(
             r"([A-Z][a-z]+(?: et al\.| and [A-Z][a-z]+)?, (?:19|20)\d\d)", " ".join(told.methods)
@@ -418,11 +425,46 @@ def test_every_work_that_is_cited_is_in_the_list_and_no_other():
     ("options", "says"),
     [
         ({}, "by one linear map for all time bins, fitted by ridge regression"),
-        ({"mapping": "sgd"}, "stopped for each unit where it predicted held-out training images best"),
+        (
+            {"mapping": "sgd"},
+            "stopped for each unit where it best predicted a held-out fold of the training images",
+        ),
         ({"control": "per-bin"}, "by a linear map, fitted by ridge"),
         ({"control": "time-shuffled"}, "in another order"),
         ({"control": "graded"}, "scaled by one time course for all units"),
-        ({"layer_choice": {"how": "auto"}}, "conv7, which most units chose on inner folds of the"),
+        (
+            {"layer_choice": {"how": "auto"}},
+            "conv7, which most units chose, by ridge regression on inner folds",
+        ),
+        (
+            {"layer_choice": {"how": "auto", "candidates": {"a": {}, "b": {}}, "tied": True}},
+            "which most units chose of 2 layers (as many chose another, from which the median unit",
+        ),
+        ({"layer_choice": {"how": "named"}}, "The features of layer conv7 were mapped"),
+        ({"precision": "bfloat16"}, "The model computed in bfloat16, all that follows in float32"),
+        ({"benchmark": "majaj2015-pIT"}, "of the recording “simulated” (benchmark “majaj2015-pIT”), 25 %"),
+        ({"benchmark": None}, "of the recording “simulated”, 25 %"),
+        ({"presentation": {"background_space": "pixel"}}, "gray (0.5 before the model’s normalisation of"),
+        ({"test_fraction": 0.125}, "12.5 % of the images"),
+        (
+            {"control": "per-bin", "fit": {"per_bin": [{"relative_alphas": [0.1, 10.0, 3]}] * 2}},
+            "chosen from 3 between 0.1 and 10 times",
+        ),
+        (
+            {
+                "control": "per-bin",
+                "mapping": "pls",
+                "fit": {"per_bin": [{"n_components": 3}, {"n_components": 9}]},
+            },
+            "partial least squares with 3 to 9 components",
+        ),
+        ({"mapping": "pls", "fit": {"n_components": 7}}, "partial least squares with 7 components"),
+        (
+            {"mapping": "factorized", "fit": {"learning_rate": 0.003, "batch_images": 32}},
+            "learning rate 0.003 over the square root of the number of channels, 32 images a batch",
+        ),
+        ({}, "once each bin’s mean over images is taken off."),
+        ({}, "Spearman correlation is the same with ranks"),
         ({"layer_choice": {"how": "committed"}}, "conv7, to which the model commits for the region, were"),
         (
             {"layer_choice": {"how": "committed"}, "fit": {"projection": {"n_components": 2000}}},
@@ -439,3 +481,51 @@ def test_methods_are_those_of_the_score(options, says):
     provenance = {**score.info["provenance"], **{k: v for k, v in options.items() if k not in known}}
     told = type(score)(score.data, {**score.info, **known, "provenance": provenance})
     assert says in " ".join(document(told).methods)
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "width", "says"),
+    [
+        (10, 10, "in the step that holds its centre."),
+        (10, 20, "in the step that holds its centre."),  # windows that overlap are not smeared
+        (10, 50, "with the model’s mean state in it."),
+        (10, [10, 50], "one of more than two steps with the mean state in it."),
+    ],
+)
+def test_bins_are_matched_to_steps_as_it_is_said(step_ms, width, says):
+    score = small_score()
+    start = score.data["time_bin_start"].values
+    widths = np.resize(width, start.size)
+    bins = ("time_bin", start + widths)
+    told = document(type(score)(score.data.assign_coords(time_bin_end=bins), score.info))
+    assert says in told.methods[0]
+
+
+def test_an_interval_that_does_not_exist_is_not_described():
+    score = small_score()
+    nothing = score.data["window_ci95"] * np.nan
+    told = " ".join(document(type(score)(score.data.assign(window_ci95=nothing), score.info)).methods)
+    assert "no 95% interval: it takes at least 3 defined units" in told
+    assert "Student" not in told
+
+
+def test_ranks_stand_beside_the_score():
+    score = fake_score()
+    table = document(score).results[1]
+    for row, medians in zip(table.rows, score.windows.values(), strict=True):
+        cells = dict(zip(table.heads, row, strict=True))
+        assert cells["Spearman"] == f"{medians['spearman']:.2f}"
+        assert cells["Spearman, normalised"] == f"{medians['spearman_normalized']:.2f}"
+    still = document(small_score(n_bins=1))
+    assert "Spearman, normalised" in still.results[0].heads
+    (_, units) = still.details[-1]
+    at = units.heads.index("Spearman, normalised")
+    assert len({row[at] for row in units.rows}) > 1
+
+
+@pytest.mark.parametrize("format", ["html", "pdf", "md"])
+def test_letters_that_no_font_has_stop_nothing(format, tmp_path):
+    path = write_report(small_score(model="brain 🧠 网络", n_bins=1), tmp_path, format)
+    assert path.exists()
+    if format != "pdf":
+        assert "brain 🧠 网络" in path.read_text(encoding="utf-8")

@@ -216,3 +216,9 @@ def test_a_bug_in_the_report_does_not_cost_the_score_and_is_seen(monkeypatch):
         runs.write_run(small_score(), "mine")
     assert caught.value.__notes__ == ["the score was kept in mine"]
     assert names("mine") == ["score.json", "score.nc"]
+
+
+def test_a_name_of_several_lines_is_told_on_one():
+    with pytest.raises(IntegrityError, match="is not a run") as raised:
+        runs.read_run("several\nlines")
+    assert "\n" not in str(raised.value)

@@ -52,7 +52,7 @@ def compare(
     pairs = compute(scores, seed=seed)
     if scores[0].info["simulated"]:
         note("the recording is simulated: the differences say nothing about a brain")
-    written = None if report is None else _write(scores, report, format or Format.html, seed)
+    written = None if report is None else _write(scores, report, format or Format.html, pairs)
     if as_json:
         rows = [_row(folder, score) for folder, score in zip(folders, scores, strict=True)]
         told = {} if written is None else {"report": str(written)}
@@ -71,11 +71,11 @@ def compare(
         typer.echo(written)
 
 
-def _write(scores: list[Score], folder: Path, format: Format, seed: int) -> Path:
+def _write(scores: list[Score], folder: Path, format: Format, pairs: list[Difference]) -> Path:
     from brainfit.report import write_comparison
 
     return write_comparison(
-        scores, folder, format.value, seed=seed, command=shlex.join(["brainfit", *sys.argv[1:]])
+        scores, folder, format.value, pairs=pairs, command=shlex.join(["brainfit", *sys.argv[1:]])
     )
 
 

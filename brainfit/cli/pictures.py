@@ -28,14 +28,17 @@ def save_picture(display: Display, path: Path) -> None:
     """Draw to a file beside `path`, and move it there once it is whole; an earlier one is replaced."""
     import matplotlib as mpl
 
+    from brainfit.figures.style import boxes_for_letters
     from brainfit.report.write import SAVING
 
-    figure, suffix = display.figure(), path.suffix.lower()
+    suffix = path.suffix.lower()
+    with boxes_for_letters():
+        figure = display.figure()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".brainfit-", dir=path.parent) as folder:
             drawn = Path(folder, "drawn")
-            with mpl.rc_context(SAVING):
+            with mpl.rc_context(SAVING), boxes_for_letters():
                 figure.savefig(drawn, format=suffix[1:], metadata=FORMATS[suffix])
             os.replace(drawn, path)
     except OSError as error:

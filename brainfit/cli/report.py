@@ -30,9 +30,10 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `brainfit score` wrote.")],
     format: Annotated[Format, typer.Option(help=FORMAT_HELP)] = Format.html,
 ) -> None:
-    """Write the report of a run anew, into its folder, and print its path.
+    """Write the report of a run anew, and print its path.
 
-    What is written as png or svg are the figures, in the folder figures/; its path is printed then.
+    It goes into the folder of the run. As png or svg it is the figures alone, in the folder figures/, whose
+    path is printed then.
 
     Example: brainfit report runs/median_convrnn-pIT-conv7-ridge-seed0 --format pdf
     """

@@ -40,7 +40,7 @@ def accuracy_against_parameters() -> Display:
     ----------
     Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
     NeurIPS. arXiv:1807.00053, Fig. 2b and 4c.
-    Nayebi et al. (2022), Neural Comput. 34, 1652-1677: the accuracies of the recurrent models.
+    Nayebi et al. (2022), Neural Comput. 34, 1652-1675: the accuracies of the recurrent models.
     """
     with files("brainfit.figures").joinpath(TABLE).open(encoding="utf-8") as file:
         numbers = pd.read_csv(file)
@@ -58,7 +58,7 @@ def accuracy_against_parameters() -> Display:
         title="Published accuracy against parameters",
         caption=(
             f"One point a model: top-1 accuracy on ImageNet as published, against its parameters. {seen} "
-            f"Nothing here was measured by brainfit. Sources: {sources}."
+            f"No accuracy was measured by brainfit; parameters are counted in its models. Sources: {sources}."
         ),
         alt=f"Scatter plot of published ImageNet accuracy against the number of parameters. {seen}",
         subject="published accuracies, ImageNet top-1",

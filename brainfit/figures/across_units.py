@@ -20,8 +20,8 @@ def scores_against_ceiling(score: Score) -> Display:
     -------
     Display
         Its frame has a row for each unit, with whatever of `unit_id`, `animal` and `array` the
-        score has; the pooled `r`, `ceiling`, `reliability` and `normalized`; the `normalized` of
-        the `early` and `late` windows; `temporal_correlation` and `alpha`. NaN: not defined.
+        score has; the pooled `r`, `ceiling`, `reliability`, `normalized` and `spearman_normalized`; the
+        `normalized` of the `early` and `late` windows; `temporal_correlation` and `alpha`. NaN: not defined.
     """
     numbers = numbers_of_units(score)
     shown = numbers.dropna(subset=["ceiling", "r"])
@@ -57,7 +57,8 @@ def numbers_of_units(score: Score) -> pd.DataFrame:
     pooled = data.sel(window="pooled")
     columns = {name: data[name].values for name in ("unit_id", "animal", "array") if name in data.coords}
     columns |= {
-        name: pooled[f"window_{name}"].values for name in ("r", "ceiling", "reliability", "normalized")
+        name: pooled[f"window_{name}"].values
+        for name in ("r", "ceiling", "reliability", "normalized", "spearman_normalized")
     }
     columns |= {name: data["window_normalized"].sel(window=name).values for name in ("early", "late")}
     columns |= {name: data[name].values for name in ("temporal_correlation", "alpha")}
@@ -80,6 +81,7 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
             color=MODEL,
             alpha=0.65,
             linewidths=0,
+            clip_on=False,
             label="unit",
             gid="units",
         )

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from brainfit.figures.panels import Panel, Panels
-from brainfit.figures.style import MUTED, STYLE
+from brainfit.figures.style import MUTED, STYLE, boxes_for_letters
 from brainfit.result import Score
 
 LONGEST_NAME = 40
@@ -64,7 +64,8 @@ class Display:
     def _repr_png_(self) -> bytes:
         """Return the figure as a notebook shows it."""
         buffer = io.BytesIO()
-        self.figure().savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+        with boxes_for_letters():
+            self.figure().savefig(buffer, format="png", dpi=110, metadata={"Software": None})
         return buffer.getvalue()
 
 

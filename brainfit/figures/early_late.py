@@ -70,7 +70,9 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
     if shown.empty:
         say_empty(ax, "no unit is defined in both windows")
     else:
-        ax.scatter(early, late, s=24, color=MODEL, alpha=0.65, linewidths=0, label="unit", gid="units")
+        ax.scatter(
+            early, late, s=24, color=MODEL, alpha=0.65, linewidths=0, clip_on=False, label="unit", gid="units"
+        )
         ax.scatter(
             np.median(early), np.median(late), s=60, marker="D", color=MEDIAN, edgecolors="white",
             label="medians", zorder=3,

@@ -67,7 +67,8 @@ def example_trajectories(score: Score, units: Sequence[Any] | None = None) -> Di
         title="Single units, single images",
         caption=(
             f"Measured (dashed) and predicted (solid) responses to held-out images. {_rows(units)} Columns: "
-            f"images at set percentiles of the unit’s own mean response, from strong to weak. {seen}"
+            f"images at set percentiles of the unit’s own mean response, from strong to weak. Black bars: "
+            f"when the model was shown the image. {seen}"
         ),
         alt=f"Grid of line charts of measured and predicted responses over time. {seen}",
         subject=subject(score),

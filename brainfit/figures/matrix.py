@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from brainfit.figures.display import Display, column, shorten
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, say_empty
-from brainfit.figures.style import FAINT, HEAT
+from brainfit.figures.style import FAINT, HEAT, INK
 from brainfit.result import MIN_DEFINED
 
 
@@ -45,7 +45,8 @@ def generalization_matrix(found: xr.Dataset) -> Display:
         title="Train time by test time",
         caption=(
             "A map was fitted to each time bin alone (rows) and used in every bin (columns). Colour: "
-            f"Pearson r over held-out images, median over {count(found.sizes['unit'], 'unit')}. A band "
+            f"Pearson r over held-out images, median over those of {count(found.sizes['unit'], 'unit')} that "
+            "have one. A band "
             "along the diagonal belongs to features that change their meaning with time, a square to "
             f"features that keep it. Gray: not defined. {seen}"
         ),
@@ -96,11 +97,14 @@ def _in_words(numbers: pd.DataFrame) -> str:
     )
 
 
+def _edges(numbers: pd.DataFrame, kind: str) -> np.ndarray:
+    """Return where a bin's cells begin and end: bins that overlap, or have a gap, meet in the middle."""
+    start, end = (np.unique(column(numbers, f"{kind}_bin_{edge}")) for edge in ("start", "end"))
+    return np.concatenate([start[:1], (end[:-1] + start[1:]) / 2, end[-1:]])
+
+
 def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
-    edges = [
-        np.append(np.unique(column(numbers, f"{kind}_bin_start")), column(numbers, f"{kind}_bin_end").max())
-        for kind in ("tested", "trained")
-    ]
+    edges = [_edges(numbers, kind) for kind in ("tested", "trained")]
     r = column(numbers, "r").reshape(len(edges[1]) - 1, len(edges[0]) - 1)
     ax.set_facecolor(FAINT)
     if np.isnan(r).all():
@@ -112,7 +116,7 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
         root = ax.get_figure()
         if root is not None:
             root.colorbar(mesh, ax=ax, label="Pearson r (median over units)", shrink=0.8)
-    ax.plot(edges[0][[0, -1]], edges[0][[0, -1]], color="white", linewidth=0.8, linestyle=(0, (2, 2)))
+    ax.plot(edges[0][[0, -1]], edges[0][[0, -1]], color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
     ax.set(
         xlabel="Tested at (ms from image onset)", ylabel="Fitted at (ms from image onset)", aspect="equal",
         xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]],

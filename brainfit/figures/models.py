@@ -21,6 +21,8 @@ from brainfit.result import Score
 
 KEYS = 3
 """Entries of the legend side by side."""
+MOST_RANGES = 2
+"""Models that are drawn with their quartiles; those of more would hide each other."""
 
 
 def models_over_time(scores: Sequence[Score]) -> Display:
@@ -61,15 +63,25 @@ def models_over_time(scores: Sequence[Score]) -> Display:
         title="Models over time",
         caption=(
             "Correlation between predicted and measured responses over held-out images, in each time bin: "
-            "median over units, with the range of the middle half of them. Gray: the noise ceiling (Spearman "
-            f"split-half). {seen} Tinted: the early and late windows. The black bar shows when the image was "
-            "on."
+            f"median over the units defined in it{_with_range(len(scores))}. Gray: the noise ceiling "
+            f"(Spearman split-half). {seen} Tinted: the early and late windows. The black bar shows when the "
+            f"{'model was' if len(scores) == 1 else 'models were'} shown the image{_of_first(scores)}."
         ),
         alt=f"Line chart of the predictivity of {len(names)} models against time, under one ceiling. {seen}",
         subject=subjects(scores),
         numbers=numbers,
         draw=Panel(partial(_draw, on_ms=image_on_ms(scores[0])), size=(7.2, 4.2)),
     )
+
+
+def _with_range(n_models: int) -> str:
+    if n_models <= MOST_RANGES:
+        return ", with the range of the middle half of them"
+    return "; a band only about the ceiling, the range of the middle half"
+
+
+def _of_first(scores: Sequence[Score]) -> str:
+    return "" if len(set(map(image_on_ms, scores))) == 1 else ", which differs: here the first one"
 
 
 def _require_one_ceiling(scores: Sequence[Score]) -> None:
@@ -104,6 +116,6 @@ def _draw(numbers: pd.DataFrame, ax: Axes, on_ms: float) -> None:
     first = next(iter(groups.values()))
     draw_ceiling(ax, first)
     for (name, group), (color, marker) in zip(groups.items(), cycle(SERIES), strict=False):
-        draw_curve(ax, group, "r", color, str(name), marker)
-    frame_time(ax, first.assign(r_low=numbers["r_low"].min()), on_ms)
+        draw_curve(ax, group, "r", color, str(name), marker, band=len(groups) <= MOST_RANGES)
+    frame_time(ax, first.assign(r_low=numbers["r_low" if len(groups) <= MOST_RANGES else "r"].min()), on_ms)
     legend_below(ax, ncols=KEYS)

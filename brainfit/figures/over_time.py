@@ -46,11 +46,11 @@ def predictivity_over_time(score: Score) -> Display:
         title="Predictivity over time",
         caption=(
             "Correlation between predicted and measured responses over held-out images, in each time bin. "
-            f"Blue: median over {count(n_units, 'unit')}, with the range of the middle half of them. "
-            "Gray: the noise ceiling (Spearman split-half), drawn the same way; dotted, its Pearson "
-            "counterpart, which is the one that the normalised score divides by. "
+            f"Blue: median over those of {count(n_units, 'unit')} that are defined in the bin, with the "
+            "range of the middle half of them. Gray: the noise ceiling (Spearman split-half), drawn the same "
+            "way; dotted, its Pearson counterpart, which is the one that the normalised score divides by. "
             f"{seen} {_gaps(gaps)} Tinted: the early and late windows. "
-            "The black bar shows when the image was on."
+            "The black bar shows when the model was shown the image."
         ),
         alt=(
             "Line chart of predictivity against time from image onset, with the noise ceiling above it. "
@@ -145,11 +145,21 @@ def _draw(numbers: pd.DataFrame, ax: Axes, on_ms: float) -> None:
     legend_below(ax, ncols=4)
 
 
-def draw_curve(ax: Axes, numbers: pd.DataFrame, name: str, color: str, label: str, marker: str = "o") -> None:
-    """Draw a median over units in each bin, with the range of the middle half of the units."""
+def draw_curve(
+    ax: Axes,
+    numbers: pd.DataFrame,
+    name: str,
+    color: str,
+    label: str,
+    marker: str = "o",
+    *,
+    band: bool = True,
+) -> None:
+    """Draw a median over units in each bin, and as a band the range of the middle half of the units."""
     time = centers(numbers)
-    low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
-    ax.fill_between(time, low, high, color=color, alpha=0.2, linewidth=0)
+    if band:
+        low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
+        ax.fill_between(time, low, high, color=color, alpha=0.2, linewidth=0)
     ax.plot(time, numbers[name], color=color, marker=marker, markersize=3.5, label=label, gid=name)
 
 
@@ -165,9 +175,7 @@ def frame_time(ax: Axes, numbers: pd.DataFrame, on_ms: float) -> None:
         say_empty(ax, "no bin has a reliable response")
     _mark_gaps(ax, numbers)
     image_bar(ax, on_ms, 1.0)
-    ax.text(
-        on_ms / 2, 1.02, "image on", transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=8
-    )
+    ax.text(0, 1.02, "image on", transform=ax.get_xaxis_transform(), ha="left", va="bottom", fontsize=8)
     ax.set(
         xlabel="Time from image onset (ms)",
         ylabel="Correlation over held-out images",
@@ -185,7 +193,7 @@ def _shade_windows(ax: Axes, numbers: pd.DataFrame) -> None:
         start, end = column(inside, "time_bin_start").min(), column(inside, "time_bin_end").max()
         ax.axvspan(start, end, color=color, alpha=0.1, linewidth=0, zorder=0)
         ax.text(
-            (start + end) / 2, 0.97, window, transform=ax.get_xaxis_transform(), ha="center", va="top",
+            (start + end) / 2, 1.02, window, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
             fontsize=8, color=MUTED,
         )  # fmt: skip
 

@@ -46,7 +46,7 @@ GAP = 0.2
 """Least room between boxes."""
 LINE = 0.14
 """Height of a line of text."""
-NAME, SMALL, LEGEND = 7.5, 6.5, 8.0
+NAME, SMALL, LEGEND = 7.5, 7.0, 8.0
 """Sizes of text, in points."""
 LONGEST_LINE = 12
 """Of a layer's name, in letters."""

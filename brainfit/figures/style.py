@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Okabe and Ito's palette.
@@ -16,7 +19,7 @@ WARNING = "#9A4A00"
 WINDOWS = {"early": "#E69F00", "late": "#009E73"}
 SERIES = (
     (MODEL, "o"), (MEDIAN, "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"),
-    (INK, "X"),
+    (INK, "X"), ("#882255", "*"),
 )  # fmt: skip
 """Of things side by side, each the next colour and marker; markers tell them apart in gray."""
 HEAT = "cividis"
@@ -47,3 +50,11 @@ STYLE: dict[Any, Any] = {
     "ytick.color": MUTED,
     "ytick.labelcolor": INK,
 }
+
+
+@contextmanager
+def boxes_for_letters() -> Iterator[None]:
+    """Draw letters that the font lacks as boxes, and say nothing: the page has them as text."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        yield

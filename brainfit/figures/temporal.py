@@ -105,12 +105,15 @@ def _in_words(name: str, group: pd.DataFrame) -> str:
     r = column(group, "temporal_correlation")
     if np.isnan(r).all():
         return f"{name}: no unit is defined."
-    alone = np.nanmedian(column(group, "temporal_correlation_time_course"))
+    alone = _median(column(group, "temporal_correlation_time_course"))
     n = int(np.isfinite(r).sum())
-    return (
-        f"{name}: {number(float(np.nanmedian(r)))} over {count(n, 'unit')}; time course alone "
-        f"{number(float(alone))}."
-    )
+    return f"{name}: {number(_median(r))} over {count(n, 'unit')}; time course alone {number(alone)}."
+
+
+def _median(values: np.ndarray) -> float:
+    """Median that ignores NaN; NaN, without a warning, where nothing is left."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")
 
 
 def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
@@ -136,7 +139,7 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
             middle, row, "D", color=MEDIAN, markersize=8, markeredgecolor="white", zorder=4,
             label=key.get("median"), gid="median",
         )  # fmt: skip
-        alone = np.nanmedian(column(group, "temporal_correlation_time_course"))
+        alone = _median(column(group, "temporal_correlation_time_course"))
         ax.plot(
             [alone, alone], [row - 0.36, row + 0.36], color=INK, linewidth=1.8, zorder=3,
             label=key.get("alone"),

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from brainfit.assembly import TRAJECTORY_MS
-from brainfit.figures.numbers import MISSING, count, number
+from brainfit.bootstrap import MIN_UNITS
+from brainfit.figures.numbers import MISSING, count
 from brainfit.presentation import Presentation
 from brainfit.report.words import is_static
 from brainfit.result import Score
 
 FORMULAS = ["reliability = 2ρ / (1 + ρ)", "ceiling = √reliability", "normalised = r / √(Pearson reliability)"]
 _CHOICES = {
-    "auto": "which most units chose on inner folds of the training images",
+    "auto": "which most units chose",
     "committed": "to which the model commits for the region",
 }
 _CONTROLS = {
@@ -24,6 +27,9 @@ _CONTROLS = {
     "graded": "As a control, the layer’s answer to an image that stays was scaled by one time course for all "
     "units, fitted to their responses to the training images.",
 }
+
+
+_RANKS = "The Spearman correlation is the same with ranks; normalised, it is divided by the ceiling."
 
 
 def methods(score: Score) -> list[str]:
@@ -49,9 +55,10 @@ def methods_of_comparison(scores: Sequence[Score]) -> list[str]:
         interval_of(first),
         "Models were compared in pairs on the same units and held-out images. The difference is the median "
         "over units of one model’s normalised score less the other’s; its interval and two-sided p-value "
-        "come from a bootstrap over images and units in which both models are given the same images, and "
-        "p-values are corrected for the number of pairs in a window (Holm, 1979). The maps were held "
-        "fixed: the test speaks of new images and units, not of new training images.",
+        "come from a bootstrap over images and units in which both models are given the same images and "
+        "each unit keeps its reliability, and p-values are corrected for the number of pairs in a window "
+        "(Holm, 1979). The maps were held fixed: the test speaks of new images and units, not of new "
+        "training images.",
         _software(scores),
     ]
 
@@ -68,28 +75,42 @@ def _shown(scores: Sequence[Score]) -> list[str]:
 
 
 def _who(scores: Sequence[Score]) -> str:
-    names = dict.fromkeys(f"{score.info['model']} (weights: {score.info['weights']})" for score in scores)
-    return " and ".join(names)
+    *others, last = dict.fromkeys(f"{s.info['model']} (weights: {s.info['weights']})" for s in scores)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _presented(score: Score) -> str:
     provenance = score.info["provenance"]
     shown = {**asdict(Presentation()), **provenance.get("presentation", {})}
-    after = f"then gray for {shown['off_ms']} ms" if shown["off_ms"] else "and no gray after it"
+    where = "before" if shown["background_space"] == "pixel" else "after"
+    gray = f"{shown['background']:g} {where} the model’s normalisation of pixels"
+    after = f"then gray ({gray}) for {shown['off_ms']} ms" if shown["off_ms"] else "and no gray after it"
     size = f"at {provenance['image_size']} pixels a side " if provenance.get("image_size") else ""
     text = f"{size}for {shown['on_ms']} ms, {after}, in steps of {shown['step_ms']} ms (Nayebi et al., 2018)."
-    if is_static(score):
-        return f"{text} The one time bin of the responses was compared with the model’s mean state in it."
-    return f"{text} Each time bin of the responses was compared with the model’s state in the same time."
+    if (precision := provenance.get("precision", "float32")) != "float32":
+        text += f" The model computed in {precision}, all that follows in float32 or more."
+    return f"{text} {_matched(score, shown['step_ms'])}"
+
+
+def _matched(score: Score, step_ms: int) -> str:
+    """Write which steps of the model a bin was compared with: the rule is `brainfit.responses.align_bins`."""
+    wide = ((score.data["time_bin_end"] - score.data["time_bin_start"]) > 2 * step_ms).values
+    bins = "The one time bin" if is_static(score) else "Each time bin"
+    if wide.all():
+        return f"{bins} of the responses was compared with the model’s mean state in it."
+    found = f"{bins} of the responses was compared with the model’s state in the step that holds its centre"
+    return f"{found}, one of more than two steps with the mean state in it." if wide.any() else f"{found}."
 
 
 def _split(score: Score) -> str:
     info = score.info
     fraction = info["provenance"].get("test_fraction")
-    share = "some" if fraction is None else f"{number(100 * fraction, 0)} %"
+    share = "some" if fraction is None else f"{100 * fraction:g} %"
+    benchmark = f" (benchmark “{info['benchmark']}”)" if info["benchmark"] else ""
     return (
-        f"Of {count(info['n_images'], 'image')} of the recording “{info['recording']}”, {share} of the "
-        f"images of each object were held out, {info['n_test_images']:,} in all; maps were fitted to the "
+        f"Of {count(info['n_images'], 'image')} of the recording “{info['recording']}”{benchmark}, {share} "
+        f"of the images of each object were held out, to within one image, {info['n_test_images']:,} in all; "
+        "maps were fitted to the "
         f"other {count(info['n_train_images'], 'training image')}. No trial of a held-out image took part "
         "in any fit or choice."
     )
@@ -98,7 +119,8 @@ def _split(score: Score) -> str:
 def _fitted(score: Score) -> str:
     info, provenance = score.info, score.info["provenance"]
     fit = provenance.get("fit", {})
-    asides = [_CHOICES.get(provenance.get("layer_choice", {}).get("how"))]
+    fit = {**next(iter(fit.get("per_bin", [])), {}), **fit}
+    asides = [_chosen(provenance.get("layer_choice", {}))]
     if projection := fit.get("projection"):
         asides.append(f"projected at random to {projection['n_components']:,} dimensions (Li et al., 2006)")
     aside = ", ".join(filter(None, asides))
@@ -108,6 +130,18 @@ def _fitted(score: Score) -> str:
     control = _CONTROLS.get(info["control"], "")
     how = _map(info, provenance, fit)
     return f"{layer} were mapped to each unit of {info['region']} by {maps}, {how}. {control}".rstrip()
+
+
+def _chosen(choice: Mapping[str, Any]) -> str | None:
+    """Write how the layer was come by; None where it was simply named."""
+    text = _CHOICES.get(choice.get("how", ""))
+    if text is None or choice["how"] != "auto":
+        return text
+    if layers := choice.get("candidates"):
+        text += f" of {count(len(layers), 'layer')}"
+    if choice.get("tied"):
+        text += " (as many chose another, from which the median unit was predicted less well)"
+    return f"{text}, by ridge regression on inner folds of the training images"
 
 
 def _fits(scores: Sequence[Score]) -> list[str]:
@@ -134,38 +168,44 @@ def _map(info: Mapping[str, Any], provenance: Mapping[str, Any], fit: Mapping[st
                 text += "of the features’ Gram matrix, "
             return f"{text}by the held-out error on {inner} of the training images"
         case "sgd":
-            text = "fitted by stochastic gradient descent (Nayebi et al., 2018) "
-            if rate := fit.get("learning_rate"):
-                text += f"(Adam, learning rate {rate:g} over the square root of the number of features, "
-                text += f"{fit['batch_images']} images a batch) "
-            return f"{text}and stopped for each unit where it predicted held-out training images best"
+            return f"fitted by stochastic gradient descent (Nayebi et al., 2018){_descent(fit, 'features')}"
         case "pls":
-            n = fit.get("n_components", "25")
+            found = [one["n_components"] for one in [*fit.get("per_bin", []), fit] if "n_components" in one]
+            n = " to ".join(map(str, dict.fromkeys([min(found), max(found)]))) if found else "up to 25"
             return f"fitted by partial least squares with {n} components (Wold et al., 2001)"
         case "factorized":
             return (
-                "a place in the feature map times a mixture of channels (Klindt et al., 2017), fitted by "
-                "gradient descent and stopped for each unit where it predicted held-out training images "
-                "best"
+                "a place in the feature map times a mixture of channels (Klindt et al., 2017, there with a "
+                f"penalty instead of early stopping), fitted by gradient descent{_descent(fit, 'channels')}"
             )
     return f"fitted by “{info['mapping']}”"
+
+
+def _descent(fit: Mapping[str, Any], per: str) -> str:
+    text = ""
+    if rate := fit.get("learning_rate"):
+        text = (
+            f" (Adam; Kingma and Ba, 2015; learning rate {rate:g} over the square root of the number of "
+            f"{per}, {fit['batch_images']} images a batch)"
+        )
+    return f"{text} and stopped for each unit where it best predicted a held-out fold of the training images"
 
 
 def _judged(score: Score) -> str:
     text = "Predictivity, r, is the Pearson correlation over held-out images between prediction and "
     text += "trial-averaged response"
     if is_static(score):
-        return f"{text}, for each unit; everything reported is a median over units."
+        return f"{text}, for each unit; everything reported is a median over defined units. {_RANKS}"
     start, end = TRAJECTORY_MS
     return (
         f"{text}, for each unit and time bin. Pooled, early (70 to 130 ms) and late (130 to 200 ms) scores "
         "correlate over images and time bins together; the pooled window has the bins in which at least "
         "half of the units have a reliable response. The temporal correlation is that of the predicted "
         f"with the measured time course from {start} to {end} ms, median over images. Everything reported "
-        "is a median over units. Two numbers say how much of a score over time is owed to the image: “time "
-        "course alone” is the score of each unit’s mean response over training images, the same for every "
-        "image; “image-driven” is the score once each bin’s mean over images is taken off prediction and "
-        "responses."
+        f"is a median over defined units. {_RANKS} Two numbers say how much of a score over time is owed to "
+        "the image: “time course alone” is the score of each unit’s mean response over training images, the "
+        "same for every image; “image-driven” is the score once each bin’s mean over images is taken off "
+        "prediction and responses."
     )
 
 
@@ -178,15 +218,19 @@ def ceiling(score: Score) -> str:
         f"each half is averaged, and the halves are correlated over images, {often} (ρ, the mean split-half "
         "correlation; Majaj et al., 2015; Nayebi et al., 2018). The Spearman–Brown formula (Spearman, "
         "1910; Brown, 1910) carries that over to all trials, and the square root of this reliability is "
-        "the largest correlation that a perfect model can have. Ceilings shown are Spearman; the "
-        "normalised score divides Pearson’s r by the square root of the Pearson reliability, like by like. "
-        "A unit or bin whose split-half correlation does not exceed 1.645 / √(n − 1), n = "
-        f"{score.info['n_test_images']} images, is not defined and counts in no median."
+        "the largest correlation that a perfect model can have. Ceilings are Spearman where nothing else is "
+        "said; the normalised score divides Pearson’s r by the square root of the Pearson reliability, like "
+        "by like. A unit whose split-half correlations, Spearman and Pearson, do not both exceed 1.645 / "
+        f"√(n − 1), n = {count(score.info['n_test_images'], 'image')}, is not defined and counts in no "
+        "median; over the bins of a window, they must exceed it also once each bin’s mean over images is "
+        "taken off."
     )
 
 
 def interval_of(score: Score) -> str:
     """Write what the interval is."""
+    if not np.isfinite(score.pooled["ci95"]).all():
+        return f"There is no 95% interval: it takes at least {count(MIN_UNITS, 'defined unit')}."
     return (
         "The 95% interval is the median ± Student’s t times a standard error from a bootstrap over images "
         "and units (Owen, 2007), in which every unit’s score and reliability are computed anew; the fitted "

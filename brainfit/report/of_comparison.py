@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brainfit.comparison import compare
+from brainfit.comparison import Difference, compare
 from brainfit.figures import Display, models_over_time, pooled_scores, temporal_correlations
 from brainfit.figures.labels import labels
 from brainfit.figures.numbers import interval, number
 from brainfit.report.document import Document
 from brainfit.report.methods import FORMULAS, methods_of_comparison
+from brainfit.report.pair_tables import models_table, pairs_table
 from brainfit.report.references import cited
-from brainfit.report.tables import models_table, pairs_table, settings_table
+from brainfit.report.tables import settings_table
 from brainfit.report.words import basis_of_pairs, headline_of_pairs, is_static, left_out, meaning, notices
 from brainfit.result import Score
 
@@ -23,7 +24,13 @@ def comparison_displays(scores: Sequence[Score]) -> list[Display]:
     return [pooled_scores(scores), models_over_time(scores), temporal_correlations(scores)]
 
 
-def comparison_document(scores: Sequence[Score], *, seed: int = 0, command: str | None = None) -> Document:
+def comparison_document(
+    scores: Sequence[Score],
+    *,
+    seed: int = 0,
+    command: str | None = None,
+    pairs: Sequence[Difference] | None = None,
+) -> Document:
     """Write the report of two or more scores of the same images and units.
 
     Parameters
@@ -34,13 +41,15 @@ def comparison_document(scores: Sequence[Score], *, seed: int = 0, command: str 
         Of the bootstrap of the differences.
     command
         What was typed to compare them, if anything was.
+    pairs
+        What `brainfit.compare` said of these scores, if that was asked already; then `seed` is of no use.
 
     Raises
     ------
     ContractError
         If there are fewer than two scores, or they are not of the same images and units.
     """
-    pairs = compare(scores, seed=seed)
+    pairs = compare(scores, seed=seed) if pairs is None else pairs
     names, info, paragraphs = labels(scores), scores[0].info, methods_of_comparison(scores)
     static = is_static(scores[0])
     commands = [str(score.info["provenance"].get("command", "")) for score in scores]

@@ -16,7 +16,14 @@ from brainfit.figures.numbers import interval, number
 from brainfit.report.document import Document
 from brainfit.report.methods import FORMULAS, methods
 from brainfit.report.references import cited
-from brainfit.report.tables import bins_table, one_bin_table, settings_table, units_table, windows_table
+from brainfit.report.tables import (
+    bins_table,
+    one_bin_table,
+    ranks_table,
+    settings_table,
+    units_table,
+    windows_table,
+)
 from brainfit.report.words import basis, headline, is_static, left_out, meaning, notices
 from brainfit.result import Score
 
@@ -55,7 +62,7 @@ def document(score: Score) -> Document:
         basis=basis(score),
         notices=notices(score),
         tiles=_tiles(score)[: 2 if static else None],
-        results=[one_bin_table(score) if static else windows_table(score)],
+        results=[one_bin_table(score)] if static else [windows_table(score), ranks_table(score)],
         meaning=meaning(static),
         figures_note=(
             "This recording has one time bin, so there is no time axis: the figures over time are left out."

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.textpath import text_to_path
 
 from brainfit.figures.display import Display
 from brainfit.figures.panels import Panel, Panels
 from brainfit.figures.style import FAINT, INK, MUTED, STYLE, WARNING
 from brainfit.report.document import Document
+from brainfit.report.paper import HEIGHT, MARGIN, PADDING, SMALL, TEXT, WIDTH, size_of, widths_of, wrapped
 from brainfit.report.tables import Table
 
 # All lengths are in inches.
-WIDTH, HEIGHT, MARGIN = 8.27, 11.69, 0.75
-TEXT = WIDTH - 2 * MARGIN
 LEADING = 1.45
 """Height of a line, in sizes of its letters."""
-PADDING = 0.1
-"""Between columns of a table, at least."""
-SMALL, BODY = 8.0, 9.5
-"""Sizes of letters in points."""
+BODY = 9.5
+"""Size of letters in points."""
 FITTED: dict[Any, Any] = {"pdf.fonttype": 42, "pdf.compression": 6}
 
 
@@ -127,7 +121,7 @@ class _Pages:
 
     def text(self, text: str, size: float, *, color: str = INK, bold: bool = False, gap: float = 0.0) -> None:
         """Write a paragraph, and leave a gap."""
-        for line in _wrapped(text, TEXT, size, bold):
+        for line in wrapped(text, TEXT, size, bold):
             self.need(size / 72 * LEADING)
             self._write(line, MARGIN, size, color=color, bold=bold)
             self.y -= size / 72 * LEADING
@@ -135,14 +129,14 @@ class _Pages:
 
     def table(self, table: Table) -> None:
         """Write a table; its heads are repeated on each page."""
-        size = _size_of(table)
-        widths = _widths(table, size)
+        size = size_of(table)
+        widths = widths_of(table, size)
         self.y -= 0.12
         self.need(0.8)
         self.text(table.caption, SMALL, color=MUTED, gap=0.03)
         self._row(table.heads, widths, size, table.n_names, bold=True)
         for row in table.rows:
-            lines = max(len(_wrapped(c, w, size, False)) for c, w in zip(row, widths, strict=True))
+            lines = max(len(wrapped(c, w, size, False)) for c, w in zip(row, widths, strict=True))
             before = len(self.pages)
             self.need(lines * size / 72 * LEADING + 0.05)
             if len(self.pages) > before:
@@ -156,12 +150,12 @@ class _Pages:
             raise TypeError(f"the figure {display.name} has a size of its own, and no place on a page")
         width, height = draw.size
         height *= TEXT / width if width > TEXT else 1.0
-        caption = _wrapped(display.caption, TEXT, SMALL + 0.5, False)
+        caption = wrapped(display.caption, TEXT, SMALL + 0.5, False)
         whole = height + 0.75 + len(caption) * (SMALL + 0.5) / 72 * LEADING
         self.need(min(whole, HEIGHT - 2 * MARGIN))
         self.y -= 0.18
         self.text(display.title, 12, bold=True, gap=0.04)
-        for line in _wrapped(display.subject, TEXT, SMALL, False):
+        for line in wrapped(display.subject, TEXT, SMALL, False):
             self.text(line, SMALL, color=MUTED)
         top = HEIGHT - self.y
         middle = min(width, TEXT)
@@ -178,7 +172,7 @@ class _Pages:
     def _row(
         self, cells: Sequence[str], widths: Sequence[float], size: float, n_names: int, *, bold: bool = False
     ) -> None:
-        texts = [_wrapped(cell, width, size, bold) for cell, width in zip(cells, widths, strict=True)]
+        texts = [wrapped(cell, width, size, bold) for cell, width in zip(cells, widths, strict=True)]
         line = size / 72 * LEADING
         left, top = MARGIN, self.y
         for k, (lines, width) in enumerate(zip(texts, widths, strict=True)):
@@ -204,63 +198,3 @@ class _Pages:
     def _rule(self, right: float) -> None:
         ends, level = [MARGIN / WIDTH, right / WIDTH], [self.y / HEIGHT] * 2
         self.pages[-1].add_artist(Line2D(ends, level, color=FAINT, linewidth=0.6))
-
-
-def _size_of(table: Table) -> float:
-    """Return letters small enough for the numbers of all columns side by side."""
-    for size in (SMALL, 7.0, 6.0):
-        if sum(_least(table, size)) + PADDING * (len(table.heads) - 1) <= TEXT:
-            return size
-    return 5.0
-
-
-def _least(table: Table, size: float) -> list[float]:
-    """Return the width of the widest word of each column."""
-    columns = zip(*[table.heads, *table.rows], strict=True)
-    return [max(_width(word, size, True) for cell in c for word in (cell.split() or [""])) for c in columns]
-
-
-def _widths(table: Table, size: float) -> list[float]:
-    """Share the page among the columns: what a column needs, as far as there is room, and long texts wrap."""
-    columns = list(zip(*[table.heads, *table.rows], strict=True))
-    wanted = [max(_width(cell, size, True) for cell in column) for column in columns]
-    room = TEXT - PADDING * (len(columns) - 1)
-    if sum(wanted) <= room:
-        return wanted
-    least = _least(table, size)
-    if sum(least) > room:  # words must be broken
-        least = [min(width, room / len(columns)) for width in least]
-    over = [w - m for w, m in zip(wanted, least, strict=True)]
-    share = max(0.0, room - sum(least)) / max(sum(over), 1e-9)
-    return [m + share * o for m, o in zip(least, over, strict=True)]
-
-
-def _wrapped(text: str, width: float, size: float, bold: bool) -> list[str]:
-    """Break a text into lines that are no wider; a word that is too long is broken, too."""
-    lines, line = [], ""
-    for word in text.split():
-        while _width(word, size, bold) > width and len(word) > 1:
-            fits = next((n for n in range(len(word) - 1, 0, -1) if _width(word[:n], size, bold) <= width), 1)
-            if line:
-                lines.append(line)
-                line = ""
-            lines.append(word[:fits])
-            word = word[fits:]
-        both = f"{line} {word}".strip()
-        if line and _width(both, size, bold) > width:
-            lines.append(line)
-            both = word
-        line = both
-    return [*lines, line] if line or not lines else lines
-
-
-def _width(text: str, size: float, bold: bool) -> float:
-    words = text.split(" ")
-    return size / 72 * (sum(_ems(word, bold) for word in words) + (len(words) - 1) * _ems(" ", bold))
-
-
-@lru_cache(maxsize=10_000)
-def _ems(word: str, bold: bool) -> float:
-    """Return the width of a word, as a share of the size of its letters."""
-    font = FontProperties(family="DejaVu Sans", size=100, weight="bold" if bold else "normal")
-    return text_to_path.get_text_width_height_descent(word, font, False)[0] / 100

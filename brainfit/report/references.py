@@ -34,6 +34,11 @@ _ALL = (
         "Statistics 6, 65–70.",
     ),
     Reference(
+        "Kingma and Ba, 2015",
+        "Kingma, D. P. and Ba, J. (2015). Adam: a method for stochastic optimization. ICLR.",
+        "https://arxiv.org/abs/1412.6980",
+    ),
+    Reference(
         "Klindt et al., 2017",
         "Klindt, D. A., Ecker, A. S., Euler, T. and Bethge, M. (2017). Neural system identification for "
         "large populations separating “what” and “where”. NeurIPS.",

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from brainfit.figures.labels import map_name, weights_name
 from brainfit.figures.numbers import MISSING, count, interval, number
-from brainfit.report.words import duration, p_value
+from brainfit.report.words import duration
 from brainfit.result import Score
-
-if TYPE_CHECKING:
-    from brainfit.comparison import Difference
 
 Column = tuple[str, str, Callable[[Any], str]]
 """Name in the frame, heading on the page, and how a value is written."""
-_MEDIANS = ("r", "ceiling", "reliability", "normalized", "time_course", "image_driven")
+MEDIANS = (
+    "r", "ceiling", "reliability", "normalized", "spearman", "spearman_normalized", "time_course",
+    "image_driven",
+)  # fmt: skip
+"""What `Score.windows` has of a window, beside its interval."""
+RANKS: tuple[Column, ...] = (
+    ("spearman", "Spearman", number),
+    ("spearman_normalized", "Spearman, normalised", number),
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ def windows_frame(score: Score) -> pd.DataFrame:
     -------
     DataFrame
         A row for each window: `start` and `end` in ms of the bins it pools, `n_bins`,
-        `n_defined` units, `r`, `ceiling`, `reliability`, `normalized`, `time_course`,
-        `image_driven`, `low`, `high`.
+        `n_defined` units, `r`, `ceiling`, `reliability`, `normalized`, `spearman`, `spearman_normalized`,
+        `time_course`, `image_driven`, `low`, `high`.
     """
     data = score.data
     rows = []
@@ -55,7 +59,7 @@ def windows_frame(score: Score) -> pd.DataFrame:
                 "end": data["time_bin_end"].values[bins].max(initial=-math.inf),
                 "n_bins": int(bins.sum()),
                 "n_defined": int(here["window_normalized"].notnull().sum()),
-                **{name: medians[name] for name in _MEDIANS},
+                **{name: medians[name] for name in MEDIANS},
                 "low": low,
                 "high": high,
             }
@@ -70,7 +74,7 @@ def windows_table(score: Score) -> Table:
     # The number of bins tells where a window has gaps.
     frame["span"] = [f"{_span(a, b)} ({count(n, 'bin')})" if n else MISSING for a, b, n in spans]
     frame["ci95"] = [interval(*pair) for pair in zip(frame["low"], frame["high"], strict=True)]
-    return _table(
+    return table_of(
         "Medians over units, pooled over time and in the early and late windows",
         frame,
         [
@@ -82,8 +86,21 @@ def windows_table(score: Score) -> Table:
             ("image_driven", "Image-driven", number),
             ("r", "r", number),
             ("ceiling", "Ceiling", number),
-            ("reliability", "Reliability", number),
             ("n_defined", "Units defined", str),
+        ],
+    )
+
+
+def ranks_table(score: Score) -> Table:
+    """Write the windows' rank correlations, and what they are held against."""
+    return table_of(
+        "The same with ranks: the Spearman correlation, and that over the ceiling",
+        windows_frame(score),
+        [
+            ("window", "Window", str),
+            *RANKS,
+            ("ceiling", "Ceiling", number),
+            ("reliability", "Reliability", number),
         ],
     )
 
@@ -92,7 +109,7 @@ def one_bin_table(score: Score) -> Table:
     """Write the pooled score of a recording with one time bin, of which nothing is early or late."""
     frame = windows_frame(score).iloc[:1]
     frame = frame.assign(ci95=[interval(*pair) for pair in zip(frame["low"], frame["high"], strict=True)])
-    return _table(
+    return table_of(
         "Medians over units",
         frame.assign(window="all images"),
         [
@@ -102,70 +119,9 @@ def one_bin_table(score: Score) -> Table:
             ("r", "r", number),
             ("ceiling", "Ceiling", number),
             ("reliability", "Reliability", number),
+            *RANKS,
             ("n_defined", "Units defined", str),
         ],
-    )
-
-
-def models_table(scores: Sequence[Score], names: Sequence[str]) -> Table:
-    """Write the pooled numbers of several scores side by side."""
-    rows = [
-        {
-            "model": name,
-            "layer": score.info["layer"],
-            "map": map_name(score),
-            "weights": weights_name(score),
-            **{key: score.pooled[key] for key in _MEDIANS},
-            "ci95": interval(*score.pooled["ci95"]),
-        }
-        for name, score in zip(names, scores, strict=True)
-    ]
-    return _table(
-        "Medians over units, pooled over time",
-        pd.DataFrame(rows),
-        [
-            ("model", "Model", str),
-            ("layer", "Layer", str),
-            ("map", "Map", str),
-            ("weights", "Weights", str),
-            ("normalized", "Normalised", number),
-            ("ci95", "95% interval", str),
-            ("time_course", "Time course alone", number),
-            ("image_driven", "Image-driven", number),
-            ("r", "r", number),
-            ("ceiling", "Ceiling", number),
-        ],
-        n_names=4,
-    )
-
-
-def pairs_table(pairs: Sequence[Difference], names: Sequence[str]) -> Table:
-    """Write the differences of pairs of scores."""
-    rows = [
-        {
-            "pair": f"{names[pair.first]} less {names[pair.second]}",
-            "window": pair.window,
-            "difference": pair.difference,
-            "ci95": interval(*pair.ci95),
-            "p": p_value(pair.p).removeprefix("= "),
-            "p_holm": p_value(pair.p_holm).removeprefix("= "),
-            "n_units": pair.n_units,
-        }
-        for pair in pairs
-    ]
-    return _table(
-        "Differences of normalised scores, unit by unit: medians over units, paired over images and units",
-        pd.DataFrame(rows),
-        [
-            ("pair", "Pair", str),
-            ("window", "Window", str),
-            ("difference", "Difference", number),
-            ("ci95", "95% interval", str),
-            ("p", "p", str),
-            ("p_holm", "p (Holm)", str),
-            ("n_units", "Units", str),
-        ],
-        n_names=2,
     )
 
 
@@ -185,7 +141,7 @@ def settings_table(score: Score) -> Table:
 def bins_table(frame: pd.DataFrame) -> Table:
     """Write the frame of `predictivity_over_time`."""
     spans = [_span(*pair) for pair in zip(frame["time_bin_start"], frame["time_bin_end"], strict=True)]
-    return _table(
+    return table_of(
         "Medians over units in each time bin; quartiles of r over units",
         frame.assign(span=spans),
         [
@@ -212,7 +168,7 @@ def units_table(frame: pd.DataFrame, *, static: bool) -> Table:
         ("late", "Late", number),
         ("temporal_correlation", "Temporal r", number),
     ]
-    return _table(
+    return table_of(
         "Scores of each unit"
         if static
         else "Scores of each unit, pooled over time; early and late are normalised scores of these windows",
@@ -223,6 +179,7 @@ def units_table(frame: pd.DataFrame, *, static: bool) -> Table:
             ("ceiling", "Ceiling", number),
             ("reliability", "Reliability", number),
             ("normalized", "Normalised", number),
+            RANKS[1],
             *([] if static else over_time),
             ("alpha", "Penalty", lambda value: f"{value:.3g}" if math.isfinite(value) else MISSING),
         ],
@@ -255,7 +212,8 @@ def _span(start: float, end: float) -> str:
     return f"{number(start, 0)} to {number(end, 0)} ms"
 
 
-def _table(caption: str, frame: pd.DataFrame, columns: list[Column], n_names: int = 1) -> Table:
+def table_of(caption: str, frame: pd.DataFrame, columns: list[Column], n_names: int = 1) -> Table:
+    """Write some columns of a frame; the first `n_names` of them say what a row is."""
     cells = [[write(value) for value in frame[name]] for name, _, write in columns]
     return Table(
         caption,

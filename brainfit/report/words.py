@@ -78,6 +78,8 @@ def headline_of_pairs(scores: Sequence[Score], names: Sequence[str], pairs: Sequ
     best, second = order[:2]
     pair = next(p for p in pairs if p.window == "pooled" and {p.first, p.second} == {best, second})
     sign = 1 if pair.first == best else -1
+    if pair.difference == 0 and not any(pair.ci95):
+        return f"In {where}, {names[best]} and {names[second]} predict every unit alike."
     bounds = interval(*sorted(sign * bound for bound in pair.ci95))
     found = (
         f"In {where}, {names[best]} predicts most, {number(values[best])} of the explainable correlation, "

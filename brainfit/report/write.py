@@ -6,13 +6,14 @@ import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
 from brainfit.arguments import one_of
-from brainfit.errors import IntegrityError
+from brainfit.errors import ContractError, IntegrityError
 from brainfit.figures import Display
+from brainfit.figures.style import boxes_for_letters
 from brainfit.report.document import Document
 from brainfit.report.html import page
 from brainfit.report.markdown import markdown
@@ -20,6 +21,11 @@ from brainfit.report.of_comparison import comparison_document
 from brainfit.report.of_score import NAMES, document
 from brainfit.report.pdf import pdf
 from brainfit.result import Score
+from brainfit.runs import SCORE
+from brainfit.shown import reason, shown
+
+if TYPE_CHECKING:
+    from brainfit.comparison import Difference
 
 SAVING: dict[Any, Any] = {"savefig.dpi": 200, "svg.fonttype": "path", "svg.hashsalt": "brainfit"}
 METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
@@ -73,6 +79,7 @@ def write_comparison(
     *,
     seed: int = 0,
     command: str | None = None,
+    pairs: Sequence[Difference] | None = None,
 ) -> Path:
     """Write the report of several scores beside each other: ``comparison.html`` and the like.
 
@@ -81,11 +88,13 @@ def write_comparison(
     scores
         Two or more, of the same images and units.
     folder, format
-        As for `write_report`.
+        As for `write_report`; not the folder of a run, whose own figures it would replace.
     seed
         Of the bootstrap of the differences, as for `brainfit.compare`.
     command
         What was typed to compare them, if anything was; it is written into the report.
+    pairs
+        What `brainfit.compare` said of these scores, if that was asked already; then `seed` is of no use.
 
     Returns
     -------
@@ -95,24 +104,31 @@ def write_comparison(
     Raises
     ------
     ContractError
-        If there are fewer than two scores, they are not of the same images and units, or there is no such
-        format.
+        If there are fewer than two scores, they are not of the same images and units, there is no such
+        format, or `folder` is that of a run.
     IntegrityError
         If a file cannot be written.
     """
-    return _write(comparison_document(scores, seed=seed, command=command), folder, format)
+    if os.path.lexists(Path(folder, SCORE)):
+        raise ContractError(
+            f"{shown(folder, longest=300)} is the folder of a run, whose figures would be replaced; "
+            "choose another folder for the comparison"
+        )
+    return _write(comparison_document(scores, seed=seed, command=command, pairs=pairs), folder, format)
 
 
 def _write(document: Document, folder: str | os.PathLike[str], format: str) -> Path:
     folder, make = Path(folder), _MAKERS[one_of("format", format, FORMATS)]
-    last, files = make(document)
+    with boxes_for_letters():
+        last, files = make(document)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             _write_whole(folder / name, content)
     except OSError as error:
-        raise IntegrityError(f"cannot write the report to {folder}: {error}") from error
+        where = shown(folder, longest=300)
+        raise IntegrityError(f"cannot write the report to {where}: {reason(error)}") from error
     return folder / last
 
 
