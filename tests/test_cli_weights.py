@@ -157,8 +157,8 @@ def test_score_takes_a_file(tmp_path):
     assert scores["random", 0]["run"] == "runs/net-tiny-pIT-0-ridge-seed0"
     assert scores["random", 0]["weights"] == "random:0"
     report = Path(ours["report"]).read_text()
-    assert "was not trained" not in report
-    assert "was not trained" in Path(scores["random", 0]["report"]).read_text()
+    assert "drawn and not trained" not in report
+    assert "drawn and not trained" in Path(scores["random", 0]["report"]).read_text()
 
 
 def test_weights_for_what_takes_none():

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit import registry
+from brainfit.cli import options
 from brainfit.cli.output import note, others_code, print_json, print_table
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-_NAMES = ("split_half", "reliability", "ceiling", "pearson_reliability")
+_NAMES = {
+    "split_half": "split-\nhalf",
+    "reliability": "relia-\nbility",
+    "pearson_reliability": "Pearson\nrelia-\nbility",
+    "ceiling": "ceiling",
+}
 
 
 def ceiling(
@@ -21,13 +27,9 @@ def ceiling(
     recording: Annotated[
         str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
     ] = "simulated",
-    images: Annotated[
-        int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")
-    ] = None,
+    images: options.Images = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the halves of the trials.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
-    ] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Estimate the noise ceiling of a region, bin by bin.
 
@@ -51,7 +53,7 @@ def ceiling(
     rows = [[f"{b['time_bin_start']:g}–{b['time_bin_end']:g} ms", *_cells(b)] for b in summary["per_bin"]]
     rows += [[name, *_cells(window)] for name, window in summary["windows"].items()]
     print_table(
-        ["bins", *(name.replace("_", " ") for name in _NAMES), "ceiling's\n95 %", "units\ndefined"],
+        ["bins", *_NAMES.values(), "its\n95 %", "units\ndefined"],
         rows,
         title=f"{summary['region']} of {summary['recording']}: {summary['n_units']} units, "
         f"{summary['n_images']} images",

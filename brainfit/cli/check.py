@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit import registry
+from brainfit.cli import options
 from brainfit.cli.output import others_code, print_json, print_table
 from brainfit.names import unknown_name
 
@@ -33,7 +34,7 @@ def check(
             min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Check that a model or a recording keeps to its contract.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit import runs
+from brainfit.cli import options
 from brainfit.cli.output import note, print_json, print_table
 from brainfit.cli.report import FORMAT_HELP, Format
 
@@ -34,7 +35,7 @@ def compare(
         Format | None, typer.Option(help=f"Of the report. {FORMAT_HELP}", show_default="html")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare runs on the same images and units, pair by pair.
 
@@ -58,11 +59,13 @@ def compare(
         told = {} if written is None else {"report": str(written)}
         print_json({"runs": rows, "differences": [pair.to_dict() for pair in pairs], **told})
         return
-    print_table(
-        ["", "model", "layer", "map", "weights", "normalized", "95 % interval", "image-\ndriven"],
-        [[f"{k}", *_cells(score)] for k, score in enumerate(scores, start=1)],
-        title=f"{scores[0].info['region']} of {scores[0].info['recording']}, pooled",
-    )
+    heads = ["", "model", "layer", "map", "weights", "normalized", "95 % interval", "image-\ndriven"]
+    rows = [[f"{k}", *_cells(score)] for k, score in enumerate(scores, start=1)]
+    told = f"{scores[0].info['region']} of {scores[0].info['recording']}, pooled"
+    if len(maps := {row[3] for row in rows}) == 1:  # a terminal is narrow
+        told += f", map {maps.pop()}"
+        heads, *rows = ([*row[:3], *row[4:]] for row in (heads, *rows))
+    print_table(heads, rows, title=told)
     print_table(
         ["pair", "bins", "difference", "95 % interval", "p", "p (Holm)", "units"],
         [_pair_cells(pair) for pair in pairs],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit import plugins, registry
+from brainfit.cli import options
 from brainfit.cli.output import note, others_code, print_json
 from brainfit.shown import shown
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from brainfit.recording import Recording
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 class Layout(StrEnum):
@@ -60,7 +60,7 @@ def info(
         str,
         typer.Argument(metavar="PATH|NAME", help="A recording's file, or a name as for `brainfit score`."),
     ],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what a recording holds, and what a score would leave out.
 

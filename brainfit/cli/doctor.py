@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from brainfit.cli import options
 from brainfit.cli.output import note, print_json
 from brainfit.errors import BrainfitError
 from brainfit.shown import reason
@@ -30,7 +31,7 @@ _BROKEN = (ImportError, OSError, AttributeError, TypeError, ValueError, RuntimeE
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what is installed, and what is missing.
 

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from brainfit import plugins, registry
+from brainfit.cli import options
 from brainfit.cli.output import note, others_code, print_json, print_table
 from brainfit.shown import shown
 
 _SIZE = 224  # pixels: of nearly all published weights
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _filled(text: str) -> str:
@@ -71,7 +71,7 @@ def convert(
             show_default=f"{_SIZE}, or the model's own where it offers no choice",
         ),
     ] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Convert weights to a file that --weights takes.
 
@@ -99,7 +99,7 @@ def info(
             metavar="NAME|FILE", help="Published weights that were fetched, or a .safetensors file."
         ),
     ] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what is known of weights.
 
