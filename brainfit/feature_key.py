@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import asdict
 
@@ -19,7 +20,9 @@ from brainfit import __version__
 from brainfit.feature_store import GROUP
 from brainfit.request import Request
 
-_FORMAT = 1
+_FORMAT = 2
+_SETTINGS = ("ONEDNN_", "DNNL_", "MKL_", "NVIDIA_TF32", "CUBLAS_")
+"""How the names of variables of the environment start that libraries choose their kernels by."""
 
 
 class Stimuli:
@@ -88,17 +91,25 @@ def layer_key(request: Request, layer: str) -> str:
 
 
 def _machine(device: str) -> list[object]:
-    """Return what changes the last bits of sums: the processor, and how many threads share them."""
-    precision = torch.get_float32_matmul_precision()
+    """Return what changes the last bits of sums: the processor, how many threads share them, and settings."""
+    precision = [
+        torch.get_float32_matmul_precision(),
+        str(torch.get_default_dtype()),
+        torch.are_deterministic_algorithms_enabled(),
+        [torch.is_autocast_enabled(kind) and str(torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")],
+        sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)),
+    ]
     if device == "cuda":
-        tf32 = torch.backends.cudnn.allow_tf32
+        cudnn = torch.backends.cudnn
+        settings = [cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic]
         return [
             device,
             torch.cuda.get_device_name(),
             torch.version.cuda,
             torch.backends.cudnn.version(),
-            tf32,
+            settings,
             precision,
         ]
     capability = torch.backends.cpu.get_cpu_capability()
-    return [device, platform.machine(), capability, torch.get_num_threads(), precision]
+    onednn = torch.backends.mkldnn.enabled
+    return [device, platform.machine(), capability, torch.get_num_threads(), onednn, precision]

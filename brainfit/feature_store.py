@@ -106,7 +106,8 @@ class FeatureStore:
             probe.unlink()
             for item in self.folder.glob(f".*{PART}"):
                 with suppress(FileNotFoundError):
-                    if time.time() - item.stat().st_mtime > STALE_S:
+                    # Both ways: a clock may have been wrong.
+                    if abs(time.time() - item.stat().st_mtime) > STALE_S:
                         item.unlink()
 
     def get(self, key: str) -> Trajectory | None:
@@ -146,9 +147,15 @@ class FeatureStore:
         self._ours.add(path.name)
         size = sum(block.nbytes + _HEADER for block in trajectory.blocks) + _HEADER
         with self._writing():
-            if self._left < size and not self._trim(size):
-                return
-            self._left -= write_shard(path, key, trajectory, durable=self._durable)
+            for last in (False, True):
+                try:
+                    if self._left >= size or self._trim(size):
+                        self._left -= write_shard(path, key, trajectory, durable=self._durable)
+                    return
+                except FileNotFoundError:  # somebody has cleared the folder meanwhile
+                    if last:
+                        raise
+                    self.folder.mkdir(parents=True, exist_ok=True)
 
     def room(self) -> float:
         """Return how many bytes a run may use, if all that is kept of others is removed for it."""
@@ -219,7 +226,7 @@ class FeatureStore:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:  # the latter where files cannot be locked
             raise IntegrityError(
                 f"cannot write features to {self.folder}: {reason(error)}; {self._advice}"
             ) from error

@@ -10,15 +10,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
+from brainfit.errors import ResourceError
 from brainfit.extraction import rows_of, show, show_last
 from brainfit.feature_key import Stimuli, batch_key, layer_key
 from brainfit.feature_store import FeatureStore, open_store, temporary_store
-from brainfit.memory import available_bytes
-from brainfit.model_contract import full_precision
+from brainfit.memory import Watch, available_bytes, readable
+from brainfit.model_contract import full_precision, image_of
+from brainfit.preflight import Unroll
+from brainfit.protocols import Model
 from brainfit.request import Request
 from brainfit.sizes import VARIABLE, size_text
 from brainfit.trajectory import Trajectory
@@ -42,6 +46,28 @@ class Batch:
     trajectory: Trajectory
 
 
+@dataclass(frozen=True)
+class First:
+    """What is known of the first batch that is needed, before it is computed.
+
+    Attributes
+    ----------
+    number
+        Its position among the batches.
+    n_bytes
+        Of all layers' answers to it.
+    alone
+        What each layer, of which nothing is kept, did for its last image when that was alone.
+    unroll
+        What memory that took; nothing if all is kept.
+    """
+
+    number: int
+    n_bytes: int
+    alone: dict[str, Trajectory]
+    unroll: Unroll
+
+
 class Features:
     """What layers do for batches of images; `open_features` makes it, and says where it is kept.
 
@@ -57,8 +83,19 @@ class Features:
         Positions of the images whose answers are kept; None for all.
     together
         Whether all layers are computed in one unroll.
-    alone
-        By the position of a batch, what layers did for its last image when that was alone: for a check.
+    first
+        What is known of the first batch that is needed.
+
+    Attributes
+    ----------
+    n_read, n_computed
+        Batches so far.
+    batch_size
+        Images that go through the model together.
+    unroll
+        What memory showing images takes: as one image alone took it, then as the first batch did.
+    on_disk
+        Bytes of all that is kept.
     """
 
     def __init__(
@@ -69,13 +106,28 @@ class Features:
         store: FeatureStore | None,
         kept: np.ndarray | None,
         together: bool,
-        alone: dict[int, dict[str, Trajectory]],
+        first: First,
     ) -> None:
         self.together = together
         self.n_read = self.n_computed = 0
+        self.batch_size, self.unroll = request.batch_size, first.unroll
+        self.on_disk = float(first.n_bytes * len(stimuli.batches)) if store else 0.0
+        self._first, self._samples = first, dict(first.alone)
         self._request, self._layers, self._stimuli = request, tuple(layers), stimuli
-        self._store, self._kept, self._alone = store, kept, alone
+        self._store, self._kept = store, kept
         self._keys = {layer: layer_key(request, layer) for layer in layers}
+
+    def sample(self, layer: str) -> Trajectory:
+        """Return what a layer does for one of the images, on the CPU, without computing a batch."""
+        if layer not in self._samples:
+            number = self._first.number
+            held = self._store.get(self._key(number, layer)) if self._store else None
+            self._samples[layer] = (
+                _alone(self._request, [layer], self._stimuli, number)[layer]
+                if held is None
+                else image_of(held, -1)
+            )
+        return full_precision(self._samples[layer])
 
     def batches(self, layer: str, images: np.ndarray) -> Iterator[Batch]:
         """Yield what `layer` does for the images at these increasing positions, batch by batch."""
@@ -113,15 +165,20 @@ class Features:
 
     def _show(self, number: int, layers: Sequence[str]) -> dict[str, Trajectory]:
         self.n_computed += 1
-        return show(
-            self._request.model,
-            layers,
-            self._stimuli.pixels(number),
-            self._request.presentation,
-            device=self._request.device,
-            precision=self._request.precision,
-            alone=self._alone.pop(number, None),
-        )
+        pixels = self._stimuli.pixels(number)
+        with Watch() as watch:
+            seen = show(
+                self._request.model,
+                layers,
+                pixels,
+                self._request.presentation,
+                device=self._request.device,
+                precision=self._request.precision,
+                alone=self._first.alone if number == self._first.number else None,
+            )
+        if self.n_computed == 1 and watch.peak:
+            self.unroll = Unroll.of(watch.peak, len(pixels), self.unroll.fixed)
+        return seen
 
 
 @contextmanager
@@ -151,21 +208,22 @@ def open_features(
     IntegrityError
         If the cache cannot be written.
     """
-    stimuli = Stimuli(request.recording.stimuli, request.batch_size)
-    numbers = [number for number, batch in enumerate(stimuli.batches) if np.isin(batch, used).any()]
     store = None
     if request.content is not None:
         store = open_store()
         store.prepare([layer_key(request, layer) for layer in layers])
-    bytes_of_batch, alone = _measure(request, layers, stimuli, numbers[0], store)
-    total = bytes_of_batch * len(numbers)
+    stimuli, first = _begin(request, layers, used, store)
+    if (size := _batch_size(request, first.unroll)) != request.batch_size:
+        request = replace(request, batch_size=size)
+        stimuli, first = _begin(request, layers, used, store)
+    numbers = [number for number, batch in enumerate(stimuli.batches) if np.isin(batch, used).any()]
+    total = first.n_bytes * len(numbers)
     # Once as computed, once as it is written.
-    together = len(layers) == 1 or 2 * bytes_of_batch <= available_bytes()
-    check = {numbers[0]: alone}
+    together = len(layers) == 1 or 2 * first.n_bytes <= available_bytes()
     if store and together:
         if total <= (room := store.room()):
             with closing(store):
-                yield (opened := Features(request, layers, stimuli, store, None, True, check))
+                yield (opened := Features(request, layers, stimuli, store, None, True, first))
                 _log.info("batches of features: %d read, %d computed", opened.n_read, opened.n_computed)
             return
         _log.warning(
@@ -176,9 +234,9 @@ def open_features(
     part = total * len(again) / sum(len(stimuli.batches[number]) for number in numbers)
     with temporary_store() as spool:
         if together and 0 < part <= spool.room():
-            yield Features(request, layers, stimuli, spool, again, True, check)
+            yield Features(request, layers, stimuli, spool, again, True, first)
         else:
-            yield Features(request, layers, stimuli, None, None, len(layers) == 1, check)
+            yield Features(request, layers, stimuli, None, None, len(layers) == 1, first)
 
 
 def each_layer(
@@ -203,10 +261,12 @@ def each_layer(
             yield layer, features
 
 
-def _measure(
-    request: Request, layers: Sequence[str], stimuli: Stimuli, number: int, store: FeatureStore | None
-) -> tuple[int, dict[str, Trajectory]]:
-    """Return the bytes of all layers' answers to a batch, and those to its last image where none is kept."""
+def _begin(
+    request: Request, layers: Sequence[str], used: np.ndarray, store: FeatureStore | None
+) -> tuple[Stimuli, First]:
+    """Cut the images into batches, and look at the first that is needed: what is kept, or one image of it."""
+    stimuli = Stimuli(request.recording.stimuli, request.batch_size)
+    number = next(k for k, batch in enumerate(stimuli.batches) if np.isin(batch, used).any())
     kept: dict[str, int] = {}
     if store is not None:
         keys = {layer: batch_key(layer_key(request, layer), stimuli.hash(number)) for layer in layers}
@@ -214,14 +274,48 @@ def _measure(
         kept = {layer: size for layer, size in found.items() if size is not None}
     missing = [layer for layer in layers if layer not in kept]
     if not missing:
-        return sum(kept.values()), {}
-    alone = show_last(
+        return stimuli, First(number, sum(kept.values()), {}, Unroll())
+    with Watch() as watch:
+        alone = _alone(request, missing, stimuli, number)
+    image_bytes = sum(block.nbytes for seen in alone.values() for block in seen.blocks)
+    # What libraries take at their first use, and keep, is no image's.
+    took = watch.peak - max(watch.kept - image_bytes, 0)
+    unroll = Unroll.of(took, 1, _largest_weights(request.model))
+    n_bytes = sum(kept.values()) + image_bytes * len(stimuli.batches[number])
+    return stimuli, First(number, n_bytes, alone, unroll)
+
+
+def _alone(request: Request, layers: Sequence[str], stimuli: Stimuli, number: int) -> dict[str, Trajectory]:
+    """Return what each of `layers` does for the last image of a batch when that is shown alone."""
+    return show_last(
         request.model,
-        missing,
+        layers,
         stimuli.pixels(number),
         request.presentation,
         device=request.device,
         precision=request.precision,
     )
-    image_bytes = sum(block.nbytes for seen in alone.values() for block in seen.blocks)
-    return sum(kept.values()) + image_bytes * len(stimuli.batches[number]), alone
+
+
+def _largest_weights(model: Model) -> int:
+    """Return the bytes of the largest parameter: convolutions lay theirs out anew at every call."""
+    each = model.parameters() if isinstance(model, torch.nn.Module) else ()
+    return max((parameter.nbytes for parameter in each), default=0)
+
+
+def _batch_size(request: Request, unroll: Unroll) -> int:
+    """Return the batch size asked for, or the half of it, and so on, that memory can hold."""
+    if request.device != "cpu":
+        return request.batch_size
+    room, size = available_bytes(), request.batch_size
+    n_images = request.recording.n_images
+    while size > 1 and unroll.bytes(min(size, n_images)) > room:
+        size //= 2
+    if size == request.batch_size:
+        return size
+    needed = readable(unroll.bytes(min(request.batch_size, n_images)))
+    why = f"a batch of {request.batch_size} images takes about {needed}, and {readable(room)} are available"
+    if not request.may_shrink:
+        raise ResourceError(f"{why}; a batch size of {size} would fit (--batch-size {size})")
+    _log.warning("%s: the batch size is %d, from which the result differs by rounding only", why, size)
+    return size

@@ -42,7 +42,7 @@ def assign_layers(
     presentation: Presentation | None = None,
     test_fraction: float = 0.25,
     n_images: int | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     device: str = "cpu",
     precision: str = "float32",
     cache: bool = True,
@@ -250,7 +250,7 @@ def _fit_layer(
         mean = np.concatenate([prepared[region].mean for region in members], axis=1)
         together = replace(prepared[members[0]], mean=mean)
         ridge = Ridge(seed=request.seed)
-        take_in(request, together, ridge, features, progress)
+        take_in(request, together, ridge, features, progress, judged=False)
         kept = _kept_variance(ridge)
         with progress_bar(
             f"fit ridge, {request.layer} (passes, at most)", ridge.n_passes, shown=progress

@@ -45,7 +45,7 @@ def mapping_consistency(
     test_fraction: float = 0.25,
     n_images: int | None = None,
     n_halvings: int = N_HALVINGS,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     device: str = "cpu",
     precision: str = "float32",
     cache: bool = True,

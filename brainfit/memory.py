@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import resource
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -13,6 +17,7 @@ from brainfit.errors import ResourceError
 
 GIB = 2.0**30
 _CGROUP = Path("/sys/fs/cgroup")
+_EVERY_S = 0.001
 
 
 def peak_gib() -> float:
@@ -32,6 +37,52 @@ def available_bytes() -> int:
     return min(free, max(limit - used, 0))
 
 
+class Watch:
+    """Sees how much more memory this process holds at most, while the block lasts.
+
+    Attributes
+    ----------
+    peak
+        In bytes, beyond what was held when the block began; what comes and goes within a millisecond, or
+        into memory that was freed before and not given back, is not seen.
+    before
+        What was held then.
+    kept
+        What of it was still held when the block ended.
+    """
+
+    peak = before = kept = 0.0
+
+    def __enter__(self) -> Self:
+        self._process, self._done = psutil.Process(), threading.Event()
+        give_back()
+        self.before = float(self._process.memory_info().rss)
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self._take()
+        give_back()
+        self.kept = self._process.memory_info().rss - self.before
+
+    def _look(self) -> None:
+        while not self._done.wait(_EVERY_S):
+            self._take()
+
+    def _take(self) -> None:
+        self.peak = max(self.peak, self._process.memory_info().rss - self.before)
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, where it does not do so by itself: or it would be counted."""
+    gc.collect()
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)
+
+
 def check_memory(needed: Mapping[str, float], hint: str) -> None:
     """Refuse work that does not fit.
 
@@ -49,16 +100,16 @@ def check_memory(needed: Mapping[str, float], hint: str) -> None:
     """
     total, free = sum(needed.values()), available_bytes()
     if total > free:
-        parts = ", ".join(f"{name} {_readable(size)}" for name, size in needed.items())
+        parts = ", ".join(f"{name} {readable(size)}" for name, size in needed.items())
         raise ResourceError(
-            f"this needs about {_readable(total)} ({parts}), and {_readable(free)} are available; {hint}"
+            f"this needs about {readable(total)} ({parts}), and {readable(free)} are available; {hint}"
         )
 
 
-def _readable(size: float) -> str:
+def readable(size: float) -> str:
     """Bytes in a unit that shows them.
 
-    >>> _readable(3.21 * GIB), _readable(0.05 * GIB), _readable(1000)
+    >>> readable(3.21 * GIB), readable(0.05 * GIB), readable(1000)
     ('3.2 GiB', '51.2 MiB', '0.000954 MiB')
     """
     return f"{size / GIB:.1f} GiB" if size >= 0.1 * GIB else f"{size * 1024 / GIB:.3g} MiB"

@@ -29,7 +29,7 @@ import torch
 
 from brainfit.errors import ContractError
 from brainfit.shown import shown
-from brainfit.source_files import is_followed, source_identity
+from brainfit.source_files import is_followed, is_ours, is_plain, source_identity
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented))
 _MECHANICS = {"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__annotations__"}
@@ -47,6 +47,8 @@ def model_content(model: object) -> str:
     """
     walk = _Walk()
     walk.value(model)
+    hooks = (f"_global_forward{kind}hooks" for kind in ("_", "_pre_"))
+    walk.value([list(getattr(torch.nn.modules.module, name, {}).values()) for name in hooks])
     for name, text in source_identity({*walk.modules, "brainfit.extraction"}):
         walk.put("source", name, text)
     walk.put(*map(str, sys.version_info[:2]), torch.__version__)
@@ -113,7 +115,9 @@ class _Walk:
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
             raise ContractError("it holds a tensor that is not a dense one")
         raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        self.put("tensor", type(tensor).__name__, str(tensor.dtype), str(tuple(tensor.shape)))
+        # The layout, too: convolutions go another way for channels last.
+        layout = tuple(tensor.shape), tensor.stride()
+        self.put("tensor", type(tensor).__name__, str(tensor.dtype), str(layout))
         self.hash.update(raw.numpy().tobytes())
         if vars(tensor):
             self.value(vars(tensor))
@@ -147,6 +151,28 @@ class _Walk:
             self._sequence("closed over", _cells(function))
             self.value({name: v for name, v in vars(function).items() if name != "__wrapped__"})
             self.value(getattr(function, "__wrapped__", None))
+            if not generated:
+                self._globals(function)
+
+    def _globals(self, function: FunctionType) -> None:
+        """Take in what code reads of its module, or of another one: it may be replaced once it is imported.
+
+        Plain values of modules are told with their files.
+        """
+        names = sorted(set(_names(function.__code__)))
+        for name in names:
+            value = function.__globals__.get(name)
+            if isinstance(value, ModuleType):
+                if value.__name__ in sys.modules and is_followed(value.__name__):
+                    for other in names:
+                        self._global(value.__name__, other, vars(value).get(other))
+            else:
+                self._global(function.__module__, name, value)
+
+    def _global(self, module: str, name: str, value: Any) -> None:
+        if isinstance(value, (FunctionType, type)) or not (is_ours(module) or is_plain(value)):
+            self.put("global", name)
+            self.value(value)
 
     def _builtin(self, function: BuiltinFunctionType) -> None:
         owner = function.__self__
@@ -183,6 +209,14 @@ class _Walk:
             maker, arguments = None, ()
         self._sequence("made by", [maker, arguments])
         self._sequence("state", [list(part) if isinstance(part, Iterator) else part for part in rest])
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Yield the names that code reads, and the code within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def _cells(function: FunctionType) -> list[Any]:

@@ -22,6 +22,7 @@ from brainfit.registry import load_recording
 from brainfit.request import check_request, select
 from brainfit.responses import average_trials
 from brainfit.seeds import generator
+from brainfit.shown import shown
 
 MIN_IMAGES = 10
 """Images that must be solved by both: of fewer, an interval of a rank correlation spans most of [-1, 1]."""
@@ -64,7 +65,8 @@ def object_solution_times(dprime: np.ndarray, criterion: np.ndarray, bin_centers
     >>> object_solution_times(dprime, np.array([2, 2]), np.array([75, 85, 95]))
     array([90., nan])
     """
-    dprime, criterion, centers = (np.asarray(a, float) for a in (dprime, criterion, bin_centers))
+    names = ("d'", "the criterion", "bin centres")
+    dprime, criterion, centers = map(_numbers, names, (dprime, criterion, bin_centers))
     if (
         dprime.shape != (*criterion.shape, *centers.shape)
         or dprime.ndim != 2
@@ -127,7 +129,7 @@ def ost_consistency(
     Nayebi et al. (2022), Neural Computation 34:1652, Fig. 3c; Efron & Tibshirani (1993), ch. 13.
     """
     n_resamples = whole_number("n_resamples", n_resamples, least=100)
-    a, b = np.asarray(a, float), np.asarray(b, float)
+    a, b = _numbers("solution times", a), _numbers("solution times", b)
     if a.ndim != 1 or a.shape != b.shape:
         raise ContractError(f"solution times have shapes {a.shape} and {b.shape}; wanted one for each image")
     both = np.isfinite(a) & np.isfinite(b)
@@ -200,7 +202,7 @@ def model_solution_times(
     layer: str,
     region: str = "IT",
     presentation: Presentation | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     device: str = "cpu",
     precision: str = "float32",
     cache: bool = True,
@@ -246,7 +248,7 @@ def model_solution_times(
         cache=cache,
         seed=seed,
     )
-    chosen, shown = request.recording, request.presentation
+    chosen, presented = request.recording, request.presentation
     criterion = _for_each_image(criterion, given)
     blocks: list[torch.Tensor] = []
     index: tuple[int, ...] = ()
@@ -265,8 +267,19 @@ def model_solution_times(
             blocks.append(found)
     objects = chosen.responses["object_name"].values
     dprime = decode_dprime(torch.cat(blocks).numpy(), objects, seed=seed)[:, list(index)]
-    start = np.arange(shown.n_steps) * float(shown.step_ms)
-    return _times(given, _as_given(dprime, chosen, given), criterion, start, start + shown.step_ms)
+    start = np.arange(presented.n_steps) * float(presented.step_ms)
+    return _times(given, _as_given(dprime, chosen, given), criterion, start, start + presented.step_ms)
+
+
+def _numbers(name: str, values: object) -> np.ndarray:
+    """Return an array of floating-point numbers; text is none, even where it could be read as such."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "fiub":
+            return array.astype(float)
+    except (TypeError, ValueError):  # ragged, or not numbers
+        pass
+    raise ContractError(f"{name}: wanted an array of numbers, got {shown(repr(values))}")
 
 
 def _loaded(recording: Recording | str | Path) -> Recording:
@@ -280,12 +293,14 @@ def _as_given(rows: np.ndarray, chosen: Recording, given: Recording) -> np.ndarr
 
 
 def _for_each_image(criterion: np.ndarray, recording: Recording) -> np.ndarray:
-    """Refuse, before the long work, a criterion that is not one number for each image."""
-    criterion = np.asarray(criterion, float)
+    """Refuse, before the long work, a criterion that is not one number for each image, or none of them is."""
+    criterion = _numbers("the criterion", criterion)
     if criterion.shape != (recording.n_images,):
         raise ContractError(
             f"the criterion has shape {criterion.shape}; wanted a d' for each of {recording.n_images} images"
         )
+    if not np.isfinite(criterion).any():
+        raise ContractError("the criterion is NaN or infinite for every image; give at least one image a d'")
     return criterion
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from brainfit.arguments import one_of, whole_number
+from brainfit.arguments import one_of, text, whole_number
 from brainfit.controls import CONTROLS
 from brainfit.errors import ContractError
 from brainfit.feature_store import open_store
@@ -28,6 +28,8 @@ from brainfit.splits import sample_images
 DEVICES = ("cpu", "cuda")
 AUTO = "auto"
 """In place of a layer: the one that the training images choose."""
+BATCH_SIZE = 16
+"""Images that go through the model together, unless another number is asked for or memory is short."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,8 @@ class Request:
     """A score that can be computed: names are resolved, and the parts fit together.
 
     `recording` has the units of `region` and the images asked for; `layer` is one of the model's, or
-    `AUTO` where that was allowed; `content` is the hash of all that the model computes with
+    `AUTO` where that was allowed; `may_shrink` says that batches may be made smaller where memory is short;
+    `content` is the hash of all that the model computes with
     (`brainfit.model_content`), None where features are not to be kept; the rest is as for `brainfit.score`.
     """
 
@@ -53,6 +56,7 @@ class Request:
     projection: int | None = None
     precision: str = "float32"
     content: str | None = None
+    may_shrink: bool = False
 
 
 def check_request(
@@ -65,7 +69,7 @@ def check_request(
     control: str | None,
     presentation: Presentation | None,
     n_images: int | None,
-    batch_size: int,
+    batch_size: int | None,
     device: str,
     seed: int,
     projection: int | None = None,
@@ -78,9 +82,11 @@ def check_request(
     `may_choose` says that the caller can choose a layer if `layer` is `AUTO`.
     """
     seed = whole_number("seed", seed)
-    batch_size = whole_number("batch_size", batch_size, least=1)
+    may_shrink = batch_size is None
+    batch_size = BATCH_SIZE if batch_size is None else whole_number("batch_size", batch_size, least=1)
     precision = one_of("precision", precision, PRECISIONS)
-    if mapping not in MAPPINGS:
+    region, layer = text("region", region), text("layer", layer)
+    if text("mapping", mapping) not in MAPPINGS:
         raise unknown_name("mapping", mapping, MAPPINGS)
     if projection is not None:
         projection = whole_number("projection", projection, least=1)
@@ -89,7 +95,7 @@ def check_request(
                 "a factorized map needs each feature's channel and place, which a projection mixes; "
                 "choose another mapping, or leave the projection out"
             )
-    if control is not None and control not in CONTROLS:
+    if control is not None and text("control", control) not in CONTROLS:
         raise unknown_name("control", control, CONTROLS)
     model = _model(model, device)
     presentation = _presentation(presentation, model)
@@ -113,6 +119,7 @@ def check_request(
         projection,
         precision,
         _content(model) if cache else None,
+        may_shrink,
     )
 
 

@@ -227,7 +227,9 @@ class Score:
             return cls(*_read(Path(path).read_bytes()))
         except _UNREADABLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise IntegrityError(f"cannot read {shown(str(path), longest=4096)} as a score: {reason}") from error
+            raise IntegrityError(
+                f"cannot read {shown(str(path), longest=4096)} as a score: {reason}"
+            ) from error
 
 
 def _seal(content: bytes) -> bytes:

@@ -33,6 +33,9 @@ from brainfit.request import AUTO, Request, check_request
 from brainfit.responses import Responses
 from brainfit.result import Score
 
+MIN_TEST_IMAGES = 4
+"""Of fewer, no split-half correlation passes the threshold of `brainfit.ceiling.distinguishable`."""
+
 
 def score(
     model: Model | str,
@@ -47,7 +50,7 @@ def score(
     test_fraction: float = 0.25,
     benchmark: str | None = None,
     n_images: int | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     device: str = "cpu",
     precision: str = "float32",
     cache: bool = True,
@@ -87,8 +90,9 @@ def score(
     n_images
         Use so many images of the recording, balanced over objects; by default all.
     batch_size
-        Images that go through the model together; the result depends on it by rounding only. Features that
-        were kept are found again for the same size and the same images only.
+        Images that go through the model together; by default 16, or fewer if memory is short. The result
+        depends on it by rounding only. Features that were kept are found again for the same size and the
+        same images only.
     device
         ``"cpu"`` or ``"cuda"``.
     precision
@@ -112,7 +116,7 @@ def score(
     ContractError
         If the model or the recording does not have the form it must have.
     ResourceError
-        If the fit would not fit into memory.
+        If a stage would not fit into memory; said before the long work, with what would fit.
     IntegrityError
         If the cache cannot be written; what was finished is kept, and the same score goes on from there.
 
@@ -139,11 +143,17 @@ def score(
         may_choose=True,
     )
     responses = prepare_request(request, test_fraction, progress)
+    if len(responses.test) < MIN_TEST_IMAGES:
+        raise ContractError(
+            f"{len(responses.test)} test images: with fewer than {MIN_TEST_IMAGES} no unit can be told from "
+            "noise, whatever it responds (a correlation would have to exceed 1); give more images"
+        )
     choice: dict[str, Any] = {"how": layer if layer in ("committed", AUTO) else "named"}
     if request.layer == AUTO:
         chosen = choose_layer(request, responses, progress)
         request, choice = replace(request, layer=chosen.layer), {**choice, **chosen.summary()}
     with split_features(request, responses) as features:
+        request = replace(request, batch_size=features.batch_size)
         fitted = _fit(request, responses, features, progress)
         predicted = predict(request, responses, fitted, features, progress)
         content = _content(responses, features)

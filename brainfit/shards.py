@@ -1,7 +1,7 @@
 """What one layer did for one batch of images, in one file that is whole or is found not to be.
 
-A file has a line of JSON with its key and the trajectory's index, the distinct blocks bit by bit as
-`safetensors` writes them, and the CRC-32C of all that in eight hexadecimal digits.
+A file has a line of JSON with its key, the trajectory's index and the length of what follows, the distinct
+blocks bit by bit as `safetensors` writes them, and the CRC-32C of all that in eight hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from brainfit.errors import ContractError, IntegrityError
+from brainfit.files import regular_file
 from brainfit.trajectory import Trajectory
 
 PART = ".part"
 """Ends the name of a file that is being written, or whose writer was killed."""
 _DIGITS = 8
+_LONGEST_LINE = 2**20
 
 
 def write_shard(path: Path, key: str, trajectory: Trajectory, *, durable: bool = True) -> int:
@@ -48,8 +50,9 @@ def write_shard(path: Path, key: str, trajectory: Trajectory, *, durable: bool =
         block.detach().cpu().clone(memory_format=torch.contiguous_format) for block in trajectory.blocks
     )
     blocks = {str(k): block for k, block in enumerate(copies)}
-    line = json.dumps({"key": key, "index": list(trajectory.index)}).encode() + b"\n"
     body = save(blocks)
+    facts = {"key": key, "index": list(trajectory.index), "bytes": len(body)}
+    line = json.dumps(facts).encode() + b"\n"
     handle, name = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -78,24 +81,35 @@ def read_shard(path: Path, key: str) -> Trajectory:
     IntegrityError
         If it is damaged, or cannot be read; it says why, without the file's name.
     """
-    raw = path.read_bytes()
-    whole = memoryview(raw)[:-_DIGITS]
-    if len(raw) <= _DIGITS or _checksum(whole) != raw[-_DIGITS:]:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    size = regular_file(path)
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST_LINE)
+        try:
+            facts = json.loads(line)
+            n_bytes = facts["bytes"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise IntegrityError("it is no shard") from error
+        # Before anything is read: a length that is wrong may be any.
+        if type(n_bytes) is not int or size != len(line) + n_bytes + _DIGITS:
+            raise IntegrityError("its length is wrong")
+        body, digits = file.read(n_bytes), file.read()
+    if _checksum(line, body) != digits:
         raise IntegrityError("its checksum is wrong")
-    line, _, body = bytes(whole).partition(b"\n")
+    if facts.get("key") != key:
+        raise IntegrityError("it holds something else")
     try:
-        facts, blocks = json.loads(line), load(body)
-        if facts["key"] != key:
-            raise IntegrityError("it holds something else")
+        blocks = load(body)
         return Trajectory(tuple(blocks[str(k)] for k in range(len(blocks))), tuple(facts["index"]))
     except (SafetensorError, ValueError, KeyError, TypeError, ContractError) as error:
         raise IntegrityError("it is no shard") from error
 
 
-def _checksum(*parts: bytes | memoryview) -> bytes:
+def _checksum(*parts: bytes) -> bytes:
     value = 0
     for part in parts:
-        value = google_crc32c.extend(value, bytes(part))
+        value = google_crc32c.extend(value, part)
     return f"{value:08x}".encode()
 
 

@@ -10,6 +10,7 @@ from brainfit.shown import shown
 
 VARIABLE = "BRAINFIT_CACHE_LIMIT"
 DEFAULT_LIMIT = 20 * 10**9
+_LARGEST = 1e18
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -27,7 +28,7 @@ def size_limit() -> int:
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?)B?\s*", text.upper())
     if not found:
         raise ContractError(f"{VARIABLE} is {shown(repr(text))}; wanted a size such as 20GB, 500MB or 0")
-    return int(float(found[1]) * _UNITS[found[2]])
+    return int(min(float(found[1]) * _UNITS[found[2]], _LARGEST))
 
 
 def size_text(size: float) -> str:

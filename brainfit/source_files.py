@@ -13,7 +13,9 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache, lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,7 +57,7 @@ def source_identity(modules: Iterable[str]) -> list[tuple[str, str]]:
             continue
         root = name.partition(".")[0]
         if not is_followed(name):
-            known[root] = str(getattr(sys.modules.get(root), "__version__", ""))
+            known[root] = _version(root)
             continue
         path = _file(name)
         digest, imported = _read(path, _stamp(path), name)
@@ -66,10 +68,14 @@ def source_identity(modules: Iterable[str]) -> list[tuple[str, str]]:
 
 def is_followed(name: str) -> bool:
     """Whether the code of a module is read; that of an installed package stands for itself by its version."""
-    root = name.partition(".")[0]
-    if root in _OURS:
+    if is_ours(name):
         return True
     return not _is_builtin(name) and not any(_file(name).is_relative_to(to) for to in _installed_folders())
+
+
+def is_ours(name: str) -> bool:
+    """Whether a module is brainfit's own."""
+    return name.partition(".")[0] in _OURS
 
 
 def _file(name: str) -> Path:
@@ -95,6 +101,16 @@ def _located(name: str) -> str | None:
 
 def _is_builtin(name: str) -> bool:
     return name.partition(".")[0] in sys.stdlib_module_names
+
+
+@cache
+def _version(root: str) -> str:
+    """Return the version of an installed package, which not every one says in its module."""
+    said = getattr(sys.modules.get(root), "__version__", None)
+    if said is None and not _is_builtin(root):
+        with suppress(PackageNotFoundError):
+            said = version(root)
+    return str(said or "")
 
 
 @cache
@@ -151,12 +167,13 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 def _variables(module: ModuleType | None) -> list[tuple[str, Any]]:
     """Return the plain values among a module's variables."""
     values = sorted(vars(module).items()) if module else []
-    return [(name, value) for name, value in values if not name.startswith("__") and _is_plain(value)]
+    return [(name, value) for name, value in values if not name.startswith("__") and is_plain(value)]
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
+    """Whether a value is made of numbers and text only."""
     if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     if isinstance(value, dict):
-        return all(map(_is_plain, [*value, *value.values()]))
+        return all(map(is_plain, [*value, *value.values()]))
     return isinstance(value, _PLAIN)

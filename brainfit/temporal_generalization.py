@@ -28,7 +28,7 @@ def temporal_generalization(
     presentation: Presentation | None = None,
     test_fraction: float = 0.25,
     n_images: int | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     device: str = "cpu",
     precision: str = "float32",
     cache: bool = True,

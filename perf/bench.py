@@ -18,7 +18,7 @@ from typing import Any
 
 import harness  # first: it fixes the threads of what is imported after it
 
-MODULES = {"unroll": "U", "fitting": "F", "ceilings": "C", "cache": "E3", "scaling": "E5"}
+MODULES = {"unroll": "U", "fitting": "F", "ceilings": "C", "cache": "E3", "memory": "E4", "scaling": "E5"}
 """Which files of this folder have workloads, and how the ids of these start."""
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -204,11 +204,15 @@ def test_what_others_code_prints_is_no_result_and_it_cannot_end_the_command(aske
     assert_one_line(run(*RUN, "--out", "mine"), "called sys.exit(0)")
 
 
-def test_score_on_a_benchmark(asked, monkeypatch):
+def test_score_on_a_benchmark(asked, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "load_recording", lambda name, n_images: tiny_recording())
     result = run("score", "--model", "tiny", "--benchmark", "simulated-pIT")
     assert result.exit_code == 0, result.output
     assert (asked["region"], asked["benchmark"]) == ("pIT", "simulated-pIT")
+    (folder,) = (tmp_path / "runs").iterdir()
+    kept = runs.read_run(folder).info["provenance"]["benchmark"]
+    assert set(kept) == {"version", "split", "metric", "ceiling", "reference"}
+    assert (kept["version"], kept["metric"]) == (1, "pearson")
 
 
 @pytest.mark.parametrize(
@@ -218,6 +222,7 @@ def test_score_on_a_benchmark(asked, monkeypatch):
         ["score", "--model", "tiny"],
         ["score", "--model", "tiny", "--benchmark", "simulated-pIT", "--region", "pIT"],
         [*RUN, "--mapping", "magic"],
+        [*RUN, "--mapping", "factorized", "--project", "9"],
         [*RUN, "--images", "0"],
         [*RUN, "--images", "many"],
         [*RUN, "--no-such-option"],

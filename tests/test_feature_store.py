@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from brainfit import feature_store
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.feature_store import FeatureStore, open_store, temporary_store
+from brainfit.memory import Watch
 from brainfit.shards import read_shard, write_shard
 from brainfit.sizes import DEFAULT_LIMIT, size_limit
 from brainfit.trajectory import Trajectory
 
+WRONG = "its (checksum|length) is wrong|it is no shard"
 KEYS = [f"{'near' if k % 2 else 'far':-<16}-{k}" for k in range(10)]
 
 
@@ -81,7 +84,7 @@ def test_any_changed_byte_is_found(shard, data):
     path, whole = shard
     at, bits = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(1, 255))
     path.write_bytes(whole[:at] + bytes([whole[at] ^ bits]) + whole[at + 1 :])
-    with pytest.raises(IntegrityError, match="its checksum is wrong"):
+    with pytest.raises(IntegrityError, match=WRONG):
         read_shard(path, "key")
 
 
@@ -94,7 +97,7 @@ def test_any_other_length_is_found(shard, data):
         if data.draw(st.booleans())
         else whole + data.draw(st.binary(min_size=1, max_size=20))
     )
-    with pytest.raises(IntegrityError, match="its checksum is wrong"):
+    with pytest.raises(IntegrityError, match=WRONG):
         read_shard(path, "key")
 
 
@@ -238,6 +241,81 @@ def test_what_killed_processes_began_is_cleared_once_it_is_old(tmp_path):
     assert store.shards() == []
 
 
+def test_a_length_that_is_claimed_is_not_believed(tmp_path):
+    head = b'{"key": "key", "index": [0], "bytes": 100000000000}\n'
+    (tmp_path / "x").write_bytes(head + b"00000000")
+    with pytest.raises(IntegrityError, match="its length is wrong"):
+        read_shard(tmp_path / "x", "key")
+
+
+def test_a_shard_as_earlier_versions_wrote_it_is_none(tmp_path):
+    (tmp_path / "x").write_bytes(b'{"key": "key", "index": [0]}\nabc12345678')
+    with pytest.raises(IntegrityError, match="it is no shard"):
+        read_shard(tmp_path / "x", "key")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    store = store_at(tmp_path)
+    os.mkfifo(tmp_path / "a.shard")
+    assert store.get("a") is None
+    store.put("a", some())
+    assert same_bits(store.get("a"), some())
+
+
+def test_reading_takes_the_memory_of_two_copies(tmp_path):
+    block = torch.zeros(25_000_000)
+    write_shard(tmp_path / "x", "key", Trajectory((block,), (0,)))
+    with Watch() as watch:
+        seen = read_shard(tmp_path / "x", "key")
+    assert watch.peak < 2.2 * seen.blocks[0].nbytes
+
+
+def test_a_folder_that_is_removed_meanwhile_is_made_again(tmp_path):
+    store = store_at(tmp_path / "features")
+    store.put("a", some())
+    shutil.rmtree(tmp_path / "features")
+    assert store.get("a") is None
+    store.put("b", some())
+    assert same_bits(store.get("b"), some())
+
+
+def test_a_file_that_is_cleared_while_it_is_written_is_written_again(tmp_path, monkeypatch):
+    store, replace, cleared = store_at(tmp_path), os.replace, []
+
+    def clear_first(*names):
+        if not cleared:
+            cleared.append(store_at(tmp_path).clear())
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", clear_first)
+    store.put("a", some())
+    assert cleared[0] > 0
+    assert same_bits(store.get("a"), some())
+
+
+def test_a_clock_that_was_wrong_keeps_no_half_file(tmp_path):
+    (tmp_path / ".a.shard.x.part").write_bytes(b"half")
+    os.utime(tmp_path / ".a.shard.x.part", (4e9, 4e9))
+    assert store_at(tmp_path).shards() == []
+
+
+def test_a_linked_folder_serves(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    store_at(tmp_path / "link").put("a", some())
+    assert same_bits(store_at(tmp_path / "there").get("a"), some())
+
+
+def test_thousands_of_files_are_no_burden(tmp_path):
+    for k in range(3000):
+        (tmp_path / f"{k}.shard").write_bytes(b"x")
+    begun = time.monotonic()
+    store = store_at(tmp_path)
+    assert store.room() > 0
+    assert time.monotonic() - begun < 2
+
+
 WRITER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
@@ -289,6 +367,7 @@ def test_a_temporary_store_is_gone_afterwards():
         ("2tb", 2e12),
         ("12kB", 12e3),
         ("", DEFAULT_LIMIT),
+        ("9" * 400, 1e18),
     ],
 )
 def test_the_limit_is_read_as_people_write_it(monkeypatch, text, bytes_):

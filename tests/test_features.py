@@ -1,6 +1,7 @@
 """Whoever asks for features, and wherever they come from, they are the same bits, computed once."""
 
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -181,6 +182,57 @@ def test_another_thread_count_gives_another_key():
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("variable", ["ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG"])
+def test_what_libraries_choose_their_kernels_by_gives_another_key(monkeypatch, variable):
+    base = layer_key(asked(), "small")
+    monkeypatch.setenv(variable, "1")
+    assert layer_key(asked(), "small") != base
+
+
+def settings_of_torch():
+    def default_dtype():
+        torch.set_default_dtype(torch.float64)
+        yield
+        torch.set_default_dtype(torch.float32)
+
+    def deterministic():
+        torch.use_deterministic_algorithms(True)
+        yield
+        torch.use_deterministic_algorithms(False)
+
+    def no_onednn():
+        torch._C._set_mkldnn_enabled(False)
+        yield
+        torch._C._set_mkldnn_enabled(True)
+
+    def autocast():
+        with torch.autocast("cpu", torch.bfloat16):
+            yield
+
+    def precision():
+        torch.set_float32_matmul_precision("medium")
+        yield
+        torch.set_float32_matmul_precision("highest")
+
+    return [default_dtype, deterministic, no_onednn, autocast, precision]
+
+
+@pytest.mark.parametrize("setting", settings_of_torch(), ids=lambda setting: setting.__name__)
+def test_settings_of_torch_give_another_key(setting):
+    base = layer_key(asked(), "small")
+    with contextmanager(setting)():
+        assert layer_key(asked(), "small") != base
+    assert layer_key(asked(), "small") == base
+
+
+def test_a_model_that_changes_between_two_scores_is_another_one(shown):
+    model = Counting()
+    all_of(asked(model=model))
+    model.seed = 7
+    all_of(asked(model=model))
+    assert shown == [1, 4, 4, 4, 4] * 2
+
+
 def test_pixels_and_the_cut_into_batches_are_part_of_what_is_found(shown):
     all_of(asked())
     before = len(shown)
@@ -300,6 +352,7 @@ def test_layers_that_cannot_be_kept_at_once_are_taken_one_by_one(shown, monkeypa
     wanted = brainfit.assign_layers(model, recording, cache=False)
     del shown[:]
     monkeypatch.setattr(features, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(features, "_batch_size", lambda request, unroll: request.batch_size)
     assert brainfit.assign_layers(model, recording, cache=False).identical(wanted)
     assert shown == [3] + [1] * 18
     monkeypatch.undo()

@@ -239,3 +239,18 @@ def test_each_image_keeps_its_own_criterion_whatever_the_order() -> None:
             np.testing.assert_array_equal(np.isfinite(found["solution_time"]), reached.any(axis=1))
         for name in ("dprime", "solution_time"):
             np.testing.assert_array_equal(second[name], first[name].values[order], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "message"),
+    [
+        (["1"] * 16, "the criterion: wanted an array of numbers, got"),
+        ([[1], [1, 2]], "the criterion: wanted an array of numbers"),
+        (np.full(16, np.nan), "the criterion is NaN or infinite for every image"),
+        (np.ones(15), "wanted a d' for each of 16 images"),
+    ],
+)
+def test_a_criterion_that_is_none_is_one_line(criterion, message):
+    with pytest.raises(ContractError, match=message) as error:
+        neural_solution_times(tiny_recording(n_images=16), criterion, region="pIT")
+    assert "\n" not in str(error.value)

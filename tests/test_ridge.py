@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.mappings.krylov import SHARED_WIDTH
 from brainfit.mappings.ridge import Ridge
-from brainfit.mappings.rows import Rows, chunk_length, compress, gathered
+from brainfit.mappings.rows import FEW_BLOCKS, Rows, chunk_length, compress, gathered
 from brainfit.trajectory import Trajectory
 
 SHAPES = {  # images, bins, features, units
@@ -194,6 +194,46 @@ def test_repeated_blocks_are_merged_without_changing_the_fit(rng):
     assert len(fits[0].rows_[0][0].ones) <= 3 * 8
     coefs = [fit.solve().coef_ for fit in fits]
     np.testing.assert_allclose(coefs[0], coefs[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [0, 300])
+def test_an_unusual_first_image_changes_little(first, rng):
+    """It is the origin from which features are counted: what is dropped must not depend on that."""
+    features, responses = simulate(rng, 80, 12, 60, 4, np.float32)
+    features[0] *= first
+    ridge = Ridge(tolerance=0).fit(features, responses)
+    centered = features.reshape(-1, 60) - features.reshape(-1, 60).mean(0, dtype=float)
+    alphas = ridge.relative_alphas * np.square(centered).sum(dtype=float) / 60
+    wanted = oracle(features, responses, alphas)
+    np.testing.assert_allclose(ridge.alpha_, wanted.alpha, rtol=1e-3)
+    others = features[1:].reshape(-1, 60)
+    assert relative_error(others @ ridge.coef_.T + ridge.intercept_, wanted.predict(others)) < 1e-4
+
+
+def test_rotation_keeps_the_ones_whole_and_few_runs_are_not_rotated(rng):
+    blocks = [torch.from_numpy(rng.normal(size=(6, 30)) * 1e-5**k + 3) for k in range(5)]
+    responses = rng.normal(size=(6, 2, 25))
+    for n_blocks in (FEW_BLOCKS, FEW_BLOCKS + 1):
+        trajectory = Trajectory(tuple(blocks[:n_blocks]), tuple(step % n_blocks for step in range(25)))
+        rows = compress(trajectory, responses, torch.zeros(30, dtype=torch.float64))
+        x, y = trajectory.dense().flatten(0, 1), torch.from_numpy(responses).transpose(1, 2).flatten(0, 1)
+        torch.testing.assert_close(rows.ones @ rows.ones, torch.tensor(150.0).double(), rtol=1e-12, atol=0)
+        torch.testing.assert_close(rows.ones @ rows.features, x.sum(0), rtol=1e-12, atol=0)
+        torch.testing.assert_close(rows.ones @ rows.targets, y.sum(0), rtol=1e-9, atol=1e-9)
+        if n_blocks == FEW_BLOCKS:
+            assert len(rows.ones) == 6 * n_blocks
+            torch.testing.assert_close(rows.features.T @ rows.features, x.T @ x, rtol=1e-12, atol=0)
+            torch.testing.assert_close(rows.features.T @ rows.targets, x.T @ y, rtol=1e-9, atol=1e-9)
+        else:
+            assert len(rows.ones) < 6 * n_blocks
+
+
+def test_bins_that_are_all_the_same_are_one_row(rng):
+    """Rounding must not pass for what differs between them."""
+    steps = torch.from_numpy(rng.normal(size=(8, 40)).astype(np.float32) + 50)
+    trajectory = Trajectory.from_steps([steps.clone() for _ in range(10)])
+    rows = compress(trajectory, rng.normal(size=(8, 3, 10)), torch.zeros(40))
+    assert len(rows.ones) == 8
 
 
 def test_batches_make_no_difference(rng):

@@ -351,6 +351,14 @@ def test_models_that_break_the_contract_are_refused(spoil, message):
         ({"presentation": 5}, ContractError, "is a brainfit.Presentation, got int"),
         ({"test_fraction": 1.0}, ContractError, "test_fraction is a number between 0 and 1"),
         ({"region": 3}, ContractError, "region is text"),
+        ({"region": ["pIT"]}, ContractError, "region is text of printable characters, got"),
+        ({"mapping": ["ridge"]}, ContractError, r"mapping is text of printable characters, got \['ridge'\]"),
+        ({"mapping": None}, ContractError, "mapping is text of printable characters, got None"),
+        ({"control": {}}, ContractError, r"control is text of printable characters, got \{\}"),
+        ({"layer": 3}, ContractError, "layer is text of printable characters, got 3"),
+        ({"layer": ["late"]}, ContractError, "layer is text"),
+        ({"n_images": 12}, ContractError, "3 test images: with fewer than 4 no unit can be told from noise"),
+        ({"mapping": "factorized", "projection": 9}, ContractError, "which a projection mixes"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, error, message):
@@ -365,5 +373,5 @@ def test_options_that_make_no_sense_are_refused(options, error, message):
 def test_what_does_not_fit_into_memory_is_refused_before_the_fit(monkeypatch):
     recording, model = made_up(n_images=40)
     monkeypatch.setattr("brainfit.memory.available_bytes", lambda: 1000)
-    with pytest.raises(ResourceError, match=r"needs about .* [GM]iB .*; lower the number of images"):
+    with pytest.raises(ResourceError, match=r"averaging trials needs about .* [GM]iB, and .* are available"):
         score(model, recording, region="pIT")

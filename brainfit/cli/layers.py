@@ -32,7 +32,7 @@ def layers(
     images: options.Images = None,
     weights: Annotated[str, typer.Option(help="As for `brainfit score`.")] = "random",
     image_size: options.ImageSize = None,
-    batch_size: options.BatchSize = 16,
+    batch_size: options.BatchSize = None,
     device: options.OnDevice = options.Device.cpu,
     precision: options.InPrecision = options.Precision.float32,
     no_cache: options.NoCache = False,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from dataclasses import replace
-from enum import StrEnum
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,23 +24,6 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 120
 """Bytes of a run's default name, of the 255 that file systems allow, to leave room beside it."""
-
-
-class Mapping(StrEnum):
-    """Maps from a layer's features to responses."""
-
-    ridge = "ridge"
-    sgd = "sgd"
-    pls = "pls"
-    factorized = "factorized"
-
-
-class Control(StrEnum):
-    """Controls that make a claim about time honest."""
-
-    per_bin = "per-bin"
-    time_shuffled = "time-shuffled"
-    graded = "graded"
 
 
 def score(
@@ -64,34 +46,10 @@ def score(
             help="A name of `brainfit list recordings` or the path of a file.", show_default="simulated"
         ),
     ] = None,
-    layer: Annotated[
-        str | None,
-        typer.Option(
-            help="The model's layer; auto: the one that most of the region's units choose on the training "
-            "images.",
-            show_default="the one it commits to for the region",
-        ),
-    ] = None,
-    mapping: Annotated[
-        Mapping | None,
-        typer.Option(
-            help="The map from features to responses; ridge is exact, sgd the paper's.", show_default="ridge"
-        ),
-    ] = None,
-    control: Annotated[
-        Control | None,
-        typer.Option(
-            help="Change the time course of the features, or fit a map for each bin.", show_default="none"
-        ),
-    ] = None,
-    project: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Map so many random projections of the layer's features, to save memory; it costs score.",
-            show_default="all features",
-        ),
-    ] = None,
+    layer: options.Layer = None,
+    mapping: options.ByMapping = None,
+    control: options.UnderControl = None,
+    project: options.Project = None,
     weights: Annotated[
         str,
         typer.Option(
@@ -100,7 +58,7 @@ def score(
     ] = "random",
     images: options.Images = None,
     image_size: options.ImageSize = None,
-    batch_size: options.BatchSize = 16,
+    batch_size: options.BatchSize = None,
     device: options.OnDevice = options.Device.cpu,
     precision: options.InPrecision = options.Precision.float32,
     no_cache: options.NoCache = False,
@@ -128,6 +86,11 @@ def score(
     Example: brainfit score --model median_convrnn --region pIT
     """
     chosen = _benchmark(benchmark, region, recording, mapping, control, project)
+    if project is not None and mapping is options.Mapping.factorized:
+        raise typer.BadParameter(
+            "--mapping factorized needs each feature's channel and place, which --project mixes: "
+            "choose another mapping, or leave --project out"
+        )
     if out is not None:
         runs.prepare_run(out)
 
@@ -174,6 +137,9 @@ def score(
     if result.info["provenance"].get("fit", {}).get("converged") is False:
         note("the fit stopped before it converged: the score may be too low")
     provenance = {**result.info["provenance"], "command": shlex.join(["brainfit", *sys.argv[1:]])}
+    if benchmark:
+        kept = ("version", "split", "metric", "ceiling", "reference")
+        provenance["benchmark"] = {key: asdict(chosen)[key] for key in kept}
     result = replace(result, info={**result.info, "provenance": provenance})
     report = runs.write_run(result, folder, replace=out is not None)
     if report.parent != folder:
@@ -189,8 +155,8 @@ def _benchmark(
     name: str | None,
     region: str | None,
     recording: str | None,
-    mapping: Mapping | None,
-    control: Control | None,
+    mapping: options.Mapping | None,
+    control: options.Control | None,
     project: int | None,
 ) -> Benchmark:
     from brainfit.benchmark import Benchmark
@@ -201,7 +167,7 @@ def _benchmark(
                 "say which region to score against, as in --region pIT, or name a --benchmark"
             )
         recording = "simulated" if recording is None else recording
-        return Benchmark("", recording, region, mapping=(mapping or Mapping.ridge).value)
+        return Benchmark("", recording, region, mapping=(mapping or options.Mapping.ridge).value)
     if any(option is not None for option in (region, recording, mapping, control, project)):
         raise typer.BadParameter(
             "a --benchmark has its own --region, --recording and --mapping, and one map for all bins and "
@@ -227,7 +193,7 @@ def _default_folder(
     recording: Recording,
     benchmark: Benchmark,
     layer: str | None,
-    control: Control | None,
+    control: options.Control | None,
     project: int | None,
     weights: str,
     seed: int,

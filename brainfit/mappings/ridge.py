@@ -18,8 +18,10 @@ from brainfit.seeds import generator
 
 STORES = ("float32", "bfloat16")
 RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
-_USUAL_DIRECTIONS = 320
-_LIBRARIES = 64e6
+# What a fit usually takes: directions of few units, and of many beside one for each; rows that memory which
+# was given back between batches would hold; bytes of libraries. As measured by perf/fitting.py.
+_USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 320, 160
+_LEFT_ROWS, _LIBRARIES = 2000, 40e6
 
 
 class Ridge(SharedLinearMap):
@@ -109,13 +111,16 @@ class Ridge(SharedLinearMap):
 
         Twice the basis for many units, whose residuals are asked for; X'Y; the newest block and what it is
         multiplied to; and beside these rows on which work is being done, X'X if that is made, and what
-        libraries take at their first use.
+        libraries and the batches that were taken in leave behind.
         """
-        many, rows = n_units > SHARED_WIDTH, 4 * chunk_length(n_features)
-        width, n = min(SHARED_WIDTH if many else MIN_WIDTH, n_features), n_folds + 1
-        directions = min(_USUAL_DIRECTIONS, n_features)
+        many, n = n_units > SHARED_WIDTH, n_folds + 1
+        width = min(SHARED_WIDTH if many else MIN_WIDTH, n_features)
+        usual = _SHARED_DIRECTIONS + n_units if many else _USUAL_DIRECTIONS
+        directions = min(usual, width * self.max_blocks, n_features)
         gram = n * n_features if n_features <= MAX_FEATURES else 0
-        held = n * ((1 + many) * directions + n_units + 5 * width) + rows + gram
+        residuals = 3 * n_units if many else 0
+        rows = 2 * chunk_length(n_features) + _LEFT_ROWS
+        held = n * ((1 + many) * directions + n_units + 8 * width) + residuals + rows + gram
         return 4.0 * n_features * held + _LIBRARIES
 
     def summary(self) -> dict[str, Any]:

@@ -7,9 +7,9 @@ Two steps make them fewer without changing the problem:
    root of the run's length, with the run's mean response as target.
 2. *Rotation.* An orthogonal rotation of an image's rows (features, targets and the column of
    ones alike) leaves every inner product of a least-squares problem as it was. Rotating by the
-   eigenvectors of the image's own Gram matrix puts all of its energy in the first rows; those
-   that hold less than ``TOLERANCE ** 2`` of it together are left out. (Of float64 features a
-   hundredth of that: who gives them asks for digits.)
+   eigenvectors of the Gram matrix of the image's rows about their mean puts all in which they
+   differ in the first rows; those that hold less than ``TOLERANCE ** 2`` of it together are left
+   out. (Of float64 features a hundredth of that: who gives them asks for digits.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ import torch
 
 from brainfit.trajectory import Trajectory
 
-TOLERANCE = 1e-3
+TOLERANCE = 2e-3
+FEW_BLOCKS = 4
+"""Of so few runs an image's rows are not rotated: merging them is exact, and leaves little to drop."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Rows:
 
 def chunk_length(n_features: int) -> int:
     """Return how many rows to work on at once: products are fast, and what is made of them is small."""
-    return max(256, min(2048, 2**24 // n_features))
+    return max(256, min(2048, 2**22 // n_features))
 
 
 def gathered(batches: Sequence[Rows], least: int) -> list[Rows]:
@@ -98,33 +100,48 @@ def compress(trajectory: Trajectory, responses: np.ndarray, shift: torch.Tensor,
     scale
         Any constant near the spread of the features.
     """
-    blocks = (trajectory.stacked(len(responses)) - shift) / scale
-    n, n_blocks, _ = blocks.shape
-    runs = torch.zeros(n_blocks, trajectory.n_steps)
+    features = trajectory.stacked(len(responses)).sub_(shift).div_(scale)
+    n, n_blocks, _ = features.shape
+    runs = features.new_zeros(n_blocks, trajectory.n_steps)
     runs[list(trajectory.index), torch.arange(trajectory.n_steps)] = 1.0
     weight = runs.sum(1).sqrt()
-    runs, weight = runs.to(blocks), weight.to(blocks)
-    targets = torch.from_numpy(np.ascontiguousarray(responses)).to(blocks)
+    targets = torch.from_numpy(np.ascontiguousarray(responses)).to(features)
     targets = torch.einsum("bs,ius->ibu", runs / weight[:, None], targets)
-    return _rotate(blocks * weight[:, None], weight.expand(n, -1), targets)
+    features *= weight[:, None]
+    if n_blocks > FEW_BLOCKS:
+        return _rotated(features, weight, targets)
+    ones = weight.expand(n, -1)
+    return _selected(features, ones, targets, torch.ones_like(ones, dtype=torch.bool))
 
 
-def _rotate(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor) -> Rows:
-    """Rotate each image's rows onto their principal directions, and drop those without energy."""
-    gram = torch.bmm(features, features.transpose(1, 2)).double()
+def _rotated(features: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> Rows:
+    """Rotate each image's rows onto their principal directions, and drop those without energy.
+
+    What counts is how an image's rows differ from their mean, which does not depend on an origin. The mean
+    itself lies in the direction of the ones, which is kept whole.
+    """
+    mean = torch.einsum("b,ibf->if", weight / weight.square().sum(), features)
+    varying = torch.baddbmm(features, weight.expand(len(features), -1)[:, :, None], mean[:, None], alpha=-1)
+    gram, ones = torch.bmm(varying, varying.transpose(1, 2)).double(), weight.double()
+    del varying
+    away = torch.eye(len(ones)).to(gram) - torch.outer(ones, ones) / ones.square().sum()
+    gram = away @ gram @ away  # of the mean, rounding left a little
     energy = gram.diagonal(dim1=1, dim2=2).sum(1)
-    # The column of ones is kept as faithfully as a feature that holds all the energy would be.
-    scale = energy.clamp_min(torch.finfo(torch.float32).tiny) / ones.double().square().sum(1)
-    gram = gram + scale[:, None, None] * ones.double()[:, :, None] * ones.double()[:, None, :]
-    values, vectors = torch.linalg.eigh(gram)  # ascending
+    whole = torch.linalg.vector_norm(features, dim=(1, 2)).double().square()
+    rounding = 8 * torch.finfo(features.dtype).eps
     tolerance = TOLERANCE / 10 if features.dtype == torch.float64 else TOLERANCE
-    dropped = values.clamp_min(0).cumsum(1) <= tolerance**2 * energy[:, None]
+    limit = tolerance**2 * energy + rounding**2 * whole + torch.finfo(torch.float32).tiny
+    own = 2 * (energy + limit) / ones.square().sum()  # more than any other direction has
+    values, vectors = torch.linalg.eigh(gram + own[:, None, None] * torch.outer(ones, ones))  # ascending
     rotation = vectors.transpose(1, 2).to(features.dtype)
-    keep = ~dropped
-    image = torch.arange(len(features), device=features.device)[:, None].expand(keep.shape)
-    return Rows(
-        features=torch.bmm(rotation, features)[keep],
-        ones=torch.bmm(rotation, ones[:, :, None])[..., 0][keep],
-        targets=torch.bmm(rotation, targets)[keep],
-        image=image[keep],
+    return _selected(
+        torch.bmm(rotation, features),
+        rotation @ weight,
+        torch.bmm(rotation, targets),
+        values.clamp_min(0).cumsum(1) > limit[:, None],
     )
+
+
+def _selected(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, keep: torch.Tensor) -> Rows:
+    image = torch.arange(len(keep), device=keep.device)[:, None].expand(keep.shape)
+    return Rows(features=features[keep], ones=ones[keep], targets=targets[keep], image=image[keep])

@@ -11,6 +11,7 @@ from brainfit.mappings.threads import one_thread
 # A candidate direction, of length one, adds something if more than this is left of its squared
 # length outside the basis: well above what rounding leaves, well below what a weak direction does.
 _DEPENDENT = 1e-9
+_NEARLY_ONE = 0.99
 
 
 class Subspace:
@@ -126,4 +127,6 @@ def _orthonormal(candidates: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
         last = torch.arange(len(values), device=values.device) >= len(values) - room
         kept = last & (values > (_DEPENDENT if attempt == 0 else 0.5))
         new = new @ (vectors[:, kept] / values[kept].sqrt()).to(new)
+        if attempt > 0 and bool((values[kept] > _NEARLY_ONE).all()):
+            break  # little was taken off, so little was rounded
     return new

@@ -1,0 +1,123 @@
+"""E4: what a score is said to take beside what it takes.
+
+Each configuration is scored in a process of its own, which says what the preflight foretold before any batch
+was computed, and after the first one, and how much its resident memory grew at most.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import harness  # first: it fixes the threads
+
+WITHIN = 0.25
+
+
+@dataclass(frozen=True)
+class Case:
+    """A score of the simulated recording, whose units are all taken for pIT's."""
+
+    model: str
+    image_size: int
+    n_images: int
+    mapping: str = "ridge"
+    layer: str = "committed"
+    batch_size: int = 16
+
+    @property
+    def workload(self) -> str:
+        """What it is called."""
+        return (
+            f"E4 memory foretold: {self.n_images} images, {self.model} {self.image_size} px, "
+            f"layer {self.layer}, {self.mapping}, batch size {self.batch_size}"
+        )
+
+
+CASES = (
+    Case("median_convrnn", 64, 64),
+    Case("median_convrnn", 128, 192),
+    Case("rgc_intermediate", 224, 24, layer="conv7", batch_size=8),
+    Case("median_convrnn", 64, 96, mapping="pls"),
+)
+
+
+def rows(quick: bool = False) -> list[dict[str, Any]]:
+    """One for each case; `quick` has the first alone, at a fraction of its size."""
+    return [row(case) for case in ([replace(CASES[0], n_images=16)] if quick else CASES)]
+
+
+def row(case: Case) -> dict[str, Any]:
+    """Score in a new process, and compare."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, __file__, json.dumps(asdict(case))],
+            env={**os.environ, "BRAINFIT_CACHE": folder},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+    found = json.loads(done.stdout)
+    before, after = (found[key] / found["peak"] for key in ("before", "after"))
+    return harness.alone(
+        case.workload,
+        found["seconds"],
+        target=f"estimate within {100 * WITHIN:.0f} % of the peak",
+        met=abs(before - 1) <= WITHIN,
+        ours_gb=found["peak"] / 1e9,
+        note=f"estimate over peak {before:.2f} before any batch ({found['stage']}), {after:.2f} after the "
+        f"first one; beside the {found['base'] / 1e9:.2f} GB that libraries and the model take before",
+    )
+
+
+def score(case: Case) -> dict[str, Any]:
+    """Score in this process."""
+    import brainfit
+    from brainfit import fitting, preflight
+    from brainfit.memory import Watch
+
+    recording = brainfit.load_recording("simulated", n_images=case.n_images)
+    units = recording.responses.sizes["unit"]
+    recording = replace(
+        recording, responses=recording.responses.assign_coords(region=("unit", ["pIT"] * units))
+    )
+    model = brainfit.load_model(case.model, image_size=case.image_size)
+    foretold: list[tuple[str, float]] = []
+
+    def check(*arguments: Any, **options: Any) -> dict[str, float]:
+        stages = preflight.check(*arguments, **options)
+        foretold.append(preflight.peak(stages))
+        return stages
+
+    fitting.check = check
+    start = time.perf_counter()
+    with Watch() as watch:
+        brainfit.score(
+            model,
+            recording,
+            region="pIT",
+            layer=case.layer,
+            mapping=case.mapping,
+            batch_size=case.batch_size,
+        )
+    return {
+        "seconds": time.perf_counter() - start,
+        "peak": watch.peak,
+        "base": watch.before,
+        "stage": foretold[1][0],
+        "before": foretold[1][1],
+        "after": foretold[-1][1],
+    }
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(score(Case(**json.loads(sys.argv[1])))))
+    else:
+        for case in CASES:
+            print(harness.show(row(case)), flush=True)

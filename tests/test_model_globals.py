@@ -1,0 +1,79 @@
+"""What a model reads of its module while it runs is part of its hash, however it came there."""
+
+import pytest
+import torch
+from torch import nn
+
+import model_zoo.graph
+from brainfit import source_files
+from brainfit.model_content import model_content
+from brainfit.registry import load_model
+
+SCALE = torch.tensor(1.0)
+
+
+def activation(x):
+    return x.relu()
+
+
+class Net(nn.Module):
+    """Reads a tensor and a function of its module when it is called."""
+
+    def forward(self, x):
+        return activation(x) * SCALE
+
+
+@pytest.fixture(autouse=True)
+def _old_files(monkeypatch):
+    """Files of the tree may be edited while tests run."""
+    monkeypatch.setattr(source_files, "_started", lambda: float("inf"))
+
+
+def other_activation(x):
+    return x.tanh()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SCALE", torch.tensor(2.0)), ("activation", other_activation)], ids=["data", "code"]
+)
+def test_a_global_that_is_replaced_changes_the_hash(monkeypatch, name, value):
+    before = model_content(Net())
+    assert model_content(Net()) == before
+    monkeypatch.setitem(globals(), name, value)
+    assert model_content(Net()) != before
+
+
+def test_a_global_that_is_written_into_changes_the_hash(monkeypatch):
+    monkeypatch.setitem(globals(), "SCALE", torch.tensor(1.0))
+    before = model_content(Net())
+    SCALE.mul_(3)
+    assert model_content(Net()) != before
+
+
+def test_a_function_of_ours_that_is_replaced_changes_the_hash(monkeypatch):
+    model = load_model("ff", image_size=72)
+    before = model_content(model)
+    monkeypatch.setattr(model_zoo.graph, "_like", other_activation)
+    assert model_content(model) != before
+
+
+def test_the_layout_of_weights_changes_the_hash():
+    conv = nn.Conv2d(3, 4, 3)
+    before = model_content(conv)
+    conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
+    assert model_content(conv) != before
+
+
+def test_a_hook_on_all_modules_changes_the_hash():
+    before = model_content(Net())
+    handle = nn.modules.module.register_module_forward_hook(lambda module, x, y: y * 2)
+    try:
+        assert model_content(Net()) != before
+    finally:
+        handle.remove()
+    assert model_content(Net()) == before
+
+
+def test_packages_that_say_no_version_have_one():
+    assert source_files._version("google_crc32c")
+    assert source_files._version("sys") == ""
