@@ -2,8 +2,8 @@
 
     python perf/projections.py
 
-A layer of a network with random weights against the simulated recording, mapped whole and through so many random
-projections, for a few seeds of the split and the projection.
+A layer of a network with random weights against the simulated recording, mapped whole and through so many
+random projections, for a few seeds of the split and the projection.
 """
 
 from __future__ import annotations

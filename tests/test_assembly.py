@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from brainfit.assembly import assemble
 from brainfit.result import Score
@@ -11,6 +11,10 @@ from data_loaders.simulated.truth import mean_responses
 
 DUST = 5e-4
 """What near-ties do that differ by the last bit once the unit's level is taken off."""
+
+
+def by_scipy(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +41,11 @@ def test_spearman_is_scipy_s_in_each_bin_and_over_each_window(judged):
     for unit in (0, 5, 11):
         varies = np.ptp(predicted[:, unit], axis=0) > 0
         for time_bin in np.flatnonzero(data["defined"][unit] & varies):
-            wanted = spearmanr(predicted[:, unit, time_bin], average[:, unit, time_bin]).statistic
+            wanted = by_scipy(predicted[:, unit, time_bin], average[:, unit, time_bin])
             assert data["spearman"].values[unit, time_bin] == pytest.approx(wanted, abs=DUST)
         for window in ("pooled", "early", "late"):
             bins = data["window_bins"].sel(window=window).values.astype(bool)
-            wanted = spearmanr(
-                predicted[:, unit, bins].ravel(), average[:, unit, bins].ravel(), axis=None
-            ).statistic
+            wanted = by_scipy(predicted[:, unit, bins].ravel(), average[:, unit, bins].ravel())
             got = float(data["window_spearman"].sel(window=window)[unit])
             assert got == pytest.approx(wanted, abs=DUST)
 

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from fake_scores import CATEGORIES, fake_score
 from matplotlib import pyplot as plt
+from matplotlib.collections import QuadMesh
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -442,9 +443,9 @@ def test_the_matrix_has_the_fit_on_the_vertical_axis():
     found["r"][:] = 0.0
     found["r"].loc[{"trained_bin": 1, "tested_bin": 3}] = 0.9
     display = generalization_matrix(found)
-    (mesh,) = [c for c in display.figure().axes[0].collections if c.get_gid() == "r"]
-    corners = mesh.get_coordinates()
-    assert mesh.get_array()[1, 3] == 0.9
+    (mesh,) = [c for c in display.figure().axes[0].collections if isinstance(c, QuadMesh)]
+    corners = np.asarray(mesh.get_coordinates())
+    assert np.asarray(mesh.get_array())[1, 3] == 0.9
     assert corners[1, 3].tolist() == [60, 20]  # x: tested, y: fitted
     assert "fit 20–40 ms, test 60–80 ms" in display.caption
 
@@ -454,8 +455,8 @@ def test_cells_of_bins_that_overlap_are_of_one_size_about_their_middles():
     for kind in ("trained", "tested"):
         found[f"{kind}_bin_end"] = found[f"{kind}_bin_start"] + 30
     axes = generalization_matrix(found).figure().axes[0]
-    (mesh,) = [c for c in axes.collections if c.get_gid() == "r"]
-    np.testing.assert_array_equal(mesh.get_coordinates()[0, :, 0], [0, 25, 45, 65, 85, 110])
+    (mesh,) = [c for c in axes.collections if isinstance(c, QuadMesh)]
+    np.testing.assert_array_equal(np.asarray(mesh.get_coordinates())[0, :, 0], [0, 25, 45, 65, 85, 110])
 
 
 def test_a_matrix_without_one_number_is_drawn():

@@ -127,7 +127,7 @@ def test_what_a_class_or_a_function_closes_over_counts():
         dataclasses.make_dataclass,
         range(3),
     ],
-    ids=str,
+    ids=lambda attribute: type(attribute).__name__,
 )
 def test_attributes_of_all_kinds_are_read_by_value(attribute):
     def with_it():
