@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,7 +88,7 @@ class Features:
 
     Attributes
     ----------
-    n_read, n_computed
+    n_computed
         Batches so far.
     batch_size
         Images that go through the model together.
@@ -109,7 +109,7 @@ class Features:
         first: First,
     ) -> None:
         self.together = together
-        self.n_read = self.n_computed = 0
+        self.n_computed = 0
         self.batch_size, self.unroll = request.batch_size, first.unroll
         self.on_disk = float(first.n_bytes * len(stimuli.batches)) if store else 0.0
         self._first, self._samples = first, dict(first.alone)
@@ -151,7 +151,6 @@ class Features:
             return rows_of(self._show(number, [layer])[layer], wanted - batch[0])
         held = self._store.get(self._key(number, layer)) if np.isin(wanted, kept).all() else None
         if held is not None:
-            self.n_read += 1
             return rows_of(held, np.searchsorted(kept, wanted))
         others = [name for name in self._layers if name != layer] if self.together else []
         missing = [name for name in others if self._store.size_of(self._key(number, name)) is None]
@@ -166,7 +165,7 @@ class Features:
     def _show(self, number: int, layers: Sequence[str]) -> dict[str, Trajectory]:
         self.n_computed += 1
         pixels = self._stimuli.pixels(number)
-        with Watch() as watch:
+        with Watch() if self.n_computed == 1 else nullcontext() as watch:  # to watch takes time
             seen = show(
                 self._request.model,
                 layers,
@@ -176,7 +175,7 @@ class Features:
                 precision=self._request.precision,
                 alone=self._first.alone if number == self._first.number else None,
             )
-        if self.n_computed == 1 and watch.peak:
+        if watch and watch.peak:
             self.unroll = Unroll.of(watch.peak, len(pixels), self.unroll.fixed)
         return seen
 
@@ -224,7 +223,8 @@ def open_features(
         if total <= (room := store.room()):
             with closing(store):
                 yield (opened := Features(request, layers, stimuli, store, None, True, first))
-                _log.info("batches of features: %d read, %d computed", opened.n_read, opened.n_computed)
+                done, of = opened.n_computed, len(numbers)
+                _log.info("features: %d of %d batches computed, the others were kept", done, of)
             return
         _log.warning(
             "features of %s take about %s, and %s can be kept (free the disk, or raise %s): %s",

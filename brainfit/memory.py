@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import resource
 import sys
 import threading
@@ -78,7 +77,6 @@ class Watch:
 
 def give_back() -> None:
     """Give freed memory back to the system, where it does not do so by itself: or it would be counted."""
-    gc.collect()
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)
 
