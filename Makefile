@@ -5,6 +5,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A process a core, one thread each: tests are small.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 # In make's own terms: a stamp is newer than what it was made from, so nothing is installed twice.
 MADE := $(VENV)/.made
 RUN := $(VENV)/.installed
@@ -28,10 +30,10 @@ lint: $(DEV)  ## style and types
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 fast: $(DEV)  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: $(DEV)  ## the tests that take longer
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 docs: $(DEV)  ## build the documentation in docs/_build; warnings are errors
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build

@@ -32,7 +32,9 @@ from brainfit.shown import shown
 from brainfit.source_files import is_followed, is_ours, is_plain, source_identity
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented))
-_MECHANICS = {"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__annotations__"}
+_MECHANICS = {
+    "__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__annotations__", "__slotnames__",
+}  # fmt: skip
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 
 

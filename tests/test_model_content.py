@@ -1,5 +1,6 @@
 """A model's hash is the same in another process, and changes with all that it computes with."""
 
+import copy
 import dataclasses
 import functools
 import os
@@ -195,6 +196,18 @@ from brainfit import load_model
 from brainfit.model_content import model_content
 print(model_content(load_model("mine.py:make")), model_content(load_model("median_convrnn", image_size=32)))
 """
+
+
+def test_a_copy_leaves_the_hash_as_it_was():
+    """Python notes on a class, at the first copy of one of its objects, how that is done."""
+    model = brainfit.load_model("gru_shallow")
+    kind = type(model)
+    if "__slotnames__" in vars(kind):
+        del kind.__slotnames__
+    before = model_content(model)
+    copy.deepcopy(model)
+    assert "__slotnames__" in vars(kind)
+    assert model_content(model) == before
 
 
 @pytest.mark.slow
