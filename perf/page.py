@@ -31,7 +31,9 @@ the highest in brackets. Memory is the largest resident memory that the work add
 
 def write(rows: list[dict[str, Any]], docs: Path = DOCS) -> list[Path]:
     """Write ``performance.md`` and its figures; return their paths."""
-    figures = {"ratios": ratios(rows), "scaling": scaling(rows)}
+    figures = {"ratios": ratios(rows)}
+    if any("curve" in row for row in rows):
+        figures["scaling"] = scaling(rows)
     paths = []
     (docs / "figures").mkdir(exist_ok=True)
     for name, figure in figures.items():
@@ -54,7 +56,8 @@ def text(rows: list[dict[str, Any]]) -> str:
         some = [row for row in rows if row["workload"].startswith(family)]
         if some:
             parts += [f"\n## {title}\n", *table(some), "", *notes(some)]
-    parts.append("\n![Time against size](figures/performance_scaling.svg)")
+    if any("curve" in row for row in rows):
+        parts.append("\n![Time against size](figures/performance_scaling.svg)")
     return "\n".join(parts) + "\n"
 
 
