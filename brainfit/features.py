@@ -224,7 +224,7 @@ def open_features(
             with closing(store):
                 yield (opened := Features(request, layers, stimuli, store, None, True, first))
                 done, of = opened.n_computed, len(numbers)
-                _log.info("features: %d of %d batches computed, the others were kept", done, of)
+                _log.info("features: %d of %d batches computed, the others found in the cache", done, of)
             return
         _log.warning(
             "features of %s take about %s, and %s can be kept (free the disk, or raise %s): %s",

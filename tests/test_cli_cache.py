@@ -36,8 +36,8 @@ def notes(result):
 def test_a_second_score_reads_what_the_first_one_kept():
     first, second = run(*RUN), run(*RUN, "--mapping", "pls")
     assert first.exit_code == second.exit_code == 0, first.output + second.output
-    assert "brainfit: features: 4 of 4 batches computed, the others were kept" in notes(first)
-    assert "brainfit: features: 0 of 4 batches computed, the others were kept" in notes(second)
+    assert "brainfit: features: 4 of 4 batches computed, the others found in the cache" in notes(first)
+    assert "brainfit: features: 0 of 4 batches computed, the others found in the cache" in notes(second)
 
 
 def test_no_cache_keeps_nothing():
