@@ -1,8 +1,8 @@
 """How the documentation is built: `make docs`, or ``sphinx-build -W docs docs/_build``."""
 
 from pathlib import Path
+from typing import Any
 
-import click
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
@@ -46,9 +46,10 @@ _CLI = Path(__file__).parent / "_generated" / "cli.md"
 _WIDTH = 92
 
 
-def _commands(command: click.Command, path: str) -> list[tuple[str, str]]:
+def _commands(command: Any, path: str) -> list[tuple[str, str]]:
     """Return the name and help of a command and all below it."""
-    context = click.Context(command, info_name=path, terminal_width=_WIDTH, max_content_width=_WIDTH)
+    widths = {"terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    context = command.context_class(command, info_name=path, **widths)
     pages = [(path, command.get_help(context))]
     for name, below in sorted(getattr(command, "commands", {}).items()):
         pages += _commands(below, f"{path} {name}")
