@@ -1,9 +1,12 @@
-"""Whether something is a file that can be read to its end."""
+"""Files that can be read to their end, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from brainfit.errors import ContractError, IntegrityError
@@ -45,3 +48,18 @@ def regular_file(path: Path) -> int:
         what = "Is a directory" if stat.S_ISDIR(found.st_mode) else "it is a pipe, a socket or a device"
         raise IntegrityError(f"cannot read {shown(path, 300)}: {what}; wanted an ordinary file")
     return found.st_size
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a new file to write to, which takes the place of `path` once it is whole; nothing else is left.
+
+    Raises
+    ------
+    OSError
+        If its folder cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix=".brainfit-", suffix=".partial", dir=path.parent) as folder:
+        new = Path(folder, "new")
+        yield new
+        os.replace(new, path)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from brainfit import memory
 from brainfit.errors import ResourceError
 from brainfit.memory import readable
+from brainfit.responses import CHUNK_BYTES
 
-CHUNK_BYTES = 256 * 2**20
-"""Of single trials that are read at a time: see `brainfit.responses`."""
 ON_DISK = "features on disk"
 """The one estimate that is of no memory."""
 _IMAGE = 8

@@ -41,6 +41,11 @@ def midranks(x: np.ndarray) -> np.ndarray:
     return ranks
 
 
+def ranks_of_counts(number: np.ndarray) -> np.ndarray:
+    """Mid-rank of each of the counts 0, 1, 2, … where there are so many of each: shape (row, count)."""
+    return number.cumsum(axis=1) - (number - 1) / 2
+
+
 def _are_counts(rows: np.ndarray) -> bool:
     """Whether all are whole, not negative, and few enough for a table."""
     for part in (rows[:, :_SAMPLE], rows):  # what is not whole mostly shows in the first
@@ -56,9 +61,8 @@ def _by_counting(rows: np.ndarray, ranks: np.ndarray) -> None:
     size = int(rows.max()) + 1
     value = rows.astype(np.int64)
     value += np.arange(0, len(rows) * size, size)[:, None]
-    count = np.bincount(value.ravel(), minlength=len(rows) * size).reshape(-1, size)
-    rank = count.cumsum(axis=1) - (count - 1) / 2
-    np.take(rank.ravel(), value, out=ranks, mode="clip")
+    number = np.bincount(value.ravel(), minlength=len(rows) * size).reshape(-1, size)
+    np.take(ranks_of_counts(number).ravel(), value, out=ranks, mode="clip")
 
 
 def _by_sorting(rows: np.ndarray, ranks: np.ndarray) -> None:

@@ -15,7 +15,8 @@ from brainfit.progress import progress_bar
 from brainfit.recording import Recording
 from brainfit.splits import image_folds, train_test_split
 
-_CHUNK_BYTES = 256 * 2**20
+CHUNK_BYTES = 256 * 2**20
+"""Of single trials that are read at a time, about, if they are float32."""
 _MIN_SEEN = 0.5
 _LARGE = 1e12
 
@@ -184,7 +185,7 @@ def unit_chunks(responses: xr.DataArray) -> Iterator[tuple[slice, np.ndarray]]:
 
 def _chunks(responses: xr.DataArray, dim: str) -> Iterator[slice]:
     size = responses.sizes[dim]
-    chunk = max(1, int(_CHUNK_BYTES // (4 * responses.size / size)))
+    chunk = max(1, int(CHUNK_BYTES // (4 * responses.size / size)))
     return (slice(start, min(start + chunk, size)) for start in range(0, size, chunk))
 
 

@@ -16,6 +16,7 @@ import xarray as xr
 from xarray.backends import NetCDF4DataStore
 
 from brainfit.errors import IntegrityError
+from brainfit.files import replaced
 from brainfit.shown import shown
 
 FORMAT = 1
@@ -204,15 +205,11 @@ class Score:
         The file ends with its own sha256, where no reader of netCDF looks.
         """
         data = self.data.drop_encoding().assign_attrs(brainfit_score=FORMAT, info=json.dumps(dict(self.info)))
-        partial = Path(f"{os.fspath(path)}.partial")
-        try:
-            data.to_netcdf(partial, engine="netcdf4")
-            seal = _seal(partial.read_bytes())
-            with partial.open("ab") as file:
+        with replaced(Path(path)) as new:
+            data.to_netcdf(new, engine="netcdf4")
+            seal = _seal(new.read_bytes())
+            with new.open("ab") as file:
                 file.write(seal)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def from_netcdf(cls, path: str | os.PathLike[str]) -> Score:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from brainfit.metrics import pearson
-from brainfit.ranks import midranks
+from brainfit.ranks import midranks, ranks_of_counts
 
 _MAX_TABLE = 4  # entries of the table of pairs of counts per element of a row
 
@@ -46,7 +46,9 @@ def correlate_counts(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarr
     table = table.reshape(n_rows, size_b, size_a)
 
     of_a, of_b = table.sum(axis=1), table.sum(axis=2)  # how often there is each count
-    (rank_a, value_a), (rank_b, value_b) = (_ranks_and_values(number) for number in (of_a, of_b))
+    (rank_a, value_a), (rank_b, value_b) = (
+        (ranks_of_counts(number), np.arange(number.shape[1], dtype=float)) for number in (of_a, of_b)
+    )
     all_ranks = n * ((n + 1) / 2) ** 2
     ranked = _correlation(
         _dot(_dot(table, rank_a[:, None]), rank_b) - all_ranks,
@@ -55,7 +57,7 @@ def correlate_counts(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarr
     )
     sum_a, sum_b = _dot(of_a, value_a), _dot(of_b, value_b)
     linear = _correlation(
-        n * _dot(_dot(table, value_a[:, None]), value_b) - sum_a * sum_b,
+        n * _dot(_dot(table, value_a), value_b) - sum_a * sum_b,
         n * _dot(of_a, value_a**2) - sum_a**2,
         n * _dot(of_b, value_b**2) - sum_b**2,
     )
@@ -65,12 +67,6 @@ def correlate_counts(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Sum products along the last axis, without BLAS, whose threads get in the way of ours."""
     return np.einsum("...i,...i->...", x, y)
-
-
-def _ranks_and_values(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mid-rank of each count, and itself, shape (row, count)."""
-    rank = number.cumsum(axis=1) - (number - 1) / 2
-    return rank, np.broadcast_to(np.arange(number.shape[1], dtype=float), rank.shape)
 
 
 def _correlation(product: np.ndarray, square_a: np.ndarray, square_b: np.ndarray) -> np.ndarray:

@@ -178,10 +178,9 @@ def score(
 
 def _fit(request: Request, responses: Responses, features: Features, progress: bool) -> Mapping:
     """Fit one map for all bins, from features that stream through and are never held whole."""
-    to_fit = responses.mean[responses.train]
-    if request.control is not None and to_fit.shape[-1] < 2:
+    if request.control is not None and responses.mean.shape[-1] < 2:
         raise ContractError(f"control {request.control!r} is about time, but the recording has one time bin")
-    mapping = make_controlled(request.mapping, request.control, to_fit, request.seed)
+    mapping = make_controlled(request.mapping, request.control, responses.mean[responses.train], request.seed)
     if request.projection is not None:
         mapping = Projected(mapping, request.projection, request.seed)
     take_in(request, responses, mapping, features, progress)

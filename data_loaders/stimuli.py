@@ -21,7 +21,7 @@ import xarray as xr
 from PIL import Image
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
-from brainfit.files import file_path, regular_file
+from brainfit.files import file_path, regular_file, replaced
 from brainfit.shown import reason, shown
 
 from .picture_files import stays_inside
@@ -227,13 +227,10 @@ def _png(image: np.ndarray) -> bytes:
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
     """Give a new file beside `path` to write to, which takes its place once it is whole."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        yield new
-        os.replace(new, path)
+        with replaced(path) as new:
+            yield new
     except BrainfitError:
         raise
     except OSError as error:
         raise IntegrityError(f"cannot write {shown(path, 300)}: {reason(error)}") from error
-    finally:
-        new.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """A small score in a process of its own, to be killed while it runs."""
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,8 @@ def score_to(folder: Path, cache: str | None) -> None:
     )
     result = replace(result, info={**result.info, "seconds": 0, "peak_memory_gb": 0})
     unfinished = folder.with_suffix(".new")
-    unfinished.mkdir(exist_ok=True)
+    shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+    unfinished.mkdir()
     result.to_netcdf(unfinished / "score.nc")
     result.to_json(unfinished / "score.json")
     unfinished.rename(folder)

@@ -46,10 +46,9 @@ def test_what_each_stage_holds():
     assert peak(stages) == ("compressed rows", stages["compressed rows"])
 
 
-def test_trials_are_read_in_chunks_of_the_same_size_as_they_are_averaged_in():
-    assert preflight.CHUNK_BYTES == responses._CHUNK_BYTES
+def test_of_many_trials_no_more_is_held_than_is_read_at_a_time():
     many = replace(WORK, n_trials=1000)
-    assert estimate(many)["averaging trials"] == WORK.means + 2 * preflight.CHUNK_BYTES
+    assert estimate(many)["averaging trials"] == WORK.means + 2 * responses.CHUNK_BYTES
 
 
 @pytest.mark.parametrize("name", ["batch_size", "n_features", "n_rows", "n_units"])

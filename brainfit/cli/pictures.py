@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainfit.errors import ContractError, IntegrityError
+from brainfit.files import replaced
 
 if TYPE_CHECKING:
     from brainfit.figures.display import Display
@@ -36,10 +35,7 @@ def save_picture(display: Display, path: Path) -> None:
         figure = display.figure()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".brainfit-", dir=path.parent) as folder:
-            drawn = Path(folder, "drawn")
-            with mpl.rc_context(SAVING), boxes_for_letters():
-                figure.savefig(drawn, format=suffix[1:], metadata=FORMATS[suffix])
-            os.replace(drawn, path)
+        with replaced(path) as drawn, mpl.rc_context(SAVING), boxes_for_letters():
+            figure.savefig(drawn, format=suffix[1:], metadata=FORMATS[suffix])
     except OSError as error:
         raise IntegrityError(f"cannot write to {path}: {error.strerror or error}") from error

@@ -9,7 +9,7 @@ import pandas as pd
 
 from brainfit.figures.labels import map_name, weights_name
 from brainfit.figures.numbers import interval, number
-from brainfit.report.tables import MEDIANS, RANKS, Table, table_of
+from brainfit.report.tables import HEADLINE, MEDIANS, RANKS, Table, table_of
 from brainfit.report.words import p_value
 from brainfit.result import Score
 
@@ -38,12 +38,7 @@ def models_table(scores: Sequence[Score], names: Sequence[str]) -> Table:
             ("layer", "Layer", str),
             ("map", "Map", str),
             ("weights", "Weights", str),
-            ("normalized", "Normalised", number),
-            ("ci95", "95% interval", str),
-            ("time_course", "Time course alone", number),
-            ("image_driven", "Image-driven", number),
-            ("r", "r", number),
-            ("ceiling", "Ceiling", number),
+            *HEADLINE,
             RANKS[1],
         ],
         n_names=4,

@@ -20,6 +20,15 @@ MEDIANS = (
     "image_driven",
 )  # fmt: skip
 """What `Score.windows` has of a window, beside its interval."""
+HEADLINE: tuple[Column, ...] = (
+    ("normalized", "Normalised", number),
+    ("ci95", "95% interval", str),
+    ("time_course", "Time course alone", number),
+    ("image_driven", "Image-driven", number),
+    ("r", "r", number),
+    ("ceiling", "Ceiling", number),
+)
+"""Of a window, or of a model in one."""
 RANKS: tuple[Column, ...] = (
     ("spearman", "Spearman", number),
     ("spearman_normalized", "Spearman, normalised", number),
@@ -80,12 +89,7 @@ def windows_table(score: Score) -> Table:
         [
             ("window", "Window", str),
             ("span", "Time bins", str),
-            ("normalized", "Normalised", number),
-            ("ci95", "95% interval", str),
-            ("time_course", "Time course alone", number),
-            ("image_driven", "Image-driven", number),
-            ("r", "r", number),
-            ("ceiling", "Ceiling", number),
+            *HEADLINE,
             ("n_defined", "Units defined", str),
         ],
     )

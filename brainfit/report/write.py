@@ -14,6 +14,7 @@ from brainfit.arguments import one_of
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.figures import Display
 from brainfit.figures.style import boxes_for_letters
+from brainfit.files import replaced
 from brainfit.report.document import Document
 from brainfit.report.html import page
 from brainfit.report.markdown import markdown
@@ -125,7 +126,8 @@ def _write(document: Document, folder: str | os.PathLike[str], format: str) -> P
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
-            _write_whole(folder / name, content)
+            with replaced(folder / name) as new:
+                new.write_bytes(content)
     except OSError as error:
         where = shown(folder, longest=300)
         raise IntegrityError(f"cannot write the report to {where}: {reason(error)}") from error
@@ -189,12 +191,3 @@ def _pictures(display: Display, suffixes: Sequence[str] | Mapping[str, Any]) -> 
             figure.savefig(buffer, format=suffix, metadata={**METADATA[suffix], **about})
             pictures[suffix] = buffer.getvalue()
     return pictures
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
