@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_scoring import made_up
 from tiny import TinyModel, tiny_recording
 
-from brainfit import features, memory, preflight, responses
+from brainfit import features, memory, responses
 from brainfit.errors import ResourceError
 from brainfit.memory import Watch
 from brainfit.preflight import ON_DISK, Unroll, Work, check, estimate, peak, remedies
