@@ -113,7 +113,7 @@ def test_each_unit_keeps_its_best_epoch() -> None:
     x = rng.normal(size=(80, 1, 3)).astype(np.float32)
     y = np.stack([x[:, 0] @ [1, 2, 3], rng.normal(size=80)], 1)[:, :, None].astype(np.float32)
     steps = Trajectory((torch.from_numpy(x[:, 0]),), (0,))
-    rows = [compress(steps, y, torch.zeros(3))]
+    rows = [compress(steps, y, np.arange(80), torch.zeros(3))]
     halves = [[type(r)(r.features[s], r.ones[s], r.targets[s], r.image[s]) for r in rows]
               for s in (slice(0, 40), slice(40, 80))]  # fmt: skip
     found = descend(

@@ -1,5 +1,7 @@
 """Shared-over-time ridge against sklearn on the spelled-out rows, over shapes and dtypes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from brainfit.errors import ContractError, UnknownNameError
 from brainfit.mappings.krylov import SHARED_WIDTH
 from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.rows import FEW_BLOCKS, Rows, chunk_length, compress, gathered
+from brainfit.mappings.sgd import SGD
 from brainfit.trajectory import Trajectory
 
 SHAPES = {  # images, bins, features, units
@@ -210,12 +213,53 @@ def test_an_unusual_first_image_changes_little(first, rng):
     assert relative_error(others @ ridge.coef_.T + ridge.intercept_, wanted.predict(others)) < 1e-4
 
 
+@pytest.mark.parametrize("n_shared", [1, 3, FEW_BLOCKS + 3])
+def test_what_all_images_show_is_a_row_of_each_group(n_shared, rng):
+    """Every moment of a group's rows stays what it was, and rows say whose they are."""
+    groups = np.array([2, 0, 2, 2, 0, 1])
+    blocks = [torch.from_numpy(rng.normal(size=(1, 30)) + k) for k in range(n_shared)]
+    blocks.insert(1, torch.from_numpy(rng.normal(size=(6, 30))))
+    trajectory = Trajectory(tuple(blocks), tuple(step % len(blocks) for step in range(25)))
+    responses, shift = rng.normal(size=(6, 2, 25)), torch.from_numpy(rng.normal(size=30))
+    rows = compress(trajectory, responses, groups, shift, 2.0)
+    assert len(rows.ones) == 6 + 3 * n_shared
+    x = (trajectory.dense() - shift) / 2
+    y = torch.from_numpy(responses).transpose(1, 2)
+    for group in range(3):
+        mine, theirs = torch.from_numpy(groups[rows.image] == group), torch.from_numpy(groups == group)
+        some, ones, targets = rows.features[mine], rows.ones[mine], rows.targets[mine]
+        a, b = x[theirs].flatten(0, 1), y[theirs].flatten(0, 1)
+        exact: Any = {"rtol": 1e-9, "atol": 1e-9}
+        torch.testing.assert_close(some.T @ some, a.T @ a, **exact)
+        torch.testing.assert_close(some.T @ targets, a.T @ b, **exact)
+        torch.testing.assert_close(some.T @ ones, a.sum(0), **exact)
+        torch.testing.assert_close(targets.T @ ones, b.sum(0), **exact)
+        torch.testing.assert_close(ones @ ones, torch.tensor(float(len(a))).double(), **exact)
+
+
+def test_images_that_share_with_none_keep_rows_of_their_own(rng):
+    blocks = [torch.from_numpy(rng.normal(size=(n, 30))) for n in (1, 6, 1)]
+    trajectory = Trajectory(tuple(blocks), (0, 1, 1, 2))
+    rows = compress(trajectory, rng.normal(size=(6, 2, 4)), np.arange(6), torch.zeros(30).double())
+    assert rows.image.bincount().tolist() == [3] * 6
+    assert SGD.by_image
+
+
+def test_a_layer_that_no_image_moves_is_predicted_by_its_mean(rng):
+    trajectory = Trajectory(tuple(torch.from_numpy(rng.normal(size=(1, 30))) for _ in range(2)), (0, 0, 1, 1))
+    responses, folds = rng.normal(size=(20, 3, 4)), np.arange(20) % 5
+    ridge = Ridge(relative_alphas=np.array([1e-9]), tolerance=0)
+    predicted = ridge.partial_fit(trajectory, responses, folds).solve().predict(trajectory, 20)
+    means = np.repeat(responses.reshape(20, 3, 2, 2).mean((0, 3)), 2, axis=1)
+    np.testing.assert_allclose(predicted, np.broadcast_to(means, responses.shape), atol=1e-6)
+
+
 def test_rotation_keeps_the_ones_whole_and_few_runs_are_not_rotated(rng):
     blocks = [torch.from_numpy(rng.normal(size=(6, 30)) * 1e-5**k + 3) for k in range(5)]
     responses = rng.normal(size=(6, 2, 25))
     for n_blocks in (FEW_BLOCKS, FEW_BLOCKS + 1):
         trajectory = Trajectory(tuple(blocks[:n_blocks]), tuple(step % n_blocks for step in range(25)))
-        rows = compress(trajectory, responses, torch.zeros(30, dtype=torch.float64))
+        rows = compress(trajectory, responses, np.arange(6), torch.zeros(30, dtype=torch.float64))
         x, y = trajectory.dense().flatten(0, 1), torch.from_numpy(responses).transpose(1, 2).flatten(0, 1)
         torch.testing.assert_close(rows.ones @ rows.ones, torch.tensor(150.0).double(), rtol=1e-12, atol=0)
         torch.testing.assert_close(rows.ones @ rows.features, x.sum(0), rtol=1e-12, atol=0)
@@ -232,7 +276,7 @@ def test_bins_that_are_all_the_same_are_one_row(rng):
     """Rounding must not pass for what differs between them."""
     steps = torch.from_numpy(rng.normal(size=(8, 40)).astype(np.float32) + 50)
     trajectory = Trajectory.from_steps([steps.clone() for _ in range(10)])
-    rows = compress(trajectory, rng.normal(size=(8, 3, 10)), torch.zeros(40))
+    rows = compress(trajectory, rng.normal(size=(8, 3, 10)), np.arange(8), torch.zeros(40))
     assert len(rows.ones) == 8
 
 
@@ -254,7 +298,9 @@ def test_rotation_keeps_every_inner_product(rng):
     features, responses = simulate(rng, 8, 25, 30, 3, np.float64)
     features = features[:, [0, 1, 2, 3] + 21 * [4]] + 1e-6 * features  # nearly still from step 4 on
     shift = torch.from_numpy(features.mean((0, 1)))
-    rows = compress(Trajectory.from_steps(list(torch.from_numpy(features).unbind(1))), responses, shift)
+    rows = compress(
+        Trajectory.from_steps(list(torch.from_numpy(features).unbind(1))), responses, np.arange(8), shift
+    )
     x = (features - shift.numpy()).reshape(-1, 30)
     y = responses.swapaxes(1, 2).reshape(-1, 3)
     np.testing.assert_allclose(rows.features.T @ rows.features, x.T @ x, atol=1e-6 * np.square(x).sum())

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ class SharedLinearMap(BaseEstimator, ABC):
     feature_shape_
         Shape of the layer's features at one step, such as (channel, height, width).
     """
+
+    by_image: ClassVar[bool] = False
+    """Whether the solver must know which image a row belongs to."""
 
     @property
     @abstractmethod
@@ -72,7 +75,9 @@ class SharedLinearMap(BaseEstimator, ABC):
             self.rows_: dict[int, list[Rows]] = {}
             self.feature_shape_ = tuple(trajectory.blocks[0].shape[1:])
             self._set_origin(trajectory, responses)
-        rows = compress(trajectory, responses - self.target_shift_[:, None], self.shift_, self.scale_)
+        groups = np.arange(len(folds)) if self.by_image else folds
+        targets = responses - self.target_shift_[:, None]
+        rows = compress(trajectory, targets, groups, self.shift_, self.scale_)
         for fold in np.unique(folds):
             inside = torch.from_numpy(folds == fold).to(rows.image.device)[rows.image]
             part = Rows(rows.features[inside], rows.ones[inside], rows.targets[inside], rows.image[inside])

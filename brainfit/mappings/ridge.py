@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainfit.mappings.krylov import MIN_WIDTH, SHARED_WIDTH, RidgeSolution, solve_ridge
+from brainfit.mappings.few_rows import has_few_rows, in_their_span, of_features
+from brainfit.mappings.krylov import MIN_WIDTH, SHARED_WIDTH, solve_ridge
 from brainfit.mappings.linear import SharedLinearMap
 from brainfit.mappings.normal_equations import MAX_FEATURES
 from brainfit.mappings.rows import Rows, chunk_length
@@ -96,15 +97,23 @@ class Ridge(SharedLinearMap):
     def _solve(
         self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.solution_: RidgeSolution = solve_ridge(
-            folds,
-            np.asarray(self.relative_alphas, float),
+        relative_alphas, rows, directions = np.asarray(self.relative_alphas, float), folds, None
+        if has_few_rows(folds):
+            rows, directions = in_their_span(folds)
+            # The mean eigenvalue is that of all features, in most directions of which there is nothing.
+            relative_alphas = relative_alphas * directions.shape[1] / self.n_features
+        solution = solve_ridge(
+            rows,
+            relative_alphas,
             tolerance=self.tolerance,
             max_blocks=self.max_blocks,
             rng=generator(self.seed, "krylov padding"),
             advance=advance,
         )
-        return self.solution_.coef, self.solution_.intercept
+        if directions is not None:
+            solution = replace(solution, coef=of_features(folds, directions, solution.coef))
+        self.solution_ = solution
+        return solution.coef, solution.intercept
 
     def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
         """Count a basis as large as is usual for each inner fold and the final fit, and what goes into it.

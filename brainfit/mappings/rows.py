@@ -1,11 +1,12 @@
 """Turn trajectories into as few least-squares rows as say the same thing.
 
 An image's 25 time bins are 25 rows of a regression, but they repeat or nearly repeat each other.
-Two steps make them fewer without changing the problem:
+Three steps make them fewer without changing the problem:
 
 1. *Runs.* Bins in which the layer shows the same block become one row, weighted by the square
    root of the run's length, with the run's mean response as target.
-2. *Rotation.* An orthogonal rotation of an image's rows (features, targets and the column of
+2. *Sharing.* So does a block that no image has a part in: it is one row for all images of a group.
+3. *Rotation.* An orthogonal rotation of an image's rows (features, targets and the column of
    ones alike) leaves every inner product of a least-squares problem as it was. Rotating by the
    eigenvectors of the Gram matrix of the image's rows about their mean puts all in which they
    differ in the first rows; those that hold less than ``TOLERANCE ** 2`` of it together are left
@@ -15,7 +16,7 @@ Two steps make them fewer without changing the problem:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class Rows:
     targets
         Shape (row, unit).
     image
-        Which image of the batch the row belongs to, shape (row,).
+        Which image of the batch the row belongs to, shape (row,); of what a group shares, any of its images.
     """
 
     features: torch.Tensor
@@ -77,15 +78,23 @@ def _joined(batches: Sequence[Rows]) -> Rows:
     """All rows of some batches, images counted through."""
     counts = [int(rows.image.max()) + 1 if len(rows.image) else 0 for rows in batches]
     starts = [sum(counts[:k]) for k in range(len(counts))]
-    return Rows(
-        features=torch.cat([rows.features for rows in batches]),
-        ones=torch.cat([rows.ones for rows in batches]),
-        targets=torch.cat([rows.targets for rows in batches]),
-        image=torch.cat([rows.image + start for rows, start in zip(batches, starts, strict=True)]),
+    return _together(
+        [replace(rows, image=rows.image + start) for rows, start in zip(batches, starts, strict=True)]
     )
 
 
-def compress(trajectory: Trajectory, responses: np.ndarray, shift: torch.Tensor, scale: float = 1.0) -> Rows:
+def _together(parts: Sequence[Rows]) -> Rows:
+    """All rows of some parts of one batch."""
+    return Rows(*(torch.cat([getattr(rows, each.name) for rows in parts]) for each in fields(Rows)))
+
+
+def compress(
+    trajectory: Trajectory,
+    responses: np.ndarray,
+    groups: np.ndarray,
+    shift: torch.Tensor,
+    scale: float = 1.0,
+) -> Rows:
     """Rows equivalent to ``(trajectory.dense() - shift) / scale`` regressed on `responses`.
 
     Parameters
@@ -94,54 +103,84 @@ def compress(trajectory: Trajectory, responses: np.ndarray, shift: torch.Tensor,
         A layer's activations for a batch of images.
     responses
         Targets, shape (image, unit, step), finite.
+    groups
+        Which images may share rows, those of one group, shape (image,).
     shift
         Any constant near the mean feature, shape (feature,): taking it off first lets the
         rotation see what differs between bins rather than their common mean.
     scale
         Any constant near the spread of the features.
     """
-    features = trajectory.stacked(len(responses)).sub_(shift).div_(scale)
-    n, n_blocks, _ = features.shape
-    runs = features.new_zeros(n_blocks, trajectory.n_steps)
-    runs[list(trajectory.index), torch.arange(trajectory.n_steps)] = 1.0
-    weight = runs.sum(1).sqrt()
-    targets = torch.from_numpy(np.ascontiguousarray(responses)).to(features)
-    targets = torch.einsum("bs,ius->ibu", runs / weight[:, None], targets)
-    features *= weight[:, None]
-    if n_blocks > FEW_BLOCKS:
-        return _rotated(features, weight, targets)
-    ones = weight.expand(n, -1)
-    return _selected(features, ones, targets, torch.ones_like(ones, dtype=torch.bool))
+    n, n_blocks = len(responses), len(trajectory.blocks)
+    runs = (torch.tensor(trajectory.index) == torch.arange(n_blocks)[:, None]).to(shift)
+    ones = runs.sum(1).sqrt().expand(n, -1)
+    targets = torch.from_numpy(np.ascontiguousarray(responses)).to(shift)
+    targets = torch.einsum("bs,ius->ibu", runs / ones[0, :, None], targets)
+
+    def made(some: list[int], ones: torch.Tensor, targets: torch.Tensor, images: torch.Tensor) -> Rows:
+        blocks = [trajectory.blocks[k].flatten(1).expand(len(images), -1) for k in some]
+        features = torch.stack(blocks, dim=1).sub_(shift).div_(scale).mul_(ones[:, :, None])
+        return (_rotated if len(some) > FEW_BLOCKS else _merged)(features, ones, targets, images)
+
+    images = torch.arange(n, device=shift.device)
+    own = [k for k, block in enumerate(trajectory.blocks) if len(block) == n]
+    if len(own) > FEW_BLOCKS or len(own) == n_blocks:
+        return made(list(range(n_blocks)), ones, targets, images)
+    shared = [k for k in range(n_blocks) if k not in own]
+    _, first, member, counts = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    roots = torch.from_numpy(counts).to(shift).sqrt()[:, None]
+    sums = targets.new_zeros(len(roots), *targets[0].shape)
+    sums.index_add_(0, torch.from_numpy(member).to(images), targets)
+    of_groups = made(
+        shared,
+        (roots * ones[0])[:, shared],
+        (sums / roots[:, :, None])[:, shared],
+        torch.from_numpy(first).to(images),
+    )
+    return _together([made(own, ones[:, own], targets[:, own], images), of_groups]) if own else of_groups
 
 
-def _rotated(features: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> Rows:
+def _merged(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, images: torch.Tensor) -> Rows:
+    """Take the rows as they are, one for each run."""
+    return _selected(features, ones, targets, images, torch.ones_like(ones, dtype=torch.bool))
+
+
+def _rotated(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, images: torch.Tensor) -> Rows:
     """Rotate each image's rows onto their principal directions, and drop those without energy.
 
     What counts is how an image's rows differ from their mean, which does not depend on an origin. The mean
     itself lies in the direction of the ones, which is kept whole.
     """
-    mean = torch.einsum("b,ibf->if", weight / weight.square().sum(), features)
-    varying = torch.baddbmm(features, weight.expand(len(features), -1)[:, :, None], mean[:, None], alpha=-1)
-    gram, ones = torch.bmm(varying, varying.transpose(1, 2)).double(), weight.double()
+    along = ones / torch.linalg.vector_norm(ones, dim=1, keepdim=True)
+    mean = torch.einsum("ib,ibf->if", along, features)
+    varying = torch.baddbmm(features, along[:, :, None], mean[:, None], alpha=-1)
+    gram, along = torch.bmm(varying, varying.transpose(1, 2)).double(), along.double()
     del varying
-    away = torch.eye(len(ones)).to(gram) - torch.outer(ones, ones) / ones.square().sum()
+    inward = along[:, :, None] * along[:, None]
+    away = torch.eye(ones.shape[1]).to(gram) - inward
     gram = away @ gram @ away  # of the mean, rounding left a little
     energy = gram.diagonal(dim1=1, dim2=2).sum(1)
     whole = torch.linalg.vector_norm(features, dim=(1, 2)).double().square()
     rounding = 8 * torch.finfo(features.dtype).eps
     tolerance = TOLERANCE / 10 if features.dtype == torch.float64 else TOLERANCE
     limit = tolerance**2 * energy + rounding**2 * whole + torch.finfo(torch.float32).tiny
-    own = 2 * (energy + limit) / ones.square().sum()  # more than any other direction has
-    values, vectors = torch.linalg.eigh(gram + own[:, None, None] * torch.outer(ones, ones))  # ascending
+    own = 2 * (energy + limit)  # more than any other direction has
+    values, vectors = torch.linalg.eigh(gram + own[:, None, None] * inward)  # ascending
     rotation = vectors.transpose(1, 2).to(features.dtype)
     return _selected(
         torch.bmm(rotation, features),
-        rotation @ weight,
+        torch.einsum("irb,ib->ir", rotation, ones),
         torch.bmm(rotation, targets),
+        images,
         values.clamp_min(0).cumsum(1) > limit[:, None],
     )
 
 
-def _selected(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, keep: torch.Tensor) -> Rows:
-    image = torch.arange(len(keep), device=keep.device)[:, None].expand(keep.shape)
-    return Rows(features=features[keep], ones=ones[keep], targets=targets[keep], image=image[keep])
+def _selected(
+    features: torch.Tensor,
+    ones: torch.Tensor,
+    targets: torch.Tensor,
+    images: torch.Tensor,
+    keep: torch.Tensor,
+) -> Rows:
+    return Rows(features[keep], ones[keep], targets[keep], images[:, None].expand(keep.shape)[keep])

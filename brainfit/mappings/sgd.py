@@ -43,6 +43,8 @@ class SGD(SharedLinearMap):
     Nayebi et al. (2018), arXiv:1807.00053, section 2 and supplement 6.6, whose rates are not published.
     """
 
+    by_image = True
+
     def __init__(
         self,
         learning_rate: float = 0.003,

@@ -1,0 +1,65 @@
+r"""Fewer rows than features: the same ridge problem with no more features than rows.
+
+All that a ridge map can use of its features lies in the span of the rows that it is fitted to: with
+:math:`XX^\top = V S V^\top` and :math:`Q = X^\top V S^{-1/2}`, whose columns are orthonormal, the rows
+:math:`XQ = V S^{1/2}` have the same products with each other, and a map :math:`w` of them is the map
+:math:`Qw` of the features, of the same length.
+
+References
+----------
+Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 2nd ed., sec. 18.3.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from brainfit.mappings.products import chunks
+from brainfit.mappings.rows import Rows
+
+MAX_ROWS = 1024
+"""Beyond, the eigenvectors of so many rows' products take longer than the passes that they save."""
+
+
+def has_few_rows(folds: Sequence[Sequence[Rows]]) -> bool:
+    """Whether there are fewer rows than features, and few enough for `in_their_span`."""
+    n_rows = sum(len(rows.ones) for fold in folds for rows in fold)
+    return n_rows <= MAX_ROWS and n_rows < folds[0][0].features.shape[1]
+
+
+def in_their_span(folds: Sequence[Sequence[Rows]]) -> tuple[list[list[Rows]], torch.Tensor]:
+    """Return the rows in coordinates of the space that they span, for `of_features` what leads back.
+
+    Returns
+    -------
+    rows
+        For each fold all of its rows, with as many features as there are directions.
+    combinations
+        The directions as combinations of the rows, shape (row, direction), float64.
+    """
+    parts = [features for fold in folds for features, *_ in chunks(fold)]
+    gram = torch.cat([torch.cat([a.double() @ b.double().T for b in parts], dim=1) for a in parts])
+    values, vectors = torch.linalg.eigh(gram)  # ascending
+    kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
+    kept[-1] = True  # of rows that are all zero, too
+    values, vectors = values[kept].clamp_min(0), vectors[:, kept]
+    coordinates = (vectors * values.sqrt()).to(parts[0])
+    found = []
+    for fold in folds:
+        ones, targets, image = (
+            torch.cat([getattr(rows, name) for rows in fold]) for name in ("ones", "targets", "image")
+        )
+        mine, coordinates = coordinates[: len(ones)], coordinates[len(ones) :]
+        found.append([Rows(mine, ones, targets, image)])
+    return found, vectors * values.clamp_min(torch.finfo(values.dtype).tiny).rsqrt()
+
+
+def of_features(
+    folds: Sequence[Sequence[Rows]], combinations: torch.Tensor, coef: torch.Tensor
+) -> torch.Tensor:
+    """Return a map of the coordinates, shape (direction, unit), as one of the features, (feature, unit)."""
+    parts = [features for fold in folds for features, *_ in chunks(fold)]
+    weights = (combinations @ coef.double()).to(coef).split([len(part) for part in parts])
+    return torch.stack([part.T @ some for part, some in zip(parts, weights, strict=True)]).sum(0)

@@ -1,0 +1,93 @@
+"""Rows in coordinates of their span: the same products, the same map, the same penalties."""
+
+import numpy as np
+import pytest
+import torch
+
+from brainfit.mappings import ridge as ridge_module
+from brainfit.mappings.few_rows import MAX_ROWS, has_few_rows, in_their_span, of_features
+from brainfit.mappings.ridge import Ridge
+from brainfit.mappings.rows import Rows
+
+N_FEATURES = 200
+
+
+def make_folds(rng, n_rows, dtype=torch.float64, n_features=N_FEATURES, rank=None):
+    """Two batches a fold; rows of falling variance, far from zero, of no more dimensions than `rank`."""
+    mixing = torch.from_numpy(rng.normal(size=(rank or n_features, n_features)))
+    scale = torch.arange(1, len(mixing) + 1) ** -1.0
+
+    def rows(n):
+        features = 3 + (torch.from_numpy(rng.normal(size=(n, len(mixing)))) * scale) @ mixing
+        ones, targets = (torch.from_numpy(rng.uniform(0.5, 2, size=shape)) for shape in (n, (n, 4)))
+        return Rows((features * ones[:, None]).to(dtype), ones.to(dtype), targets.to(dtype), torch.arange(n))
+
+    return [[rows(n) for n in sizes] for sizes in n_rows]
+
+
+def spelled(folds, name):
+    return torch.cat([getattr(rows, name).double() for fold in folds for rows in fold])
+
+
+@pytest.mark.parametrize("n_rows", [[(5, 3), (4, 1)], [(60, 40), (50, 49)], [(1,), (1,)]], ids=str)
+def test_rows_keep_their_products_and_all_else(n_rows, rng):
+    folds = make_folds(rng, n_rows)
+    found, _ = in_their_span(folds)
+    assert [len(fold) for fold in found] == [1, 1]
+    x, theirs = spelled(folds, "features"), spelled(found, "features")
+    torch.testing.assert_close(theirs @ theirs.T, x @ x.T, rtol=1e-10, atol=1e-10)
+    assert theirs.shape[1] <= len(x)
+    for name in ("ones", "targets", "image"):
+        torch.testing.assert_close(spelled(found, name), spelled(folds, name), rtol=0, atol=0)
+
+
+def test_a_map_of_the_coordinates_is_one_of_the_features_as_long(rng):
+    folds = make_folds(rng, [(30, 20), (25, 11)])
+    found, combinations = in_their_span(folds)
+    coef = torch.from_numpy(rng.normal(size=(combinations.shape[1], 3)))
+    back = of_features(folds, combinations, coef)
+    assert back.shape == (N_FEATURES, 3)
+    predicted = spelled(found, "features") @ coef
+    torch.testing.assert_close(spelled(folds, "features") @ back, predicted, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(back.norm(dim=0), coef.norm(dim=0), rtol=1e-8, atol=0)
+
+
+def test_directions_that_no_row_has_are_none(rng):
+    folds = make_folds(rng, [(30, 20), (25, 11)], rank=7)
+    _, combinations = in_their_span(folds)
+    assert combinations.shape[1] == 8  # and that of the mean
+
+
+def test_rows_without_anything_have_a_map_of_nothing(rng):
+    folds = make_folds(rng, [(3, 2), (4, 1)])
+    for rows in (rows for fold in folds for rows in fold):
+        rows.features[:] = 0
+    found, combinations = in_their_span(folds)
+    assert not spelled(found, "features").any()
+    back = of_features(folds, combinations, torch.ones(combinations.shape[1], 2, dtype=torch.float64))
+    assert not back.any()
+
+
+def test_which_rows_are_few(rng):
+    assert has_few_rows(make_folds(rng, [(5, 3), (4, 1)]))
+    assert not has_few_rows(make_folds(rng, [(5, 3), (4, 1)], n_features=13))
+    assert not has_few_rows(make_folds(rng, [(MAX_ROWS, 1)], n_features=MAX_ROWS + 10))
+    assert has_few_rows(make_folds(rng, [(MAX_ROWS - 1, 1)], n_features=MAX_ROWS + 10))
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-6), (np.float32, 1e-3)])
+@pytest.mark.parametrize("store", ["float32", "bfloat16"])
+def test_the_map_is_that_of_the_rows_as_they_are(store, dtype, limit, rng, monkeypatch):
+    features = 5 + rng.normal(size=(40, 3, 300)) * np.arange(1, 301) ** -0.5
+    weights = rng.normal(size=(300, 6))
+    responses = (features @ weights + 3 * rng.normal(size=(40, 3, 6))).swapaxes(1, 2)
+    features, found = features.astype(dtype), []
+    for few in (True, False):
+        if not few:
+            monkeypatch.setattr(ridge_module, "has_few_rows", lambda folds: False)
+        ridge = Ridge(tolerance=1e-9, store=store).fit(features, responses.astype(dtype))
+        found.append(ridge)
+    predicted = [features @ ridge.coef_.T + ridge.intercept_ for ridge in found]
+    assert np.abs(predicted[0] - predicted[1]).max() < limit * predicted[1].std()
+    np.testing.assert_allclose(found[0].alpha_, found[1].alpha_, rtol=1e-4)
+    assert np.abs(found[0].coef_ - found[1].coef_).max() < 10 * limit * found[1].coef_.std()
