@@ -32,9 +32,12 @@ from brainfit.shown import shown
 from brainfit.source_files import is_followed, is_ours, is_plain, source_identity
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented))
+# What Python makes for a class, or notes on it when it is used; none of it moves what is computed.
 _MECHANICS = {
-    "__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__annotations__", "__slotnames__",
+    "__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__slotnames__",
+    "__annotations__", "__annotations_cache__", "__annotate__", "__annotate_func__",
 }  # fmt: skip
+_HOOKS = [name for name in vars(torch.nn.Module()) if name.endswith(("_hooks", "_kwargs", "_called"))]
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 
 
@@ -77,6 +80,9 @@ class _Walk:
         if isinstance(value, _PLAIN) and type(value).__module__ == "builtins":
             self.put(type(value).__name__, repr(value))
             return
+        if type(value) is tuple:  # Python may share equal ones, or not
+            self._sequence("tuple", value)
+            return
         if id(value) in self._seen:
             self.put("again", str(self._seen[id(value)]))
             return
@@ -95,12 +101,12 @@ class _Walk:
             if isinstance(value, kinds):
                 take(value)
                 return
-        if type(value) in (list, tuple):
-            self._sequence(type(value).__name__, value)
+        if type(value) is list:
+            self._sequence("list", value)
         elif isinstance(value, (dict, MappingProxyType)) and type(value) in (dict, MappingProxyType):
             self._sequence("dict", [part for item in value.items() for part in item])
         elif type(value) in (set, frozenset):
-            self._sequence(type(value).__name__, sorted(value, key=repr))
+            self._sequence(type(value).__name__, sorted(value, key=self._digest))
         elif isinstance(value, (property, staticmethod, classmethod)):
             parts = ("fget", "fset", "fdel", "__func__")
             self._sequence(type(value).__name__, [getattr(value, part, None) for part in parts])
@@ -112,6 +118,15 @@ class _Walk:
         self.put(kind, str(len(values)))
         for value in values:
             self.value(value)
+
+    def _digest(self, value: object) -> bytes:
+        """Return by what the parts of a set are sorted: how one is shown may say where it is in memory."""
+        if isinstance(value, _PLAIN) and type(value).__module__ == "builtins":
+            return repr(value).encode("utf-8", "surrogatepass")
+        alone = _Walk()
+        alone._seen = dict(self._seen)
+        alone.value(value)
+        return alone.hash.digest()
 
     def _tensor(self, tensor: torch.Tensor) -> None:
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
@@ -210,7 +225,17 @@ class _Walk:
         if maker is copyreg.__newobj__ and arguments == (kind,):  # pyright: ignore[reportAttributeAccessIssue]
             maker, arguments = None, ()
         self._sequence("made by", [maker, arguments])
+        if isinstance(value, torch.nn.Module) and rest and type(rest[0]) is dict:
+            rest[0] = _with_hooks_renumbered(rest[0])
         self._sequence("state", [list(part) if isinstance(part, Iterator) else part for part in rest])
+
+
+def _with_hooks_renumbered(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a torch module's state with its hooks numbered from 0: torch counts those of all modules."""
+    hooks = {name: state[name] for name in _HOOKS if isinstance(state.get(name), dict)}
+    numbers = sorted({number for kind in hooks.values() for number in kind})
+    new = {number: place for place, number in enumerate(numbers)}
+    return state | {name: {new[n]: hook for n, hook in kind.items()} for name, kind in hooks.items()}
 
 
 def _names(code: CodeType) -> Iterator[str]:

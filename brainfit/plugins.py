@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -99,7 +100,8 @@ def _guarded(label: str, what: str, action: Callable[[], Any]) -> Any:
 
 @functools.cache
 def _import_file(path: Path) -> ModuleType:
-    name = f"brainfit_user_{path.stem}"
+    # By what it says: files of one name must not pass for each other, wherever they are.
+    name = f"brainfit_user_{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")

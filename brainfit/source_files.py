@@ -2,6 +2,10 @@
 
 Code of installed packages stands for itself by its version. All other files are followed, imports within
 functions too, and so are those of brainfit's own packages, wherever they are.
+
+Nothing here may depend on what else the process has imported or run, or the next one would find nothing. So
+where a module is and which version it has are read from the disk; and of a module's variables only those are
+told that differ from what is told already, by its text or by the module that they are imported from.
 """
 
 from __future__ import annotations
@@ -12,12 +16,13 @@ import importlib.util
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
@@ -26,7 +31,19 @@ from brainfit.errors import ContractError
 from brainfit.shown import reason
 
 _OURS = ("brainfit", "model_zoo")
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is in a file."""
+
+    sha256: str
+    imported: frozenset[str]
+    literals: Mapping[str, str]  # variables, and how their values are shown
+    taken: Mapping[str, tuple[str, str]]  # variables, and the module and name that they are imported from
+    read: frozenset[str]  # names that the code of functions and classes reads
 
 
 def source_identity(modules: Iterable[str]) -> list[tuple[str, str]]:
@@ -40,8 +57,8 @@ def source_identity(modules: Iterable[str]) -> list[tuple[str, str]]:
     Returns
     -------
     list of (name, text)
-        Sorted: for a file its sha256 and the plain values of the module's variables, which may come from the
-        environment; for an installed package its version.
+        Sorted: for a file its sha256, and the plain values of the module's variables that its text does not
+        tell, such as one from the environment; for an installed package its version.
 
     Raises
     ------
@@ -50,27 +67,33 @@ def source_identity(modules: Iterable[str]) -> list[tuple[str, str]]:
         imported may then be another text.
     """
     known: dict[str, str] = {}
+    specs: dict[str, ModuleSpec | None] = {}
     waiting = sorted(modules)
     while waiting:
         name = waiting.pop()
+        root = name.partition(".")[0]
         if name in known:
             continue
-        root = name.partition(".")[0]
         if not is_followed(name):
             known[root] = _version(root)
             continue
         path = _file(name)
-        digest, imported = _read(path, _stamp(path), name)
-        known[name] = digest + ("" if root in _OURS else repr(_variables(sys.modules.get(name))))
-        waiting += [module for module in imported if module not in known]
+        source = _read(path, _stamp(path), name)
+        known[name] = source.sha256 + ("" if root in _OURS else repr(_variables(name, source)))
+        waiting += [module for module in source.imported if _has_code(module, specs)]
     return sorted(known.items())
 
 
 def is_followed(name: str) -> bool:
     """Whether the code of a module is read; that of an installed package stands for itself by its version."""
+    root = name.partition(".")[0]
     if is_ours(name):
         return True
-    return not _is_builtin(name) and not any(_file(name).is_relative_to(to) for to in _installed_folders())
+    if _is_builtin(name):
+        return False
+    # Some modules of a package are made by its code, and are in no file.
+    path = _file(root if _path(root) else name)
+    return not (any(path.is_relative_to(to) for to in _installed_folders()) and _version(root))
 
 
 def is_ours(name: str) -> bool:
@@ -79,24 +102,42 @@ def is_ours(name: str) -> bool:
 
 
 def _file(name: str) -> Path:
-    module = sys.modules.get(name)
-    found = getattr(module, "__file__", None) if module is not None else _located(name)
+    found = _path(name)
     if found is None:
         raise ContractError(f"it has code of module {name!r}, which is in no file")
     return Path(found)
 
 
-@cache
-def _located(name: str) -> str | None:
-    """Return where a module that is not imported yet would come from; None where it is no module."""
-    parent = name.rpartition(".")[0]
-    if parent and not hasattr(sys.modules.get(parent), "__path__"):
-        return None  # looking for it would import its parent
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return None
+def _path(name: str) -> str | None:
+    if module := sys.modules.get(name):
+        return getattr(module, "__file__", None)
+    spec = _spec(name, {})
     return spec.origin if spec and spec.has_location else None
+
+
+def _spec(name: str, known: dict[str, ModuleSpec | None]) -> ModuleSpec | None:
+    """Return where a module comes from, without importing the packages it is in; None if it is no module."""
+    if name not in known:
+        package = name.rpartition(".")[0]
+        if package:
+            above = _spec(package, known)
+            folders = above and above.submodule_search_locations
+            known[name] = PathFinder.find_spec(name, folders) if folders is not None else None
+        else:
+            known[name] = None
+            with suppress(ImportError, ValueError, AttributeError):
+                known[name] = importlib.util.find_spec(name)
+    return known[name]
+
+
+def _has_code(name: str, specs: dict[str, ModuleSpec | None]) -> bool:
+    """Whether a name that is imported is that of a module, other than a folder without a file of its own."""
+    if _is_builtin(name):
+        return True
+    if module := sys.modules.get(name):
+        return not (hasattr(module, "__path__") and _path(name) is None)
+    spec = _spec(name, specs)
+    return spec is not None and spec.has_location
 
 
 def _is_builtin(name: str) -> bool:
@@ -105,12 +146,18 @@ def _is_builtin(name: str) -> bool:
 
 @cache
 def _version(root: str) -> str:
-    """Return the version of an installed package, which not every one says in its module."""
-    said = getattr(sys.modules.get(root), "__version__", None)
-    if said is None and not _is_builtin(root):
-        with suppress(PackageNotFoundError):
-            said = version(root)
-    return str(said or "")
+    """Return the version of a package by what its installer wrote; "" if there is none, as for Python's own.
+
+    What the package itself says is known only once it is imported.
+    """
+    if _is_builtin(root):
+        return ""
+    with suppress(PackageNotFoundError):
+        return version(root)
+    return " ".join(sorted(version(package) for package in _packages().get(root, ())))
+
+
+_packages = cache(packages_distributions)
 
 
 @cache
@@ -138,36 +185,64 @@ def _started() -> float:
 
 
 @lru_cache(maxsize=4096)
-def _read(path: Path, stamp: tuple[int, int], name: str) -> tuple[str, tuple[str, ...]]:
-    """Return the sha256 of a file, and the modules that it imports anywhere."""
+def _read(path: Path, stamp: tuple[int, int], name: str) -> _Source:
+    """Return what is in a file."""
     try:
         text = path.read_bytes()
         tree = ast.parse(text) if path.suffix == ".py" else ast.Module([], [])
     except (OSError, SyntaxError, ValueError) as error:
         raise ContractError(f"cannot read its code in {path}: {reason(error)}") from error
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    return hashlib.sha256(text).hexdigest(), tuple(sorted(set(_imports(tree, package))))
-
-
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    imported, read, taken = set[str](), set[str](), dict[str, tuple[str, str]]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            imported.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            if name and (name in sys.modules or _is_builtin(name) or _located(name)):
-                yield name
+            base = _base(node, package)
+            imported.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
+            taken.update({alias.asname or alias.name: (base, alias.name) for alias in node.names})
+        elif isinstance(node, _SCOPES):
+            read.update(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
+    digest = hashlib.sha256(text).hexdigest()
+    return _Source(digest, frozenset(imported - {""}), dict(_literals(tree)), taken, frozenset(read))
 
 
-def _variables(module: ModuleType | None) -> list[tuple[str, Any]]:
-    """Return the plain values among a module's variables."""
+def _base(node: ast.ImportFrom, package: str) -> str:
+    above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def _literals(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield a module's variables that are given a literal, the last one if there are several."""
+    for node in tree.body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                shown = repr(ast.literal_eval(node.value))
+                yield from ((target.id, shown) for target in targets if isinstance(target, ast.Name))
+
+
+def _variables(name: str, source: _Source) -> list[tuple[str, Any]]:
+    """Return the plain values among a module's variables that are not told already."""
+    module = sys.modules.get(name)
     values = sorted(vars(module).items()) if module else []
-    return [(name, value) for name, value in values if not name.startswith("__") and is_plain(value)]
+    if name == "__main__" and "globals" not in source.read:  # a script's variables change as it goes on
+        values = [(key, value) for key, value in values if key in source.read]
+    return [
+        (key, value)
+        for key, value in values
+        if not key.startswith("__") and is_plain(value) and not _is_told(key, value, source)
+    ]
+
+
+def _is_told(key: str, value: object, source: _Source) -> bool:
+    if key in source.literals:
+        return source.literals[key] == repr(value)
+    base, original = source.taken.get(key, ("", ""))
+    module = sys.modules.get(base)
+    if not module or is_ours(base) or original.startswith("__") or not is_followed(base):
+        return False
+    return original in vars(module) and repr(vars(module)[original]) == repr(value)
 
 
 def is_plain(value: object) -> bool:

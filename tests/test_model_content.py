@@ -1,11 +1,13 @@
 """A model's hash is the same in another process, and changes with all that it computes with."""
 
+import copy
 import dataclasses
 import functools
 import os
 import subprocess
 import sys
 import threading
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import brainfit
 from brainfit import source_files
 from brainfit.errors import ContractError
 from brainfit.model_content import model_content
+from brainfit.presentation import Presentation
 from model_zoo.adapters import from_module, from_step
 
 
@@ -195,22 +198,92 @@ from brainfit import load_model
 from brainfit.model_content import model_content
 print(model_content(load_model("mine.py:make")), model_content(load_model("median_convrnn", image_size=32)))
 """
+AFTER_USE = """
+import importlib, pkgutil, torch, brainfit, model_zoo
+from brainfit.presentation import Presentation
+for package in (brainfit, model_zoo):
+    for _, name, _ in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        name.endswith("__main__") or importlib.import_module(name)
+mine = load_model("mine.py:make")
+assert "helper" not in sys.modules
+mine.unroll(torch.zeros(1, 3, 16, 16), Presentation(step_ms=10), ["small"])
+assert "helper" in sys.modules
+"""
 
 
-def test_what_python_notes_on_a_class_that_was_copied_changes_no_hash(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("__slotnames__", []),
+        ("__annotations_cache__", {}),
+        ("__annotate_func__", None),
+    ],
+)
+def test_what_python_notes_on_a_class_that_was_used_changes_no_hash(monkeypatch, name, value):
     model = brainfit.load_model("gru_shallow")
-    monkeypatch.delattr(type(model), "__slotnames__", raising=False)
+    monkeypatch.delattr(type(model), name, raising=False)
     before = model_content(model)
-    monkeypatch.setattr(type(model), "__slotnames__", [], raising=False)
+    monkeypatch.setattr(type(model), name, value, raising=False)
     assert model_content(model) == before
+
+
+def twice(module, given, found):
+    return found * 2
+
+
+def plus_one(module, given, found):
+    return found + 1
+
+
+def hooked(*hooks, **kind):
+    net = Net()
+    for hook in hooks:
+        net.register_forward_hook(hook, **kind)
+    return model_content(net)
+
+
+def test_hooks_count_but_not_how_many_other_modules_have():
+    before = hooked(twice, plus_one)
+    nn.Identity().register_forward_hook(twice)
+    assert hooked(twice, plus_one) == before
+    others = (hooked(), hooked(twice), hooked(plus_one, twice), hooked(twice, plus_one, always_call=True))
+    assert len({before, *others}) == 5
+
+
+def test_the_order_within_a_set_and_shared_tuples_count_for_nothing():
+    def functions(order):
+        return {lambda x, k=k: x * k for k in order}
+
+    def with_it(attribute):
+        model: Any = TinyModel()
+        model.extra = attribute
+        return model_content(model)
+
+    before = with_it(functions(range(9)))
+    assert before == with_it(functions(reversed(range(9)))) != with_it(functions(range(8)))
+    pair = (1, (2, None))
+    assert with_it([pair, pair]) == with_it([pair, (1, (2, None))]) != with_it([pair, (1, (2, 0))])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["median_convrnn", "ugrnn_shallow", "resnet18", "ff"])
+def test_use_of_a_model_changes_no_hash(name):
+    model = brainfit.load_model(name, image_size=72)
+    before = model_content(model)
+    with torch.inference_mode():
+        model.unroll(torch.rand(2, 3, 72, 72), Presentation(step_ms=model.step_ms), list(model.layers)[-2:])
+    assert repr(model)
+    copied = copy.deepcopy(model)
+    typing.get_type_hints(type(model).unroll)
+    assert before == model_content(model) == model_content(copied)
 
 
 @pytest.mark.slow
 def test_the_hash_is_that_of_the_files_and_the_same_in_another_process(tmp_path):
-    def hashes(**environment):
+    def hashes(script=PRINT, **environment):
         tests = str(Path(__file__).parent)
         done = subprocess.run(
-            [sys.executable, "-c", PRINT, tests],
+            [sys.executable, "-c", script, tests],
             capture_output=True, text=True, cwd=tmp_path, check=True, env={**os.environ, **environment},
         )  # fmt: skip
         return done.stdout.split()
@@ -220,6 +293,8 @@ def test_the_hash_is_that_of_the_files_and_the_same_in_another_process(tmp_path)
     helper.write_text("def shade(images):\n    return images\n")
     first = hashes()
     assert hashes(PYTHONHASHSEED="1") == first
+    assert hashes(script=PRINT + AFTER_USE + PRINT.splitlines()[-1]) == first * 2
+    assert model_content(brainfit.load_model("median_convrnn", image_size=32)) == first[1]
     found = {first[0], hashes(GAIN="2")[0]}
     helper.write_text("def shade(images):\n    return images * 2\n")  # imported within a method
     found.add(hashes()[0])

@@ -7,6 +7,7 @@ from torch import nn
 import model_zoo.graph
 from brainfit import source_files
 from brainfit.model_content import model_content
+from brainfit.plugins import foreign_attribute
 from brainfit.registry import load_model
 
 SCALE = torch.tensor(1.0)
@@ -77,3 +78,19 @@ def test_a_hook_on_all_modules_changes_the_hash():
 def test_packages_that_say_no_version_have_one():
     assert source_files._version("google_crc32c")
     assert source_files._version("sys") == ""
+
+
+def test_files_of_one_name_do_not_pass_for_each_other(tmp_path):
+    text = "import torch\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return {} * x\n"
+    found = {}
+    for gain in (2, 3):
+        path = tmp_path / str(gain) / "net.py"
+        path.parent.mkdir()
+        path.write_text(text.format(gain))
+        found[gain] = foreign_attribute("net", f"{path}:Net")()
+    first = model_content(found[2])
+    assert first != model_content(found[3])
+    assert model_content(found[2]) == first
+    (tmp_path / "moved").mkdir()
+    moved = (tmp_path / "2" / "net.py").rename(tmp_path / "moved" / "net.py")
+    assert model_content(foreign_attribute("net", f"{moved}:Net")()) == first
