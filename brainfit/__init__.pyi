@@ -7,13 +7,8 @@ from .inter_animal import inter_animal_consistency
 from .layer_assignment import assign_layers
 from .mapping_consistency import mapping_consistency
 from .noise_ceiling import noise_ceiling
-from .object_solution_times import (
-    SpearmanResult,
-    model_solution_times,
-    neural_solution_times,
-    object_solution_times,
-    ost_consistency,
-)
+from .object_solution_times import object_solution_times
+from .population_solution_times import model_solution_times, neural_solution_times
 from .presentation import Presentation
 from .recording import Recording, check_recording
 from .registry import (
@@ -31,6 +26,7 @@ from .report import write_comparison, write_report
 from .result import Score
 from .runs import read_run
 from .scoring import score
+from .solution_time_consistency import SpearmanResult, ost_consistency
 from .temporal_generalization import temporal_generalization
 from .trajectory import Trajectory
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from brainfit.errors import ResourceError
-from brainfit.extraction import rows_of, show, show_last
+from brainfit.extraction import rows_of, show
 from brainfit.feature_key import Stimuli, batch_key, layer_key
 from brainfit.feature_store import FeatureStore, open_store, temporary_store
-from brainfit.memory import Watch, available_bytes, readable
+from brainfit.first_batch import FirstBatch, look_ahead, shown_alone
+from brainfit.memory import Watch, available_bytes
 from brainfit.model_contract import full_precision, image_of
 from brainfit.preflight import Unroll
-from brainfit.protocols import Model
 from brainfit.request import Request
 from brainfit.sizes import VARIABLE, size_text
 from brainfit.trajectory import Trajectory
@@ -44,28 +42,6 @@ class Batch:
 
     images: np.ndarray
     trajectory: Trajectory
-
-
-@dataclass(frozen=True)
-class First:
-    """What is known of the first batch that is needed, before it is computed.
-
-    Attributes
-    ----------
-    number
-        Its position among the batches.
-    n_bytes
-        Of all layers' answers to it.
-    alone
-        What each layer, of which nothing is kept, did for its last image when that was alone.
-    unroll
-        What memory that took; nothing if all is kept.
-    """
-
-    number: int
-    n_bytes: int
-    alone: dict[str, Trajectory]
-    unroll: Unroll
 
 
 class Features:
@@ -106,7 +82,7 @@ class Features:
         store: FeatureStore | None,
         kept: np.ndarray | None,
         together: bool,
-        first: First,
+        first: FirstBatch,
     ) -> None:
         self.together = together
         self.n_computed = 0
@@ -123,7 +99,7 @@ class Features:
             number = self._first.number
             held = self._store.get(self._key(number, layer)) if self._store else None
             self._samples[layer] = (
-                _alone(self._request, [layer], self._stimuli, number)[layer]
+                shown_alone(self._request, [layer], self._stimuli, number)[layer]
                 if held is None
                 else image_of(held, -1)
             )
@@ -211,10 +187,7 @@ def open_features(
     if request.content is not None:
         store = open_store()
         store.prepare([layer_key(request, layer) for layer in layers])
-    stimuli, first = _begin(request, layers, used, store)
-    if (size := _batch_size(request, first.unroll)) != request.batch_size:
-        request = replace(request, batch_size=size)
-        stimuli, first = _begin(request, layers, used, store)
+    request, stimuli, first = look_ahead(request, layers, used, store)
     numbers = [number for number, batch in enumerate(stimuli.batches) if np.isin(batch, used).any()]
     total = first.n_bytes * len(numbers)
     # Once as computed, once as it is written.
@@ -259,63 +232,3 @@ def each_layer(
     for layer in layers:
         with open_features(request, [layer], used=used, again=again) as features:
             yield layer, features
-
-
-def _begin(
-    request: Request, layers: Sequence[str], used: np.ndarray, store: FeatureStore | None
-) -> tuple[Stimuli, First]:
-    """Cut the images into batches, and look at the first that is needed: what is kept, or one image of it."""
-    stimuli = Stimuli(request.recording.stimuli, request.batch_size)
-    number = next(k for k, batch in enumerate(stimuli.batches) if np.isin(batch, used).any())
-    kept: dict[str, int] = {}
-    if store is not None:
-        keys = {layer: batch_key(layer_key(request, layer), stimuli.hash(number)) for layer in layers}
-        found = {layer: store.size_of(key) for layer, key in keys.items()}
-        kept = {layer: size for layer, size in found.items() if size is not None}
-    missing = [layer for layer in layers if layer not in kept]
-    if not missing:
-        return stimuli, First(number, sum(kept.values()), {}, Unroll())
-    with Watch() as watch:
-        alone = _alone(request, missing, stimuli, number)
-    image_bytes = sum(block.nbytes for seen in alone.values() for block in seen.blocks)
-    # What libraries take at their first use, and keep, is no image's.
-    took = watch.peak - max(watch.kept - image_bytes, 0)
-    unroll = Unroll.of(took, 1, _largest_weights(request.model))
-    n_bytes = sum(kept.values()) + image_bytes * len(stimuli.batches[number])
-    return stimuli, First(number, n_bytes, alone, unroll)
-
-
-def _alone(request: Request, layers: Sequence[str], stimuli: Stimuli, number: int) -> dict[str, Trajectory]:
-    """Return what each of `layers` does for the last image of a batch when that is shown alone."""
-    return show_last(
-        request.model,
-        layers,
-        stimuli.pixels(number),
-        request.presentation,
-        device=request.device,
-        precision=request.precision,
-    )
-
-
-def _largest_weights(model: Model) -> int:
-    """Return the bytes of the largest parameter: convolutions lay theirs out anew at every call."""
-    each = model.parameters() if isinstance(model, torch.nn.Module) else ()
-    return max((parameter.nbytes for parameter in each), default=0)
-
-
-def _batch_size(request: Request, unroll: Unroll) -> int:
-    """Return the batch size asked for, or the half of it, and so on, that memory can hold."""
-    if request.device != "cpu":
-        return request.batch_size
-    room, size = available_bytes(), request.batch_size
-    n_images = request.recording.n_images
-    while size > 1 and unroll.bytes(min(size, n_images)) > room:
-        size //= 2
-    if size == request.batch_size:
-        return size
-    needed = readable(unroll.bytes(min(request.batch_size, n_images)))
-    why = f"a batch of {request.batch_size} images takes about {needed}, and {readable(room)} are available"
-    if not request.may_shrink:
-        raise ResourceError(f"{why}; a batch size of {size} would fit (--batch-size {size})")
-    _log.warning("%s: the batch size is %d, from which the result differs by rounding only", why, size)
-    return size

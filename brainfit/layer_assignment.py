@@ -1,36 +1,27 @@
 """Which layer of a model belongs to which region: the one that most of the region's units choose.
 
-Each candidate layer is fitted to every unit by ridge regression, one map for all time bins, as a score
-fits it and on the training images of that score alone. A unit's loss is the one that its penalty was
-chosen by: the squared error on inner folds of these images, over all bins, as a share of variance. As the
-least of several penalties' losses it is a hair too low, for all layers alike.
+A unit chooses by how well each layer predicts it (`brainfit.layer_losses`); `brainfit.layer_vote` counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from brainfit.errors import ContractError
-from brainfit.features import Features, each_layer
-from brainfit.fitting import N_FOLDS, prepare_request, take_in
-from brainfit.mappings.ridge import Ridge
+from brainfit.fitting import N_FOLDS, prepare_request
+from brainfit.layer_losses import LayerFit, fit_layers
+from brainfit.layer_vote import Choice, elect
 from brainfit.names import unknown_name
 from brainfit.presentation import Presentation
-from brainfit.progress import progress_bar
 from brainfit.protocols import Model
 from brainfit.recording import REGIONS, Recording, check_recording
 from brainfit.registry import load_recording
 from brainfit.request import AUTO, Request, check_request
 from brainfit.responses import Responses
-
-NO_BETTER = 1.0
-"""Loss of a prediction that is always the unit's mean."""
 
 
 def assign_layers(
@@ -126,83 +117,15 @@ def assign_layers(
     requests += [check_request(requests[0].model, recording, region=name, **options) for name in wanted[1:]]
     candidates = _candidates(requests[0].model, layers)
     prepared = {request.region: prepare_request(request, test_fraction, progress) for request in requests}
-    fits = _fit_layers(requests[0], candidates, prepared, progress)
+    fits = fit_layers(requests[0], candidates, prepared, progress)
     return _dataset(requests[0], prepared, fits)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How the units of a region voted.
-
-    Attributes
-    ----------
-    layers
-        The candidates.
-    units
-        Position of the layer that each unit chooses, shape (unit,); -1 if it does not vote.
-    votes, median_loss
-        Units that choose a layer, and its median loss over all units, shape (layer,).
-    layer
-        The one that is chosen.
-    tied
-        Whether another had as many votes.
-    """
-
-    layers: tuple[str, ...]
-    units: np.ndarray
-    votes: np.ndarray
-    median_loss: np.ndarray
-    layer: str
-    tied: bool
-
-    def summary(self) -> dict[str, Any]:
-        """Return the vote as plain values: for each candidate its share of the units, and its loss."""
-        rows = zip(self.layers, self.votes / len(self.units), self.median_loss, strict=True)
-        return {
-            "n_units": len(self.units),
-            "n_undecided": int((self.units < 0).sum()),
-            "tied": self.tied,
-            "candidates": {name: {"share": float(s), "median_loss": float(m)} for name, s, m in rows},
-        }
-
-
-def elect(layers: Sequence[str], loss: np.ndarray) -> Choice:
-    """Let units vote.
-
-    Parameters
-    ----------
-    layers
-        The candidates.
-    loss
-        Of each for each unit, shape (layer, unit), finite.
-
-    Examples
-    --------
-    >>> elect(["conv1", "conv2"], np.array([[0.5, 0.9, 1.3], [0.4, 0.8, 1.2]])).units
-    array([ 1,  1, -1])
-    """
-    units = np.where(loss.min(axis=0) < NO_BETTER, loss.argmin(axis=0), -1)
-    votes = np.bincount(units[units >= 0], minlength=len(layers))
-    median = np.median(loss, axis=1)
-    winner = int(np.lexsort((median, -votes))[0])
-    tied = int((votes == votes[winner]).sum()) > 1
-    return Choice(tuple(layers), units, votes, median, layers[winner], tied)
 
 
 def choose_layer(request: Request, responses: Responses, progress: bool) -> Choice:
     """Choose among all layers of the model on the training images of `responses`."""
     region, layers = request.region, tuple(request.model.layers)
-    fits = _fit_layers(request, layers, {region: responses}, progress)
+    fits = fit_layers(request, layers, {region: responses}, progress)
     return elect(layers, np.array([fits[layer].loss[region] for layer in layers]))
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """What is kept of a layer's fit: for each region the units' losses."""
-
-    loss: dict[str, np.ndarray]
-    n_features: int
-    converged: bool
 
 
 def _refuse_text(name: str, value: object) -> None:
@@ -222,64 +145,7 @@ def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(layers))
 
 
-def _fit_layers(
-    request: Request, layers: Sequence[str], prepared: dict[str, Responses], progress: bool
-) -> dict[str, _Fit]:
-    """Fit each layer to the units of all regions, together where the same images train them."""
-    groups: dict[bytes, list[str]] = {}
-    for region, responses in prepared.items():
-        groups.setdefault(responses.train.tobytes(), []).append(region)
-    used = np.unique(np.concatenate([responses.train for responses in prepared.values()]))
-    again = used if len(groups) > 1 else used[:0]
-    members = list(groups.values())
-    return {
-        layer: _fit_layer(replace(request, layer=layer), features, members, prepared, progress)
-        for layer, features in each_layer(request, layers, used=used, again=again)
-    }
-
-
-def _fit_layer(
-    request: Request,
-    features: Features,
-    groups: list[list[str]],
-    prepared: dict[str, Responses],
-    progress: bool,
-) -> _Fit:
-    loss, n_features, converged = {}, 0, True
-    for members in groups:
-        mean = np.concatenate([prepared[region].mean for region in members], axis=1)
-        together = replace(prepared[members[0]], mean=mean)
-        ridge = Ridge(seed=request.seed)
-        take_in(request, together, ridge, features, progress, judged=False)
-        kept = _kept_variance(ridge)
-        with progress_bar(
-            f"fit ridge, {request.layer} (passes, at most)", ridge.n_passes, shown=progress
-        ) as advance:
-            ridge.solve(lambda: advance(1))
-        targets = mean[together.train]
-        variance = ((targets - targets.mean(axis=(0, 2), keepdims=True)) ** 2).sum(axis=(0, 2))
-        explained = (1 - ridge.solution_.validation_loss.min(axis=0)) * kept
-        ends = np.cumsum([prepared[region].mean.shape[1] for region in members])
-        loss |= dict(zip(members, np.split(1 - explained / variance, ends[:-1]), strict=True))
-        n_features, converged = ridge.n_features, converged and ridge.solution_.converged
-    return _Fit(loss, n_features, converged)
-
-
-def _kept_variance(ridge: Ridge) -> np.ndarray:
-    """Sum of squares about the mean of the targets that are left in the rows, shape (unit,).
-
-    What a layer cannot tell apart, such as bins in which it does not change, is taken out of its rows
-    (`brainfit.mappings.rows`), out of its error and out of the variance that this is a share of: so such
-    shares say which penalty is best for a layer, but not which layer.
-    """
-    rows = [rows for batches in ridge.rows_.values() for rows in batches]
-    n = sum(float(part.ones.double().square().sum()) for part in rows)
-    total = sum((part.ones.double() @ part.targets.double()).cpu().numpy() for part in rows)
-    energy = sum(part.targets.double().square().sum(0).cpu().numpy() for part in rows)
-    return np.asarray(energy - total**2 / n)
-
-
-def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, _Fit]) -> xr.Dataset:
+def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, LayerFit]) -> xr.Dataset:
     layers, regions = list(fits), list(prepared)
     loss = {region: np.array([one.loss[region] for one in fits.values()]) for region in regions}
     choices = [elect(layers, loss[region]) for region in regions]

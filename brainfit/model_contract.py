@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-import sys
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from brainfit.errors import BrainfitError, ContractError, PluginError, ResourceError
+from brainfit.errors import ContractError
+from brainfit.foreign_code import foreign_code, one_line
 from brainfit.precision import computing_in
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
@@ -32,8 +30,6 @@ _LARGEST_FEATURE = 1e15  # beyond it float32 overflows in squares and their sums
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _CLOSE = 1e-4
 _CLOSE_ON_GPU = 1e-2  # which multiplies in fewer bits
-# Where an error came from is of use only outside these.
-_LIBRARIES = {*sys.stdlib_module_names, "brainfit", "numpy", "torch"}
 
 
 def check_attributes(model: object) -> None:
@@ -220,45 +216,6 @@ def _check_kind(where: str, block: object, first: torch.Tensor) -> None:
         raise ContractError(f"{where}: blocks are on {first.device} and {block.device}, wanted one device")
 
 
-@contextmanager
-def foreign_code(label: str) -> Iterator[None]:
-    """Turn whatever is raised in code that is not ours into one line that says where.
-
-    Raises
-    ------
-    ResourceError
-        If memory ran out.
-    PluginError
-        For anything else that is not an error of brainfit's own.
-    """
-    try:
-        yield
-    except BrainfitError:
-        raise
-    except (Exception, SystemExit) as error:  # code that is not ours may raise anything at all
-        line = _one_line(f"{type(error).__name__}: {error}")
-        if _is_out_of_memory(error):
-            raise ResourceError(
-                f"{label} {line}; there is not enough memory: lower the batch size or the model's image_size"
-            ) from error
-        raise PluginError(f"{label} {line} ({_place(error)})") from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    told = isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("not enough memory", "DefaultCPUAllocator")
-    )
-    return told or isinstance(error, (MemoryError, torch.OutOfMemoryError))
-
-
-def _place(error: BaseException) -> str:
-    """Return the file and line, in code of the user's own if there is some, that the error came from."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    theirs = [at for at in frames if at[0].f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES]
-    frame, line = (theirs or frames)[-1]
-    return _one_line(f"{frame.f_code.co_filename}, line {line}")
-
-
 def _where(model: Model, *layers: str) -> str:
     return f"model {model.name!r}, layer{'s' * (len(layers) > 1)} {', '.join(map(repr, layers))}"
 
@@ -269,8 +226,4 @@ def _is_text(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return _one_line(reprlib.repr(value))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return one_line(reprlib.repr(value))

@@ -9,14 +9,10 @@ of each chunk, so that damage is found when it is read.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,7 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.errors import ContractError, IntegrityError
 from brainfit.files import file_path
 from brainfit.lazy import lazy_variable
 from brainfit.progress import progress_bar
@@ -34,6 +30,7 @@ from brainfit.shown import reason, shown
 from .netcdf_file import NetCDFFile
 from .netcdf_plain import read_plain
 from .slabs import blocks, chunk_shape
+from .staged import check_free, staged
 
 FORMAT = 1
 _MARK = "brainfit_recording"
@@ -80,9 +77,9 @@ def to_netcdf(
     """
     check_recording(recording)
     path = file_path(path)
-    _check_free(path, overwrite)
+    check_free(path, overwrite)
     labels, said = _described(recording)
-    with _staged(path, overwrite) as partial, netCDF4.Dataset(partial, "w") as data:
+    with staged(path, overwrite) as partial, netCDF4.Dataset(partial, "w") as data:
         for key, label in labels.items():
             _write_label(data, key, label)
         for part, name in _VARIABLES.items():
@@ -240,36 +237,3 @@ def _seal(said: Mapping[str, Any], labels: Mapping[str, xr.Variable]) -> str:
         content = json.dumps(values.tolist()).encode() if text else np.ascontiguousarray(values).tobytes()
         digest.update(f"\n{key} {labels[key].dims} {labels[key].shape} {len(content)}\n".encode() + content)
     return digest.hexdigest()
-
-
-def _check_free(path: Path, overwrite: bool) -> None:
-    if os.path.lexists(path) and (path.is_dir() or not overwrite):
-        raise ContractError(
-            f"{shown(path, 300)} is there already; choose another name, or replace it (--force)"
-        )
-
-
-@contextmanager
-def _staged(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a new file beside `path`, which takes its place once it is whole; nothing else is left."""
-    try:
-        folder = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
-    except OSError as error:
-        raise IntegrityError(
-            f"cannot write {shown(path, 300)}: {reason(error)}; choose another folder"
-        ) from error
-    partial = Path(folder, "recording.nc")
-    try:
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        _check_free(path, overwrite)  # which it was when this began
-        os.replace(partial, path)
-    except BrainfitError:
-        raise
-    except (OSError, RuntimeError) as error:  # netCDF4 says "HDF error" of whatever the disk refuses
-        full = getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(folder).free < 1 << 20
-        why = "No space left on device; free some" if full else f"{reason(error)}; choose another folder"
-        raise IntegrityError(f"cannot write {shown(path, 300)}: {why}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

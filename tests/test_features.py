@@ -352,7 +352,6 @@ def test_layers_that_cannot_be_kept_at_once_are_taken_one_by_one(shown, monkeypa
     wanted = brainfit.assign_layers(model, recording, cache=False)
     del shown[:]
     monkeypatch.setattr(features, "available_bytes", lambda: 1000)
-    monkeypatch.setattr(features, "_batch_size", lambda request, unroll: request.batch_size)
     assert brainfit.assign_layers(model, recording, cache=False).identical(wanted)
     assert shown == [3] + [1] * 18
     monkeypatch.undo()

@@ -22,7 +22,7 @@ from brainfit import registry
 from brainfit.cli.app import app
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.figures import layer_votes
-from brainfit.layer_assignment import elect
+from brainfit.layer_vote import elect
 from brainfit.mappings import make_mapping
 from brainfit.mappings.per_bin import PerBin
 from brainfit.mappings.projection import Projected

@@ -11,12 +11,9 @@ from tiny import TinyModel, tiny_recording
 import brainfit
 from brainfit.decoding import decode_dprime, image_dprime
 from brainfit.errors import ContractError, UnknownNameError
-from brainfit.object_solution_times import (
-    model_solution_times,
-    neural_solution_times,
-    object_solution_times,
-    ost_consistency,
-)
+from brainfit.object_solution_times import object_solution_times
+from brainfit.population_solution_times import model_solution_times, neural_solution_times
+from brainfit.solution_time_consistency import ost_consistency
 
 z = stats.norm.ppf
 N_IMAGES, N_BINS = 60, 8
