@@ -8,8 +8,9 @@ from typing import NoReturn
 import torch
 
 from brainfit.errors import BrainfitError, ContractError, ResourceError
+from brainfit.foreign_code import foreign_code
 from brainfit.memory import check_memory
-from brainfit.model_contract import check_attributes, foreign_code, image_of, same, unroll
+from brainfit.model_contract import check_attributes, image_of, same, unroll
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
 from brainfit.trajectory import Trajectory

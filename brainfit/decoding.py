@@ -12,6 +12,7 @@ from brainfit.arguments import whole_number
 from brainfit.errors import ContractError
 from brainfit.metrics import CONSTANT
 from brainfit.splits import image_folds
+from brainfit.threads import one_thread
 
 CAP = 5.0
 """d' is kept within -CAP and CAP: the habit of this field since Rajalingham et al. (2018)."""
@@ -123,7 +124,9 @@ def decode_dprime(
         values = features[:, t].astype(float)
         told = np.ptp(values, axis=0) > CONSTANT * np.abs(values).max(axis=0)  # the others are rounding
         if told.any():
-            dprime[:, t] = image_dprime(_decode(values[:, told], objects, folds, seed), objects)
+            with one_thread():
+                probabilities = _decode(values[:, told], objects, folds, seed)
+            dprime[:, t] = image_dprime(probabilities, objects)
     return dprime
 
 

@@ -48,7 +48,7 @@ def show(
     PluginError, ResourceError
         If the model's code fails, or runs out of memory.
     """
-    shown = to_model_input(pixels, model.image_size).to(device)
+    shown = _on_device(to_model_input(pixels, model.image_size), device)
     seen = unroll(model, shown, presentation, layers, precision)
     rounding = None if precision == "float32" else 4 * torch.finfo(torch.bfloat16).eps
     for layer in layers:
@@ -73,6 +73,16 @@ def show_last(
     seen = show(model, layers, pixels[-1:], presentation, device=device, precision=precision)
     # Copied: a model may use the memory of its answer again.
     return {layer: image_of(trajectory, 0) for layer, trajectory in seen.items()}
+
+
+def _on_device(images: torch.Tensor, device: str) -> torch.Tensor:
+    """Copy images to where the model computes: to a GPU from pinned memory, in the order of its own work.
+
+    Whoever reads an answer on the CPU (`Tensor.cpu`, `float`) waits until it has been computed.
+    """
+    if torch.device(device).type != "cuda":
+        return images.to(device)
+    return images.pin_memory().to(device, non_blocking=True)
 
 
 def rows_of(seen: Trajectory, rows: np.ndarray) -> Trajectory:

@@ -197,7 +197,7 @@ def open_features(
             with closing(store):
                 yield (opened := Features(request, layers, stimuli, store, None, True, first))
                 done, of = opened.n_computed, len(numbers)
-                _log.info("features: %d of %d batches computed, the others found in the cache", done, of)
+                _log.info("features: %d batches computed, %d found in the cache", done, of - done)
             return
         _log.warning(
             "features of %s take about %s, and %s can be kept (free the disk, or raise %s): %s",

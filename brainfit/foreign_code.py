@@ -7,9 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
-from brainfit.errors import BrainfitError, PluginError, ResourceError
+from brainfit.errors import BrainfitError, PluginError, ResourceError, out_of_memory
 
 # Where an error came from is of use only outside these.
 _LIBRARIES = {*sys.stdlib_module_names, "brainfit", "numpy", "torch"}
@@ -31,24 +29,17 @@ def foreign_code(label: str) -> Iterator[None]:
     except BrainfitError:
         raise
     except (Exception, SystemExit) as error:  # code that is not ours may raise anything at all
-        line = one_line(f"{type(error).__name__}: {error}")
-        if _is_out_of_memory(error):
-            raise ResourceError(
-                f"{label} {line}; there is not enough memory: lower the batch size or the model's image_size"
-            ) from error
-        raise PluginError(f"{label} {line} ({_place(error)})") from error
+        if (told := out_of_memory(error)) is not None:
+            raise ResourceError(f"{label} {told}") from error
+        line = one_line(f"{label} {type(error).__name__}: {error}")
+        # These say themselves where, or what is not anywhere.
+        where = "" if isinstance(error, (SyntaxError, ModuleNotFoundError)) else f" ({_place(error)})"
+        raise PluginError(line + where) from error
 
 
 def one_line(text: str) -> str:
     """Return text on one line that any encoding can write: its lone surrogates are spelled out."""
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    told = isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("not enough memory", "DefaultCPUAllocator")
-    )
-    return told or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
 def _place(error: BaseException) -> str:

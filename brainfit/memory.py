@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import resource
 import sys
 import threading
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 import psutil
@@ -16,6 +18,16 @@ from brainfit.errors import ResourceError
 
 GIB = 2.0**30
 _CGROUP = Path("/sys/fs/cgroup")
+_MEMBER = Path("/proc/self/cgroup")
+_NAMES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Of a control group of either version: its limit, what it uses, and what of this is files' that can go."""
+_LIBRARIES = 0.4 * GIB
+"""What is taken before a score has begun: 0.38 GiB with torch 2.13."""
+_ADDRESSES = 1.25 * GIB
+"""The same in addresses: 0.93 GiB, and what two threads and their libraries reserve for later."""
 _EVERY_S = 0.001
 
 
@@ -26,14 +38,74 @@ def peak_gib() -> float:
 
 
 def available_bytes() -> int:
-    """Memory that this process may still take: what the machine has free, or its container's limit."""
-    free = psutil.virtual_memory().available
+    """Memory that this process may still take, in bytes.
+
+    The least of what the machine has free, what the limits of its control group and of those above that one
+    leave (a container's, of either version), and its own limit of addresses (``ulimit -v``).
+    """
+    free = [psutil.virtual_memory().available, _left_of_addresses()]
+    free += [_left_in(folder, version) for folder, version in _groups()]
+    return int(max(min(free), 0))
+
+
+def check_start() -> None:
+    """Refuse to begin where the libraries of a score would not fit: they crash where memory ends.
+
+    Raises
+    ------
+    ResourceError
+        If they would not.
+    """
+    hint = "close other programs, or raise the limit of this container or batch job"
+    check_memory({"libraries": _LIBRARIES}, hint)
+    if (left := _left_of_addresses()) < _ADDRESSES:
+        raise ResourceError(
+            f"this needs about {readable(_ADDRESSES)} of addresses, and the limit (ulimit -v) leaves "
+            f"{readable(left)}; raise it"
+        )
+
+
+def _left_of_addresses() -> float:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    return max(limit - psutil.Process().memory_info().vms, 0)
+
+
+def _groups() -> Iterator[tuple[Path, int]]:
+    """Yield the folders of the control groups that may limit this process, with the version of each.
+
+    A container may see itself at the top, whatever the name by which the machine knows it; so folders that
+    are not there are only passed over.
+    """
+    with suppress(OSError):
+        for line in _MEMBER.read_text().splitlines():
+            _, _, member = line.partition(":")
+            controllers, _, name = member.partition(":")
+            if not controllers:
+                tops, version = (_CGROUP, _CGROUP / "unified"), 2
+            elif "memory" in controllers.split(","):
+                tops, version = (_CGROUP / "memory",), 1
+            else:
+                continue
+            below = PurePosixPath(name.lstrip("/"))
+            for top in tops:
+                for part in (below, *below.parents):
+                    if ".." not in part.parts:  # of a group outside what this process sees
+                        yield top / part, version
+
+
+def _left_in(group: Path, version: int) -> float:
+    """Return what a control group's limit leaves; infinity where it has none."""
+    limit, used, reclaimable = _NAMES[version]
     try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
-    return min(free, max(limit - used, 0))
+        left = int((group / limit).read_text()) - int((group / used).read_text())
+    except (OSError, ValueError):  # "max" is no number
+        return math.inf
+    with suppress(OSError, ValueError):
+        facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        left += int(facts.get(reclaimable, 0))
+    return left
 
 
 class Watch:

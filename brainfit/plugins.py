@@ -9,13 +9,13 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from brainfit.errors import BrainfitError, PluginError
+from brainfit.errors import PluginError
+from brainfit.foreign_code import foreign_code
 from brainfit.names import unknown_name
 
 
@@ -60,12 +60,11 @@ def foreign_attribute(label: str, target: str) -> Callable[..., Any]:
         If it has nothing of that name.
     """
     source, _, attribute = target.rpartition(":")
-    if source.endswith(".py"):
-        if not os.path.isfile(source):  # noqa: PTH113 - unlike Path, it takes any name
-            raise PluginError(f"{label}: there is no file {source}")
-        module = _guarded(label, "cannot import", lambda: _import_file(Path(source).resolve()))
-    else:
-        module = _guarded(label, "cannot import", lambda: importlib.import_module(source))
+    is_file = source.endswith(".py")
+    if is_file and not os.path.isfile(source):  # noqa: PTH113 - unlike Path, it takes any name
+        raise PluginError(f"{label}: there is no file {source}")
+    with foreign_code(f"{label} cannot import"):
+        module = _import_file(Path(source).resolve()) if is_file else importlib.import_module(source)
     if not hasattr(module, attribute):
         public = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
         raise unknown_name(f"factory in {source}:", attribute, public)
@@ -79,23 +78,8 @@ def foreign_attribute(label: str, target: str) -> Callable[..., Any]:
 
 def call_foreign(label: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
     """Call somebody else's factory; what it raises becomes one line that says where."""
-    return _guarded(label, "failed:", lambda: factory(**options))
-
-
-def _guarded(label: str, what: str, action: Callable[[], Any]) -> Any:
-    try:
-        return action()
-    except BrainfitError:
-        raise
-    except (Exception, SystemExit) as error:  # code that is not ours may raise anything at all
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = (
-            ""
-            if isinstance(error, (SyntaxError, ModuleNotFoundError))
-            else f" ({frame.filename}, line {frame.lineno})"
-        )
-        line = " ".join(f"{label} {what} {type(error).__name__}: {error}{where}".split())
-        raise PluginError(line) from error
+    with foreign_code(f"{label} failed:"):
+        return factory(**options)
 
 
 @functools.cache

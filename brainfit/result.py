@@ -114,7 +114,7 @@ class Score:
         `spearman_normalized`, the same with ranks; and what to hold it against: `time_course`, the
         normalised score of a predictor that knows the mean time course and not the image, and
         `image_driven`, the normalised score without the time course.
-        A unit is defined where its image-driven split-half correlation over the window is
+        A unit is defined where its split-half correlation over the window, and the image-driven one, are
         distinguishable from zero; NaN where no unit is. `ceiling` and `reliability` are Spearman split-half;
         `normalized` divides Pearson by Pearson.
         """

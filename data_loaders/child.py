@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from brainfit.errors import BrainfitError, IntegrityError
+from brainfit.errors import BrainfitError, IntegrityError, ResourceError, out_of_memory
 from brainfit.shown import shown
 
 _SECONDS = 900
@@ -36,6 +37,8 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     ------
     IntegrityError
         If that Python crashes, or does not answer in a quarter of an hour; names the file `path`.
+    ResourceError
+        If it runs out of memory, or is killed, as the system does with what takes too much.
     BrainfitError
         What the function raises.
     """
@@ -57,13 +60,19 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         ) from error
     except OSError as error:
         raise IntegrityError(f"cannot start a Python to read {shown(path, 300)}: {error}") from error
+    if done.returncode == -signal.SIGKILL:
+        raise ResourceError(
+            f"the process that read {shown(path, 300)} was killed (signal 9), probably because memory ran "
+            "out; close other programs, or raise the limit of this container or batch job"
+        )
     if done.returncode < 0:
         raise IntegrityError(
             f"reading {shown(path, 300)} crashed the HDF5 library (signal {-done.returncode}): it is "
             "damaged; get it anew"
         )
     if done.returncode:  # a bug, or an installation that is not whole: its own words say which
-        raise RuntimeError(done.stderr.decode("utf-8", "replace"))
+        said = RuntimeError(done.stderr.decode("utf-8", "replace"))
+        raise out_of_memory(said) or said
     answer = pickle.loads(done.stdout)
     if isinstance(answer, BrainfitError):
         raise answer
@@ -77,3 +86,7 @@ def answer_of(call: Any) -> Any:
         return function(*arguments)
     except BrainfitError as error:
         return error
+    except Exception as error:
+        if told := out_of_memory(error):
+            return told
+        raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-import harness
+import harness  # first: it fixes the threads
 import numpy as np
 import scipy
 import xarray as xr
+from peaks import in_a_process, max_bytes
 from scipy.stats import spearmanr
 
 from brainfit.ceiling import split_half
@@ -18,17 +20,12 @@ from brainfit.responses import average_trials
 N_SPLITS, N_BINS, N_TRIALS = 100, 25, 50
 N_UNITS = 8
 """That share one choice of halves in ours; all of a recording do, unless they miss trials."""
+TARGETS = {"counts": 15, "continuous": 5}
+PAPER, JUDGED, TINY = (5120, 256, N_SPLITS), 64, (64, 4, 4)
+LIMIT_GB = 2
 
 
-def rows(quick: bool = False) -> list[dict[str, Any]]:
-    """C1 for counts and for continuous responses, and C2."""
-    n_images, n_splits = (64, 4) if quick else (5120, N_SPLITS)
-    kinds = {"counts": 15, "continuous": 5}
-    found = [against_scipy(kind, n_images, n_splits, target) for kind, target in kinds.items()]
-    return [*found, full_size(*((64, 4, 4) if quick else (5120, 256, N_SPLITS)))]
-
-
-def against_scipy(kind: str, n_images: int, n_splits: int, target: float) -> dict[str, Any]:
+def against_scipy(kind: str, n_images: int, n_splits: int) -> dict[str, Any]:
     """C1: some units with the same random halves, of which the peer does one."""
     responses = RESPONSES[kind](np.random.default_rng(0), (n_images, N_TRIALS, N_UNITS, N_BINS))
     each_bin, one_unit = np.eye(N_BINS, dtype=bool), responses[:, :, 0].copy()
@@ -44,6 +41,13 @@ def against_scipy(kind: str, n_images: int, n_splits: int, target: float) -> dic
     halves = [half[..., 0].mean(axis=1) for half in np.split(one_unit, 2, axis=1)]
     each = harness.seconds(lambda: [spearmanr(*halves) for _ in range(20)]) / 20
     one = harness.interleaved(ours, peer, 3)
+
+    def profile() -> list[list[Any]]:
+        rng, spent = np.random.default_rng(1), N_UNITS * n_splits * N_BINS * each
+        halving = harness.seconds(lambda: split_half(responses, each_bin[:1], n_splits=n_splits, rng=rng))
+        parts = [["halves, and one bin", halving, N_UNITS * one["peer"] - spent]]
+        return [["", "ours", "peer"], *parts, ["ranks and correlations", one["ours"] - halving, spent]]
+
     timing = {
         "ours": one["ours"],
         "peer": N_UNITS * one["peer"],
@@ -56,12 +60,13 @@ def against_scipy(kind: str, n_images: int, n_splits: int, target: float) -> dic
         timing,
         peer="scipy.stats.spearmanr in a loop",
         version=scipy.__version__,
-        at_least=target,
+        at_least=TARGETS[kind],
         also=difference < 1e-6,
         note=f"largest difference {difference:.0e}, wanted under 1e-6; ours finds Pearson's as well; "
         "the peer ran on one unit, its time is scaled up; of its "
         f"{1e6 * one['peer'] / (n_splits * N_BINS):.0f} us a correlation {1e6 * each:.0f} are spearmanr, "
         "the rest makes halves",
+        profile=profile,
     )
 
 
@@ -84,25 +89,39 @@ def scipy_loop(trials: np.ndarray, n_splits: int, rng: np.random.Generator) -> n
     return found.mean(axis=0)
 
 
-def full_size(n_images: int, n_units: int, n_splits: int) -> dict[str, Any]:
-    """C2: averages and ceilings, of responses that are made as they are read."""
-    trials = lazy_responses(n_images, n_units)
-
-    def reliability() -> None:
-        average_trials(trials)
-        measure(trials, n_splits=n_splits, seed=0)
-
-    seconds, gb = harness.seconds(reliability), harness.peak_gb(reliability)
+def full_size(n_images: int, n_units: int, n_splits: int, n_judged: int) -> dict[str, Any]:
+    """C2: averages of all units, and while they are held ceilings of some."""
+    seconds, gb, (averaging, halfway) = in_a_process(reliability, n_images, n_units, n_splits, n_judged)
+    scale = n_units / n_judged
     return harness.alone(
         f"C2: {n_images:,} images x {n_units} units x {N_BINS} bins x {N_TRIALS} trials "
-        f"({4e-9 * trials.size:.1f} GB), {n_splits} halves",
-        seconds,
-        target="<= 2 GB",
-        met=gb <= 2,
+        f"({4e-9 * n_images * n_units * N_BINS * N_TRIALS:.1f} GB), {n_splits} halves",
+        averaging + scale * (seconds - averaging),
+        target=f"<= {LIMIT_GB} GB",
+        missed=[harness.exceeds(gb, LIMIT_GB, "GB")] if gb > LIMIT_GB else [],
         ours_gb=gb,
-        note="averages, and ceilings per bin and in three windows, plain and image-driven; "
-        "the time has that of making the responses",
+        note=f"averages of all units, and beside them ceilings of {n_judged}, per bin and in three windows, "
+        f"plain and image-driven, whose time is scaled up by {scale:g}. Units are read and judged a few at a "
+        f"time: the peak was {halfway:.3f} GB with half of the windows done and {gb:.3f} GB with all; the "
+        "time has that of making the responses, once for averages and twice for ceilings",
     )
+
+
+def reliability(n_images: int, n_units: int, n_splits: int, n_judged: int) -> tuple[float, float]:
+    """Return the seconds of averaging, and the peak in GB when half of the windows were done."""
+    trials, started, peaks = lazy_responses(n_images, n_units), time.perf_counter(), [max_bytes()]
+    averages = average_trials(trials)
+    averaging = time.perf_counter() - started
+    done: list[int] = []
+
+    def advance(units: int) -> None:
+        done.append(units)
+        if sum(done) <= 2 * n_judged:  # each unit is done once for its bins and twice for windows
+            peaks.append(max_bytes())
+
+    measure(trials.isel(unit=slice(n_judged)), n_splits=n_splits, seed=0, advance=advance)
+    del averages  # held until now, as a score does
+    return averaging, (peaks[-1] - peaks[0]) / 1e9
 
 
 def lazy_responses(n_images: int, n_units: int) -> xr.DataArray:
@@ -134,3 +153,7 @@ def continuous(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 RESPONSES = {"counts": counts, "continuous": continuous}
+WORKLOADS = {
+    "C1": lambda quick: [against_scipy(kind, *(TINY if quick else PAPER)[::2]) for kind in TARGETS],
+    "C2": lambda quick: [full_size(*TINY, TINY[1]) if quick else full_size(*PAPER, JUDGED)],
+}

@@ -1,4 +1,4 @@
-"""Time two ways to do the same side by side, and measure what memory one takes.
+"""Time two ways to do the same side by side, and say what came out.
 
 Import this module before numpy and torch, as ``python perf/bench.py`` does for all workloads: it fixes the
 number of threads, and says that waiting ones must not spin.
@@ -6,14 +6,10 @@ number of threads, and says that waiting ones must not spin.
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import multiprocessing
 import os
-import resource
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -21,8 +17,6 @@ THREADS = min(2, os.cpu_count() or 1)
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = str(THREADS)
 os.environ["OMP_WAIT_POLICY"] = "passive"
-
-_GB = 1e9
 
 
 def interleaved(ours: Callable[[], Any], peer: Callable[[], Any], repeats: int) -> dict[str, Any]:
@@ -55,53 +49,27 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def peak_gb(function: Callable[[], Any]) -> float:
-    """Measure by how much one call raises the resident memory at most, in GB (1e9 bytes).
+def around(ours: Callable[[], Any], peers: Sequence[Callable[[], Any]]) -> list[dict[str, Any]]:
+    """Run each slow peer once, and ours before, between and after them.
 
-    The call is made in a forked child, which has all that the caller has; what was there before does not
-    count, unless it is written to. The child uses one thread, for OpenMP's do not survive a fork.
-
-    Raises
-    ------
-    RuntimeError
-        If the call fails, or the child is killed.
+    Returns
+    -------
+    list
+        For each peer what `interleaved` gives; `spread` is that of the runs of ours.
     """
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_measure, args=(function, sender))
-    _release_free_memory()
-    child.start()
-    sender.close()
-    try:
-        return receiver.recv() / _GB
-    except EOFError as error:
-        child.join()
-        raise RuntimeError(f"the measured call ended with exit code {child.exitcode}") from error
-    finally:
-        child.join()
-
-
-def _measure(function: Callable[[], Any], sender: Any) -> None:
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        before = _max_rss()
-        function()
-        sender.send(_max_rss() - before)
-
-
-def _max_rss() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _release_free_memory() -> None:
-    """Give freed memory back to the system: the child would use it again, and nobody would see."""
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
+    mine, theirs = [seconds(ours)], []
+    for peer in peers:
+        theirs.append(seconds(peer))
+        mine.append(seconds(ours))
+    return [
+        {
+            "ours": median(mine),
+            "peer": other,
+            "ratio": other / median(mine),
+            "spread": [other / max(mine), other / min(mine)],
+        }
+        for other in theirs
+    ]
 
 
 def row(
@@ -116,42 +84,57 @@ def row(
     limit_gb: float | None = None,
     also: bool = True,
     note: str = "",
+    profile: Callable[[], list[list[Any]]] | None = None,
 ) -> dict[str, Any]:
     """One line of ``perf/results.json``.
 
     Parameters
     ----------
     workload
-        Its id in the table of workloads and what it is, such as ``"C1 counts: 1,280 images x ..."``.
+        Its id in the table of workloads, which of them it is and what: ``"C1 counts: 1,280 images x ..."``.
     timing
-        Of `interleaved`; its seconds may be scaled up where a peer ran on a part, if the note says so.
+        Of `interleaved` or `around`; its seconds may be scaled up where a peer ran on a part, if the note
+        says so.
     peer, version
         What it is compared with; `version` may be empty.
     at_least
         The smallest ratio peer / ours that meets the target; None where there is none.
     ours_gb, peer_gb
-        Of `peak_gb`; None where not measured.
+        Of `peaks.peak_gb`; None where not measured.
     limit_gb
         The largest `ours_gb` that meets the target.
     also
         Whether all else that the target asks holds, such as equal results; the note says what.
     note
         What a reader must know.
+    profile
+        Finds where the time goes (`profiles`); asked only if the target is missed.
     """
-    fast = at_least is None or timing["ratio"] >= at_least
-    small = limit_gb is None or (ours_gb is not None and ours_gb <= limit_gb)
+    missed = []
+    if at_least is not None and timing["ratio"] < at_least:
+        missed.append(f"{timing['ratio']:.3g}x, {1 - timing['ratio'] / at_least:.0%} too little")
+    if limit_gb is not None and (ours_gb is None or ours_gb > limit_gb):
+        missed.append("no memory measured" if ours_gb is None else exceeds(ours_gb, limit_gb, "GB"))
+    missed += [] if also else ["what else is asked does not hold"]
     targets = [] if at_least is None else [f">= {at_least:g}x"]
     targets += [] if limit_gb is None else [f"<= {limit_gb:g} GB"]
-    return {
+    found = {
         "workload": workload,
         "ours": {"seconds": timing["ours"], "peak_gb": ours_gb},
         "peer": {"name": peer, "version": version, "seconds": timing["peer"], "peak_gb": peer_gb},
         "ratio": timing["ratio"],
         "spread": timing["spread"],
         "target": ", ".join(targets),
-        "met": bool(fast and small and also),
+        "met": not missed,
+        "missed": "; ".join(missed),
         "note": note,
     }
+    return {**found, "profile": profile()} if missed and profile is not None else found
+
+
+def exceeds(found: float, limit: float, unit: str) -> str:
+    """Say what was found, and by how much it is beyond a limit."""
+    return f"{found:.3g} {unit}, {found / limit - 1:.0%} too much"
 
 
 def alone(
@@ -159,21 +142,27 @@ def alone(
     ours_seconds: float,
     *,
     target: str,
-    met: bool,
+    missed: Sequence[str],
     ours_gb: float | None = None,
     note: str = "",
+    profile: Callable[[], list[list[Any]]] | None = None,
 ) -> dict[str, Any]:
-    """Like `row`, for what has no peer: a limit of memory, a time, an exponent."""
-    return {
+    """Like `row`, for what has no peer: a limit of memory, a time, an exponent.
+
+    `missed` says what is not as the target wants it, as `exceeds` does; nothing if all is.
+    """
+    found = {
         "workload": workload,
         "ours": {"seconds": ours_seconds, "peak_gb": ours_gb},
         "peer": {"name": None, "version": None, "seconds": None, "peak_gb": None},
         "ratio": None,
         "spread": None,
         "target": target,
-        "met": bool(met),
+        "met": not missed,
+        "missed": "; ".join(missed),
         "note": note,
     }
+    return {**found, "profile": profile()} if missed and profile is not None else found
 
 
 def show(entry: dict[str, Any]) -> str:
@@ -185,4 +174,7 @@ def show(entry: dict[str, Any]) -> str:
         low, high = entry["spread"]
         took += f"; {entry['ratio']:.2f}x [{low:.2f}, {high:.2f}] {entry['peer']['name']}"
     met = "met" if entry["met"] else "NOT MET"
-    return f"{entry['workload']}: {took}; target {entry['target'] or '-'}: {met}. {entry['note']}".strip()
+    lines = [f"{entry['workload']}: {took}; target {entry['target'] or '-'}: {met}. {entry['note']}".strip()]
+    for what, *seconds in entry.get("profile", [])[1:]:
+        lines.append(f"    {what}: " + ", ".join(f"{value:.3g} s" for value in seconds))
+    return "\n".join(lines)

@@ -18,6 +18,18 @@ FAMILIES = {
     "C": "Noise ceilings",
     "E": "End to end",
 }
+WANTED = {
+    **dict.fromkeys(("U1", "U2", "U3", "U4 ff", "U4 resnet18")),
+    "U5": "needs the code of the authors of the networks, which is no part of this project",
+    "F1 scikit-learn": None,
+    "F1 himalaya": "needs himalaya, of the extra `perf`",
+    **dict.fromkeys(("F2", "F2 SGD", "F3", "F3 bfloat16", "F3 SGD", "F4")),
+    "F4 whole": "`python perf/streamed.py --json perf/full_fit.json`, by hand",
+    **dict.fromkeys(("F5 unmerged", "F5 scikit-learn", "C1 counts", "C1 continuous", "C2", "E1")),
+    "E2": "`python perf/full_size.py --images 5120 --json perf/full_size.json`, by hand",
+    **dict.fromkeys(("E3", "E4", "E5")),
+}
+"""The rows that there should be, by how they begin, and why one may not be there."""
 INTRODUCTION = """\
 # Performance
 
@@ -25,7 +37,8 @@ How fast brainfit is, and what memory it takes, beside other ways to do the same
 all, writes `perf/results.json` and makes this page from it; do not edit it by hand. The two sides of a row
 ran in turn, A B A B, with the same number of threads, so a ratio hardly depends on what else the machine
 did; seconds do. A ratio is the peer's time over ours, the median over pairs of runs, with the lowest and
-the highest in brackets. Memory is the largest resident memory that the work added, with one thread.
+the highest in brackets; a slow peer ran once, with ours before and after it. Memory is the largest resident
+memory that the work added, with one thread where there is a peer.
 """
 
 
@@ -49,16 +62,68 @@ def write(rows: list[dict[str, Any]], docs: Path = DOCS) -> list[Path]:
 def text(rows: list[dict[str, Any]]) -> str:
     """Return the page as Markdown."""
     parts = [INTRODUCTION, *(f"Measured on {m}." for m in sorted({row["machine"] for row in rows}))]
-    missed = [row["workload"].split(":")[0] for row in rows if not row["met"]]
-    parts.append(f"Targets not met: {', '.join(missed)}." if missed else "All targets are met.")
+    parts += ["", *shortfalls(rows), *absent(rows)]
     parts.append("\n![Ratio of each workload with a peer, and its target](figures/performance_ratios.svg)")
     for family, title in FAMILIES.items():
         some = [row for row in rows if row["workload"].startswith(family)]
         if some:
             parts += [f"\n## {title}\n", *table(some), "", *notes(some)]
+            parts += [line for row in some if row.get("profile") for line in why(row)]
     if any("curve" in row for row in rows):
         parts.append("\n![Time against size](figures/performance_scaling.svg)")
     return "\n".join(parts) + "\n"
+
+
+def label(row: dict[str, Any]) -> str:
+    """Return what a row is called: ``C1 counts`` of ``"C1 counts: ..."``."""
+    return row["workload"].split(":")[0]
+
+
+def shortfalls(rows: list[dict[str, Any]]) -> list[str]:
+    """Say which targets were missed and by how much."""
+    missed = [row for row in rows if not row["met"]]
+    if not missed:
+        return ["All targets of what was measured are met."]
+    lines = (f"- {label(row)}: {row['missed']}; wanted {relation(row['target'])}." for row in missed)
+    return ["Targets not met:\n", *lines]
+
+
+def absent(rows: list[dict[str, Any]]) -> list[str]:
+    """Say which rows are not there."""
+    there = [label(row) for row in rows]
+    missing = {
+        name: reason
+        for name, reason in WANTED.items()
+        if not any(one == name or (name in ("E4", "E5") and one.startswith(name)) for one in there)
+    }
+    lines = (f"- {name}" + (f": {reason}." if reason else ".") for name, reason in missing.items())
+    return ["\nNot measured:\n", *lines] if missing else []
+
+
+def why(row: dict[str, Any]) -> list[str]:
+    """Show where the time of a row goes that missed its target."""
+    (_, *sides), *entries = row["profile"]
+    two = len(sides) == 2
+    head = ["part", *(f"{side}, seconds" for side in sides), *(["ratio"] if two else [])]
+    lines = [f"\n### Where the time goes: {label(row)}\n", "| " + " | ".join(head) + " |"]
+    lines.append("|" + "---|" * len(head))
+    for what, *seconds in entries:
+        ratio = [f"{seconds[1] / seconds[0]:.2f}" if seconds[0] else ""] if two else []
+        lines.append("| " + " | ".join([what, *(f"{value:.3g}" for value in seconds), *ratio]) + " |")
+    whole, wanted = sum(seconds[0] for what, *seconds in entries if what != "all"), at_least(row)
+    if two and wanted is not None:
+        slow = [
+            f"{what} ({seconds[0] / whole:.0%} of the time of {sides[0]})"
+            for what, *seconds in entries
+            if what != "all" and seconds[1] < wanted * seconds[0]
+        ]
+        lines.append(f"\nBelow the wanted ratio of {wanted:.3g}: {', '.join(slow) or 'no part'}.")
+    return lines
+
+
+def relation(target: str) -> str:
+    """Return a target with signs for people."""
+    return target.replace("<=", "≤").replace(">=", "≥")
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
@@ -74,7 +139,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
             peer,
             *numbers(row["peer"]),
             ratio,
-            row["target"].replace("<=", "≤").replace(">=", "≥"),
+            relation(row["target"]),
             "yes" if row["met"] else "**no**",
         )
         lines.append("| " + " | ".join(cells) + " |")
@@ -89,7 +154,7 @@ def numbers(side: dict[str, Any]) -> tuple[str, str]:
 
 def notes(rows: list[dict[str, Any]]) -> list[str]:
     """Return a line for each row that has something to say."""
-    return [f"- {row['workload'].split(':')[0]}: {row['note']}." for row in rows if row["note"]]
+    return [f"- {label(row)}: {row['note']}." for row in rows if row["note"]]
 
 
 def ratios(rows: list[dict[str, Any]]) -> Figure:
@@ -107,7 +172,7 @@ def ratios(rows: list[dict[str, Any]]) -> Figure:
                 ax.plot([wanted, wanted], [y - 0.35, y + 0.35], color=INK, linewidth=1.2)
         ax.axvline(1, color=MUTED, linewidth=0.6, zorder=0)
         ax.set_xscale("log")
-        ax.set_yticks(range(len(rows)), [row["workload"].split(":")[0] for row in rows])
+        ax.set_yticks(range(len(rows)), [label(row) for row in rows])
         ax.invert_yaxis()
         ax.set_xlabel("Time of the peer / ours (log); black: target; orange: not met")
     return figure
@@ -128,9 +193,8 @@ def scaling(rows: list[dict[str, Any]]) -> Figure:
         colors = (MODEL, MEDIAN, CEILING, "#009E73", "#E69F00", "#CC79A7")
         for k, row in enumerate(rows):
             sizes, seconds = (np.array(values) for values in row["curve"])
-            label = row["workload"].split(":")[0].removeprefix("E5 ")
             ax.loglog(
-                sizes / sizes[0], seconds / seconds[0], marker="o", markersize=4, label=label,
+                sizes / sizes[0], seconds / seconds[0], marker="o", markersize=4, label=label(row),
                 color=colors[k % len(colors)], linestyle=("-", "--")[k // len(colors) % 2],
             )  # fmt: skip
         if rows:

@@ -1,18 +1,18 @@
 """U: showing images to networks, against doing every step of every node in the plain way.
 
-``python perf/unroll.py`` prints the rows; ``--quick`` makes them smaller, in about a minute.
-
 The times of the authors' own code (U5) were measured elsewhere and are no part of this.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-import harness
+import harness  # first: it fixes the threads
 import torch
+from peaks import peak_gb
+from profiles import by_kind
 from torch import Tensor
 
 import brainfit
@@ -26,20 +26,6 @@ BATCH = 8
 PLAIN = "GraphModel.step for all nodes, contiguous"
 
 
-def rows(quick: bool = False) -> list[dict[str, Any]]:
-    """U1 to U4; `quick` has one repeat, small images and small batches."""
-    repeats = 1 if quick else 5
-    small, large = (72, 72) if quick else (128, 224)
-    torch.set_num_threads(harness.THREADS)
-    return [
-        stepwise("U1", "rgc_intermediate", large, Presentation(100, 160), None, 1.55, repeats),
-        stepwise("U2", "rgc_intermediate", small, Presentation(), ("conv7", "conv8"), 1.6, repeats),
-        in_bfloat16(large, repeats),
-        graph_each_step(small, repeats),
-        module_each_step(small, repeats),
-    ]
-
-
 def stepwise(
     workload: str,
     name: str,
@@ -48,92 +34,95 @@ def stepwise(
     layers: Sequence[str] | None,
     target: float,
     repeats: int,
-) -> dict[str, Any]:
-    """Time exact skipping and channels last."""
+) -> list[dict[str, Any]]:
+    """U1 and U2: time exact skipping and channels last."""
     model, images = graph(name, size), pixels(size)
     asked = list(model.layers) if layers is None else list(layers)
     peer = contiguous(graph(name, size))
     ours, theirs = unroll(model, images, presentation, asked), step_by_step(peer, images, presentation, asked)
     difference = max(relative(ours[layer], torch.stack(theirs[layer], 1)) for layer in asked)
     del ours, theirs
-    return harness.row(
+
+    def skipping() -> Any:
+        return unroll(model, images, presentation, asked)
+
+    def plain() -> Any:
+        return step_by_step(peer, images, presentation, asked)
+
+    row = harness.row(
         f"{workload}: {name}, {size} px, {BATCH} images x {presentation.n_steps} steps, "
         f"{'all layers' if layers is None else ' + '.join(asked)}",
-        harness.interleaved(
-            lambda: unroll(model, images, presentation, asked),
-            lambda: step_by_step(peer, images, presentation, asked),
-            repeats,
-        ),
+        harness.interleaved(skipping, plain, repeats),
         peer=PLAIN,
         version=torch.__version__,
         at_least=target,
-        ours_gb=harness.peak_gb(lambda: unroll(model, images, presentation, asked)),
-        peer_gb=harness.peak_gb(lambda: step_by_step(peer, images, presentation, asked)),
+        ours_gb=peak_gb(skipping),
+        peer_gb=peak_gb(plain),
         also=difference < 1e-4,
         note=f"largest difference {difference:.0e} of a layer's standard deviation, rounding of float32 "
         "through all steps; 1e-12 in float64 (tests)",
+        profile=lambda: by_kind({"ours": skipping, "peer": plain}),
     )
+    return [row]
 
 
-def in_bfloat16(size: int, repeats: int) -> dict[str, Any]:
-    """Time U3: U1 in 16 bits against U1 in 32."""
+def in_bfloat16(size: int, repeats: int) -> list[dict[str, Any]]:
+    """U3: U1 in 16 bits against U1 in 32."""
     model, images, shown = graph("rgc_intermediate", size), pixels(size), Presentation(100, 160)
     layers = list(model.layers)
     wide, narrow = (unroll(model, images, shown, layers, precision) for precision in ("float32", "bfloat16"))
     apart = {layer: distance(narrow[layer], wide[layer]) for layer in layers}
     worst = max(apart, key=lambda layer: apart[layer])
     del wide, narrow
-    return harness.row(
+
+    def in_16_bits() -> Any:
+        return unroll(model, images, shown, layers, "bfloat16")
+
+    def in_32_bits() -> Any:
+        return unroll(model, images, shown, layers)
+
+    row = harness.row(
         f"U3: U1 in bfloat16, {size} px",
-        harness.interleaved(
-            lambda: unroll(model, images, shown, layers, "bfloat16"),
-            lambda: unroll(model, images, shown, layers),
-            repeats,
-        ),
+        harness.interleaved(in_16_bits, in_32_bits, repeats),
         peer="U1 in float32",
         version=torch.__version__,
         at_least=1.6,
-        ours_gb=harness.peak_gb(lambda: unroll(model, images, shown, layers, "bfloat16")),
-        peer_gb=harness.peak_gb(lambda: unroll(model, images, shown, layers)),
+        ours_gb=peak_gb(in_16_bits),
+        peer_gb=peak_gb(in_32_bits),
         note="root mean square difference over the standard deviation across images: "
         f"conv7 {apart['conv7']:.3f}, conv8 {apart['conv8']:.3f}, largest {apart[worst]:.3f} ({worst})",
+        profile=lambda: by_kind({"bfloat16": in_16_bits, "float32": in_32_bits}),
     )
+    return [row]
 
 
-def graph_each_step(size: int, repeats: int) -> dict[str, Any]:
-    """Time U4, with a feedforward network of our own."""
-    model, images, shown = graph("ff", size), pixels(size), Presentation()
-    peer = contiguous(graph("ff", size))
-    return harness.row(
-        f"U4: ff, {size} px, {BATCH} images x {shown.n_steps} steps, all layers",
-        harness.interleaved(
-            lambda: unroll(model, images, shown, model.layers),
-            lambda: called_each_step(lambda frame: through(peer, frame), peer.normalize, images, shown),
-            repeats,
-        ),
-        peer="the network called once a step, contiguous",
-        version=torch.__version__,
-        at_least=8,
-        note="ours tells when what reaches which layer; the peer does not",
-    )
-
-
-def module_each_step(size: int, repeats: int) -> dict[str, Any]:
-    """Time U4, with a torch module."""
-    model, images, shown = brainfit.load_model("resnet18", image_size=size), pixels(size), Presentation()
-    assert isinstance(model, ModuleModel)
-    module = model.module.eval()
-    return harness.row(
-        f"U4: resnet18, {size} px, {BATCH} images x {shown.n_steps} steps, all layers",
-        harness.interleaved(
-            lambda: unroll(model, images, shown, model.layers),
-            lambda: called_each_step(module, model.normalize, images, shown),
-            repeats,
-        ),
-        peer="the module called once a step",
-        version=torch.__version__,
-        at_least=8,
-    )
+def each_step(size: int, repeats: int) -> list[dict[str, Any]]:
+    """U4: networks without recurrence, one of our own and a torch module."""
+    images, shown = pixels(size), Presentation()
+    own, spread = graph("ff", size), contiguous(graph("ff", size))
+    resnet = brainfit.load_model("resnet18", image_size=size)
+    assert isinstance(resnet, ModuleModel)
+    module = resnet.module.eval()
+    cases: dict[str, tuple[GraphModel | ModuleModel, Callable[[Tensor], Any], str]] = {
+        "ff": (own, lambda frame: through(spread, frame), "the network called once a step, contiguous"),
+        "resnet18": (resnet, module, "the module called once a step"),
+    }
+    found = []
+    for name, (model, network, peer) in cases.items():
+        ours = partial(unroll, model, images, shown, model.layers)
+        plain = partial(called_each_step, network, model.normalize, images, shown)
+        found.append(
+            harness.row(
+                f"U4 {name}: {size} px, {BATCH} images x {shown.n_steps} steps, all layers",
+                harness.interleaved(ours, plain, repeats),
+                peer=peer,
+                version=torch.__version__,
+                at_least=8,
+                note="ours tells when what reaches which layer; the peer does not" if model is own else "",
+                profile=partial(by_kind, {"ours": ours, "peer": plain}),
+            )
+        )
+    return found
 
 
 @torch.inference_mode()
@@ -209,13 +198,21 @@ def distance(narrow: Trajectory, wide: Trajectory) -> float:
     return float((a - b).square().mean().sqrt() / (b - b.mean(0)).square().mean().sqrt())
 
 
-def main() -> None:
-    """Print a line for each workload."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller, in about a minute")
-    for entry in rows(parser.parse_args().quick):
-        print(harness.show(entry), flush=True)
+def _sizes(quick: bool) -> tuple[int, int, int]:
+    """Small and large images, in pixels, and repeats."""
+    return (72, 72, 1) if quick else (128, 224, 5)
 
 
-if __name__ == "__main__":
-    main()
+def _stepwise(workload: str, quick: bool) -> list[dict[str, Any]]:
+    small, large, repeats = _sizes(quick)
+    if workload == "U1":
+        return stepwise("U1", "rgc_intermediate", large, Presentation(100, 160), None, 1.55, repeats)
+    return stepwise("U2", "rgc_intermediate", small, Presentation(), ("conv7", "conv8"), 1.6, repeats)
+
+
+WORKLOADS = {
+    "U1": lambda quick: _stepwise("U1", quick),
+    "U2": lambda quick: _stepwise("U2", quick),
+    "U3": lambda quick: in_bfloat16(*_sizes(quick)[1:]),
+    "U4": lambda quick: each_step(*_sizes(quick)[::2]),
+}

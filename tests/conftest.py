@@ -1,6 +1,7 @@
 """What every test can count on: quiet thread pools, a home of its own, seeded randomness."""
 
 import os
+import subprocess
 
 # Before torch is imported: waiting threads must not spin on cores that others use too.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -25,6 +26,22 @@ def _cache(monkeypatch, tmp_path_factory):
     """Each test has a cache of its own, so that none finds what another one left."""
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("BRAINFIT_CACHE_LIMIT", raising=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a megabyte, which only root can make."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk]
+    try:
+        mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("no file system can be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)  # lazily: HDF5 cannot close what it cannot write
 
 
 @pytest.fixture

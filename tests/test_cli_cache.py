@@ -1,6 +1,9 @@
 """`brainfit cache`, and what a score on the command line says of it."""
 
+import contextlib
 import json
+import shutil
+import subprocess
 
 import pytest
 from tiny import TinyModel, tiny_recording
@@ -36,8 +39,8 @@ def notes(result):
 def test_a_second_score_reads_what_the_first_one_kept():
     first, second = run(*RUN), run(*RUN, "--mapping", "pls")
     assert first.exit_code == second.exit_code == 0, first.output + second.output
-    assert "brainfit: features: 4 of 4 batches computed, the others found in the cache" in notes(first)
-    assert "brainfit: features: 0 of 4 batches computed, the others found in the cache" in notes(second)
+    assert "brainfit: features: 4 batches computed, 0 found in the cache" in notes(first)
+    assert "brainfit: features: 0 batches computed, 4 found in the cache" in notes(second)
 
 
 def test_no_cache_keeps_nothing():
@@ -66,6 +69,51 @@ def test_a_cache_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
     assert run(*RUN, "--no-cache").exit_code == 0
 
 
+class Filling(TinyModel):
+    """Something else fills the disk while it is shown the third batch."""
+
+    junk = None
+
+    def unroll(self, images, presentation, layers):
+        if self.junk is not None and len(open_store().shards()) == 2:
+            with contextlib.suppress(OSError), self.junk.open("wb") as file:
+                while True:
+                    file.write(bytes(1000))
+                    file.flush()
+        return super().unroll(images, presentation, layers)
+
+
+def test_a_disk_that_fills_up_is_one_line_and_the_next_run_goes_on(small_disk, monkeypatch, tmp_path):
+    monkeypatch.setitem(registry._REGISTERED["model"], "tiny", Filling)
+    monkeypatch.setattr("brainfit.request.model_content", lambda model: "the same with and without junk")
+    wanted = run(*RUN, "--no-cache", "--json")
+    shutil.rmtree(tmp_path / "runs")
+    monkeypatch.setenv("BRAINFIT_CACHE", str(small_disk))
+    monkeypatch.setattr(Filling, "junk", small_disk / "junk")
+    result = run(*RUN)
+    assert result.exit_code == 1, result.output
+    (line,) = [line for line in notes(result) if "error" in line]
+    assert "cannot write features to" in line
+    assert "No space left on device" in line
+    assert not list((tmp_path / "runs").glob("*"))
+    (small_disk / "junk").unlink()
+    monkeypatch.setattr(Filling, "junk", None)
+    again = run(*RUN, "--json")
+    assert "brainfit: features: 2 batches computed, 2 found in the cache" in notes(again)
+    told, other = (json.loads(found.stdout) for found in (again, wanted))
+    assert told["pooled"] == other["pooled"]
+
+
+def test_a_cache_on_a_disk_that_may_only_be_read_is_one_line(small_disk, monkeypatch):
+    monkeypatch.setenv("BRAINFIT_CACHE", str(small_disk))
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    result = run(*RUN)
+    assert result.exit_code == 1
+    (line,) = [line for line in notes(result) if "error" in line]
+    assert "Read-only file system" in line
+    assert run(*RUN, "--no-cache").exit_code == 0
+
+
 def test_precision_is_recorded_and_names_the_run(tmp_path):
     assert tuple(Precision) == PRECISIONS
     assert run(*RUN, "--precision", "bfloat16").exit_code == 0
@@ -81,9 +129,9 @@ def test_layers_take_the_same_options():
     kept = run(*layers)
     assert kept.exit_code == 0, kept.output
     assert run(*layers, "--no-cache").stdout == kept.stdout
-    assert any("4 of 4 batches" in line for line in notes(kept))
+    assert any("4 batches computed, 0 found" in line for line in notes(kept))
     score = run(*RUN)
-    assert any("0 of 4 batches" in line for line in notes(score))
+    assert any("0 batches computed, 4 found" in line for line in notes(score))
 
 
 def test_info_says_how_much_there_is_of_what():

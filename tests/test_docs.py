@@ -30,6 +30,15 @@ def test_the_api_page_has_every_name(name):
     assert f"brainfit.{name}" in DOCUMENTED or getattr(found, "__module__", "") in DOCUMENTED, name
 
 
+def test_the_architecture_names_every_module():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = tuple(f"/{name}" for name in re.findall(r"`([\w/]+\.py)`", text))
+    folders = ("brainfit", "model_zoo", "data_loaders", "benchmarks")
+    modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    missing = [m.name for m in modules if m.name != "__init__.py" and not m.as_posix().endswith(named)]
+    assert missing == []
+
+
 @pytest.mark.parametrize("module", LOADERS)
 def test_the_api_page_has_what_reads_and_writes_recordings(module):
     ours = importlib.import_module(f"data_loaders.{module}")

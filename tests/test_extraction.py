@@ -11,7 +11,7 @@ import xarray as xr
 from tiny import TinyModel
 
 from brainfit.errors import BrainfitError, ContractError, PluginError, ResourceError, UnknownNameError
-from brainfit.extraction import rows_of, show, show_last, to_model_input
+from brainfit.extraction import _on_device, rows_of, show, show_last, to_model_input
 from brainfit.model_contract import full_precision
 from brainfit.presentation import Presentation
 from brainfit.trajectory import Trajectory
@@ -161,13 +161,13 @@ def in_torch(answer: dict[str, Trajectory]) -> Any:
         (raising(StopIteration()), PluginError, r"StopIteration"),
         (raising(KeyError("x")), PluginError, "KeyError: 'x'"),
         (Changed(in_torch), PluginError, rf"RuntimeError.*, line {in_torch.__code__.co_firstlineno + 1}\)$"),
-        (raising(MemoryError()), ResourceError, "lower the batch size or the model's image_size"),
+        (raising(MemoryError()), ResourceError, "memory ran out: an allocation failed; lower --batch-size"),
         (
             raising(RuntimeError("DefaultCPUAllocator: not enough memory: you tried")),
             ResourceError,
-            "RuntimeError: DefaultCPUAllocator.* lower the batch size",
+            "memory ran out: DefaultCPUAllocator.*; lower --batch-size",
         ),
-        (raising(torch.OutOfMemoryError("CUDA")), ResourceError, "lower the batch size"),
+        (raising(torch.OutOfMemoryError("CUDA")), ResourceError, "the GPU's memory.* lower --batch-size"),
     ],
 )
 def test_errors_of_the_users_code_are_one_line(model, wanted, message) -> None:
@@ -283,3 +283,42 @@ def test_sizes_that_cannot_be_are_refused() -> None:
         ResourceError, match=r"images at the model's size.*lower the batch size or the model's"
     ):
         to_model_input(IMAGES, 99999999)
+
+
+def test_images_go_to_a_gpu_from_pinned_memory_and_on_a_cpu_nothing_is_pinned(monkeypatch) -> None:
+    done: list[tuple[str, dict[str, Any]]] = []
+    pinned = torch.zeros(1)
+
+    def pin_memory(images: torch.Tensor) -> torch.Tensor:
+        done.append(("pin", {}))
+        return pinned
+
+    to = torch.Tensor.to
+
+    def copy(images: torch.Tensor, device: str, **options: Any) -> torch.Tensor:
+        if device == "cpu":
+            return to(images, device)
+        assert images is pinned
+        done.append((device, options))
+        return images
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    images = torch.rand(2, 3, 4, 4)
+    assert _on_device(images, "cpu") is images
+    assert show(TinyModel(), ["small"], IMAGES, Presentation())
+    assert done == []
+    monkeypatch.setattr(torch.Tensor, "to", copy)
+    for device in ("cuda", "cuda:1"):
+        done.clear()
+        assert _on_device(images, device) is pinned
+        assert done == [("pin", {}), (device, {"non_blocking": True})]
+
+
+def test_a_gpu_without_memory_is_one_line() -> None:
+    said = (
+        "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8.00 GiB.\n"
+        "Of the allocated memory 1.00 GiB is allocated by PyTorch."
+    )
+    with pytest.raises(ResourceError, match=r"20\.00 GiB more could not be had; lower --batch-size") as error:
+        show(raising(torch.OutOfMemoryError(said)), ["small"], IMAGES, Presentation())
+    assert str(error.value).isprintable()

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_scoring import made_up
 from tiny import TinyModel, tiny_recording
+from typer.testing import CliRunner
 
-from brainfit import features, memory, responses
+from brainfit import first_batch, memory, responses
+from brainfit.cli.app import app
 from brainfit.errors import ResourceError
 from brainfit.memory import Watch
 from brainfit.preflight import ON_DISK, Unroll, Work, check, estimate, peak, remedies
@@ -120,7 +123,7 @@ class Large(TinyModel):
 
 def scored(monkeypatch, room, **options: Any):
     monkeypatch.setattr(Large, "shown", [])
-    monkeypatch.setattr(features, "available_bytes", lambda: room)
+    monkeypatch.setattr(first_batch, "available_bytes", lambda: room)
     return score(Large(), tiny_recording(n_images=40), region="pIT", cache=False, **options)
 
 
@@ -161,3 +164,98 @@ def test_the_fit_is_refused_after_one_image(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", less_and_less)
     with pytest.raises(ResourceError, match=r"solving needs about .* (would|no number of)"):
         score(model, recording, region="pIT")
+
+
+GIB = 2**30
+FREE = 64 * GIB
+
+
+def group(folder, limit, used, version=2, inactive=None):
+    """Write what the system shows of a control group."""
+    names = {
+        2: ("max", "current", "inactive_file"),
+        1: ("limit_in_bytes", "usage_in_bytes", "total_inactive_file"),
+    }
+    of_limit, of_use, of_files = names[version]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"memory.{of_limit}").write_text(f"{limit}\n")
+    (folder / f"memory.{of_use}").write_text(f"{used}\n")
+    if inactive is not None:
+        (folder / "memory.stat").write_text(f"anon 5\n{of_files} {inactive}\n")
+
+
+def member(monkeypatch, tmp_path, lines):
+    (tmp_path / "member").write_text(lines)
+    monkeypatch.setattr(memory, "_MEMBER", tmp_path / "member")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "fs")
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=FREE))
+    return tmp_path / "fs"
+
+
+V1, V2 = "9:name=systemd:/\n4:cpu,memory:/docker/ab\n", "0::/job/ab\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "version"),
+    [
+        ("0::/\n", "", 2),  # a container that sees itself at the top
+        (V2, "job/ab", 2),
+        (V2, "job", 2),  # a limit of the group above
+        ("0::/../../elsewhere\n", "", 2),
+        (f"0::/\n{V1}", "memory/docker/ab", 1),
+        (V1, "memory", 1),  # as docker mounts it
+        (f"{V1}0::/job/ab\n", "unified/job/ab", 2),
+    ],
+)
+def test_the_limit_of_a_container_counts_wherever_it_stands(monkeypatch, tmp_path, lines, place, version):
+    top = member(monkeypatch, tmp_path, lines)
+    assert memory.available_bytes() == FREE
+    group(top / place, 2 * GIB, GIB // 2, version)
+    assert memory.available_bytes() == 2 * GIB - GIB // 2
+    group(top / place, 2 * GIB, GIB // 2, version, inactive=1000)  # of files that were read, and can go
+    assert memory.available_bytes() == 2 * GIB - GIB // 2 + 1000
+    group(top / place, 2 * GIB, 3 * GIB, version, inactive=0)
+    assert memory.available_bytes() == 0
+    group(top / place, "max" if version == 2 else 2**63 - 4096, GIB, version)
+    assert memory.available_bytes() == FREE
+
+
+def test_of_several_limits_the_least_counts(monkeypatch, tmp_path):
+    top = member(monkeypatch, tmp_path, V2)
+    group(top / "job", 8 * GIB, 6 * GIB)
+    group(top / "job" / "ab", 4 * GIB, GIB)
+    assert memory.available_bytes() == 2 * GIB
+
+
+def test_the_limit_of_addresses_counts(monkeypatch, tmp_path):
+    member(monkeypatch, tmp_path, "")
+    held = memory.psutil.Process().memory_info().vms
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (held + GIB, -1))
+    assert memory.available_bytes() == pytest.approx(GIB, rel=0.1)
+
+
+def test_a_score_is_refused_in_a_small_container_of_a_large_machine(monkeypatch, tmp_path):
+    top = member(monkeypatch, tmp_path, "0::/\n")
+    group(top, 2 * GIB, 2 * GIB - 1000)
+    monkeypatch.setattr(Large, "shown", [])
+    with pytest.raises(
+        ResourceError, match=r"averaging trials needs about .* and 0\.000954 MiB are available"
+    ):
+        score(Large(), tiny_recording(n_images=40), region="pIT", cache=False)
+    assert Large.shown == []
+    done = CliRunner().invoke(app, ["score", "--model", "none", "--region", "pIT"], prog_name="brainfit")
+    assert done.exit_code == 1
+    assert done.stderr.startswith(
+        "brainfit: error: this needs about 0.4 GiB (libraries 0.4 GiB), and 0.000954 MiB"
+    )
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_few_addresses_are_refused_before_libraries_are_loaded(monkeypatch):
+    monkeypatch.setattr(memory, "_left_of_addresses", lambda: 1.1 * GIB)
+    with pytest.raises(
+        ResourceError, match=r"1\.2 GiB of addresses, and the limit \(ulimit -v\) leaves 1\.1 GiB"
+    ):
+        memory.check_start()
+    monkeypatch.setattr(memory, "_left_of_addresses", lambda: 1.3 * GIB)
+    memory.check_start()

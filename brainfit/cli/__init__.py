@@ -5,6 +5,7 @@ import sys
 
 from brainfit.cli.app import app
 from brainfit.cli.streams import settle_signals, settle_streams
+from brainfit.errors import out_of_memory
 
 
 def main() -> None:
@@ -22,7 +23,9 @@ def main() -> None:
         app(prog_name="brainfit")
     except OSError as error:  # the machine's doing, such as a full disk: no bug
         sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue] # or Python writes what is left, and fails
-        sys.exit(f"brainfit: error: {error}")
-    except Exception:
+        sys.exit(f"brainfit: error: {out_of_memory(error) or error}")
+    except Exception as error:
+        if (told := out_of_memory(error)) is not None:
+            sys.exit(f"brainfit: error: {told}")
         print("brainfit: this is a bug in brainfit; please report it with the lines below", file=sys.stderr)  # noqa: T201
         raise

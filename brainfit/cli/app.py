@@ -23,7 +23,10 @@ from brainfit.cli.output import note
 from brainfit.cli.report import report
 from brainfit.cli.score import score
 from brainfit.cli.weights import app as weights
-from brainfit.errors import BrainfitError
+from brainfit.errors import BrainfitError, out_of_memory
+
+_COMPUTING = {"score", "check", "ceiling", "layers", "inter-animal"}
+"""What is not begun where torch could not even be loaded, which ends in a crash instead of an error."""
 
 
 class _Group(TyperGroup):
@@ -32,12 +35,17 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except BrainfitError as error:
+        except KeyboardInterrupt:
+            line = "interrupted; no unfinished result was kept"
+        except Exception as error:  # memory may run out anywhere, and is told in errors of many types
+            told = error if isinstance(error, BrainfitError) else out_of_memory(error)
+            if told is None:
+                raise
             if ctx.params["debug"]:
                 traceback.print_exc()
-            note(f"error: {error}")
-        except KeyboardInterrupt:
-            note("interrupted; no unfinished result was kept")
+            line = f"error: {told}"
+            del told
+        note(line)  # only here: what the error held, maybe all memory, is free again
         raise typer.Exit(1)
 
 
@@ -82,6 +90,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def brainfit(
+    ctx: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
@@ -95,3 +104,7 @@ def brainfit(
 
     Example: brainfit score --model median_convrnn --region pIT
     """
+    if ctx.invoked_subcommand in _COMPUTING:
+        from brainfit.memory import check_start
+
+        check_start()

@@ -63,7 +63,7 @@ def draw(
 
 
 def _wiring(name: str, options: dict[str, int]) -> Wiring:
-    from brainfit.model_contract import foreign_code
+    from brainfit.foreign_code import foreign_code
     from brainfit.wiring import Wiring
 
     with others_code():

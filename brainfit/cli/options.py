@@ -71,7 +71,10 @@ Project = Annotated[
         show_default="all features",
     ),
 ]
-Images = Annotated[int | None, typer.Option(min=8, help="Use so many images only.", show_default="all")]
+Images = Annotated[
+    int | None,
+    typer.Option(min=8, help="Use so many images only; a score takes 16 or more.", show_default="all"),
+]
 ImageSize = Annotated[
     int | None,
     typer.Option(

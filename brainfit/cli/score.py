@@ -37,7 +37,8 @@ def score(
     benchmark: Annotated[
         str | None,
         typer.Option(
-            help="A name of `brainfit list benchmarks`; use instead of --region, --recording and --mapping."
+            help="A name of `brainfit list benchmarks`; use instead of --region, --recording, --mapping, "
+            "--control and --project."
         ),
     ] = None,
     recording: Annotated[

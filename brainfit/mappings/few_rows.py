@@ -35,7 +35,8 @@ def in_their_span(folds: Sequence[Sequence[Rows]]) -> tuple[list[list[Rows]], to
     Returns
     -------
     rows
-        For each fold all of its rows, with as many features as there are directions.
+        For each fold all of its rows, with as many features as there are directions; in float64, which of so
+        few costs nothing.
     combinations
         The directions as combinations of the rows, shape (row, direction), float64.
     """
@@ -45,14 +46,13 @@ def in_their_span(folds: Sequence[Sequence[Rows]]) -> tuple[list[list[Rows]], to
     kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
     kept[-1] = True  # of rows that are all zero, too
     values, vectors = values[kept].clamp_min(0), vectors[:, kept]
-    coordinates = (vectors * values.sqrt()).to(parts[0])
+    coordinates = vectors * values.sqrt()
     found = []
     for fold in folds:
-        ones, targets, image = (
-            torch.cat([getattr(rows, name) for rows in fold]) for name in ("ones", "targets", "image")
-        )
+        ones, targets = (torch.cat([getattr(rows, name) for rows in fold]) for name in ("ones", "targets"))
         mine, coordinates = coordinates[: len(ones)], coordinates[len(ones) :]
-        found.append([Rows(mine, ones, targets, image)])
+        image = torch.cat([rows.image for rows in fold])
+        found.append([Rows(mine, ones.double(), targets.double(), image)])
     return found, vectors * values.clamp_min(torch.finfo(values.dtype).tiny).rsqrt()
 
 
@@ -61,5 +61,5 @@ def of_features(
 ) -> torch.Tensor:
     """Return a map of the coordinates, shape (direction, unit), as one of the features, (feature, unit)."""
     parts = [features for fold in folds for features, *_ in chunks(fold)]
-    weights = (combinations @ coef.double()).to(coef).split([len(part) for part in parts])
+    weights = (combinations @ coef).to(parts[0]).split([len(part) for part in parts])
     return torch.stack([part.T @ some for part, some in zip(parts, weights, strict=True)]).sum(0)

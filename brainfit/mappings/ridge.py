@@ -111,7 +111,8 @@ class Ridge(SharedLinearMap):
             advance=advance,
         )
         if directions is not None:
-            solution = replace(solution, coef=of_features(folds, directions, solution.coef))
+            coef = of_features(folds, directions, solution.coef)
+            solution = replace(solution, coef=coef, intercept=solution.intercept.to(coef))
         self.solution_ = solution
         return solution.coef, solution.intercept
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from brainfit.mappings.products import Sums
-from brainfit.mappings.threads import one_thread
+from brainfit.threads import one_thread
 
 # A candidate direction, of length one, adds something if more than this is left of its squared
 # length outside the basis: well above what rounding leaves, well below what a weak direction does.

@@ -1,0 +1,102 @@
+"""What memory a call takes, measured in a process of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import multiprocessing
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import harness  # first: it fixes the threads
+
+_GB = 1e9
+
+
+def peak_gb(function: Callable[[], Any]) -> float:
+    """Measure by how much one call raises the resident memory at most, in GB (1e9 bytes).
+
+    The call is made in a forked child, which has all that the caller has; what was there before does not
+    count, unless it is written to. The child uses one thread, for OpenMP's do not survive a fork.
+
+    Raises
+    ------
+    RuntimeError
+        If the call fails, or the child is killed.
+    """
+    _release_free_memory()
+    return _answer("fork", _with_one_thread, function)
+
+
+def in_a_process(function: Callable[..., Any], *arguments: Any) -> tuple[float, float, Any]:
+    """Call a function of a module in a new process, with all threads.
+
+    For what takes too long to be done for the time and again for the memory, and needs nothing of the caller.
+
+    Returns
+    -------
+    tuple
+        Seconds, by how much the resident memory rose at most in GB, and what the function returned.
+
+    Raises
+    ------
+    RuntimeError
+        If the call fails, or the child is killed.
+    """
+    return _answer("spawn", _measured, function, *arguments)
+
+
+def _answer(start: str, target: Callable[..., None], *arguments: Any) -> Any:
+    """Return what a child sends."""
+    context: Any = multiprocessing.get_context(start)
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=target, args=(sender, *arguments))
+    child.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError as error:
+        child.join()
+        raise RuntimeError(f"the measured call ended with exit code {child.exitcode}") from error
+    finally:
+        child.join()
+
+
+def _with_one_thread(sender: Any, function: Callable[[], Any]) -> None:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        before = max_bytes()
+        function()
+        sender.send((max_bytes() - before) / _GB)
+
+
+def _measured(sender: Any, function: Callable[..., Any], *arguments: Any) -> None:
+    found: list[Any] = []
+    before = max_bytes()
+    seconds = harness.seconds(lambda: found.append(function(*arguments)))
+    sender.send((seconds, (max_bytes() - before) / _GB, *found))
+
+
+def max_bytes() -> int:
+    """Largest resident memory of this process so far.
+
+    Linux counts what the caller held in `ru_maxrss` of a process that it started, but not in `VmHWM`.
+    """
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _release_free_memory() -> None:
+    """Give freed memory back to the system: the child would use it again, and nobody would see."""
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
