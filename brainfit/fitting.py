@@ -137,6 +137,6 @@ def _of_fit(
         unroll=features.unroll,
         answer_bytes=float(sum(block.nbytes for block in answer.blocks)),
         on_disk=features.on_disk,
-        solver=lambda n_features: solved.working_bytes(n_features, n_units, N_FOLDS),
+        solver=lambda n_rows, n_features: solved.working_bytes(n_rows, n_features, n_units, N_FOLDS),
     )
     return replace(work, n_rows=work.rows_in(probe.row_bytes))

@@ -202,9 +202,10 @@ def _predict(request: Request, responses: Responses, halves: np.ndarray, progres
                 targets = np.concatenate([responses.mean[batch.images], *sets[:, some]], axis=1)
                 mapping.partial_fit(batch.trajectory.average(responses.steps), targets, responses.folds[some])
                 if done == 0:
+                    n_rows = mapping.n_rows * len(train) / some.stop
                     needed = {
                         "compressed features and responses": mapping.row_bytes * (len(train) / some.stop - 1),
-                        "solver": mapping.working_bytes(mapping.n_features, n_units, N_FOLDS),
+                        "solver": mapping.working_bytes(n_rows, mapping.n_features, n_units, N_FOLDS),
                     }
                     check_memory(
                         needed, "lower the number of images or halvings, or choose a smaller layer or region"

@@ -69,7 +69,7 @@ class Work:
     on_disk
         Bytes of features that are to be kept.
     solver
-        Bytes that solving takes beside the rows, for so many features.
+        Bytes that solving takes beside the rows, for so many rows and features.
     """
 
     n_images: int
@@ -85,7 +85,7 @@ class Work:
     unroll: Unroll = field(default_factory=Unroll)
     answer_bytes: float = 0
     on_disk: float = 0
-    solver: Callable[[int], float] = lambda n_features: 0.0
+    solver: Callable[[float, int], float] = lambda n_rows, n_features: 0.0
 
     @property
     def means(self) -> float:
@@ -144,7 +144,7 @@ def estimate(work: Work) -> dict[str, float]:
         "averaging trials": work.means + max(2 * chunk, (1 + 2 * train) * work.means),
         "unrolling a batch": work.means + batch,
         "compressed rows": work.means + rows + batch,
-        "solving": work.means + rows + work.solver(work.n_features),
+        "solving": work.means + rows + work.solver(work.n_train * work.n_rows, work.n_features),
         "predictions": work.means + coef + 2 * predicted + batch,
         "ceilings": work.means + coef + 6 * predicted + 2 * of_units + halves,
         ON_DISK: work.on_disk,

@@ -118,8 +118,8 @@ class Mapping(Protocol):
         """Bytes that what was taken in so far occupies."""
         ...
 
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
-        """Bytes that `solve` takes beside that."""
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
+        """Bytes that `solve` takes beside that, for so many rows."""
         ...
 
     @property

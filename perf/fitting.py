@@ -140,7 +140,7 @@ def expected_gb(data: Workload, store: str) -> float:
     ridge = Ridge(store=store)
     data.taken_in(ridge)
     n_units = data.responses.shape[1]
-    return (ridge.row_bytes + ridge.working_bytes(ridge.n_features, n_units, N_FOLDS)) / 1e9
+    return (ridge.row_bytes + ridge.working_bytes(ridge.n_rows, ridge.n_features, n_units, N_FOLDS)) / 1e9
 
 
 def mean_eigenvalue(data: Workload) -> float:

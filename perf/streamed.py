@@ -46,7 +46,7 @@ def fit(n_features: int, n_images: int, **options: Any) -> dict[str, float]:
         "seconds": taken + solving,
         "rows": n_rows / n_images,
         "rows_gb": row_bytes / 1e9,
-        "working_gb": ridge.working_bytes(n_features, FULL[2], N_FOLDS) / 1e9,
+        "working_gb": ridge.working_bytes(n_rows, n_features, FULL[2], N_FOLDS) / 1e9,
         "directions": ridge.solution_.n_directions,
     }
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from tiny import TinyModel, tiny_recording
@@ -72,7 +73,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
 class Filling(TinyModel):
     """Something else fills the disk while it is shown the third batch."""
 
-    junk = None
+    junk: Path | None = None
 
     def unroll(self, images, presentation, layers):
         if self.junk is not None and len(open_store().shards()) == 2:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from brainfit.mappings import ridge as ridge_module
-from brainfit.mappings.few_rows import MAX_ROWS, has_few_rows, in_their_span, of_features
+from brainfit.mappings.few_rows import MAX_ROWS, are_few, in_their_span, of_features
 from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.rows import Rows
 
@@ -68,11 +68,17 @@ def test_rows_without_anything_have_a_map_of_nothing(rng):
     assert not back.any()
 
 
-def test_which_rows_are_few(rng):
-    assert has_few_rows(make_folds(rng, [(5, 3), (4, 1)]))
-    assert not has_few_rows(make_folds(rng, [(5, 3), (4, 1)], n_features=13))
-    assert not has_few_rows(make_folds(rng, [(MAX_ROWS, 1)], n_features=MAX_ROWS + 10))
-    assert has_few_rows(make_folds(rng, [(MAX_ROWS - 1, 1)], n_features=MAX_ROWS + 10))
+def test_which_rows_are_few():
+    assert are_few(9, 10)
+    assert not are_few(10, 10)
+    assert are_few(MAX_ROWS, MAX_ROWS + 1)
+    assert not are_few(MAX_ROWS + 1, MAX_ROWS + 2)
+
+
+def test_few_rows_of_many_features_take_little_memory():
+    few, many = (Ridge().working_bytes(n, 50_000, 200, 5) for n in (700, 7000))
+    assert few < many / 3
+    assert all(Ridge().working_bytes(n, 50, 200, 5) > 0 for n in (0, 0.6, 1, 23.6, 49.9, 50))
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-6), (np.float32, 1e-3)])
@@ -84,7 +90,7 @@ def test_the_map_is_that_of_the_rows_as_they_are(store, dtype, limit, rng, monke
     features, found = features.astype(dtype), []
     for few in (True, False):
         if not few:
-            monkeypatch.setattr(ridge_module, "has_few_rows", lambda folds: False)
+            monkeypatch.setattr(ridge_module, "are_few", lambda n_rows, n_features: False)
         ridge = Ridge(tolerance=1e-9, store=store).fit(features, responses.astype(dtype))
         found.append(ridge)
     predicted = [features @ ridge.coef_.T + ridge.intercept_ for ridge in found]

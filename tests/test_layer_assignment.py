@@ -425,7 +425,7 @@ def test_nothing_of_the_features_is_kept_but_projections_and_what_is_shared_stay
     projected = mapping.transform(nothing)
     assert [tuple(block.shape) for block in projected.blocks] == [(1, 50), (60, 50)]
     assert projected.index == (0, 1, 1, 0)
-    assert mapping.working_bytes(2000, 4, 5) == Ridge().working_bytes(50, 4, 5)
+    assert mapping.working_bytes(9e3, 2000, 4, 5) == Ridge().working_bytes(9e3, 50, 4, 5)
 
 
 def test_projections_that_make_no_sense_are_refused():

@@ -34,7 +34,7 @@ WORK = Work(
     unroll=Unroll(1e7, 2e7),
     answer_bytes=1e6,
     on_disk=1e9,
-    solver=lambda n_features: 5000.0 * n_features,
+    solver=lambda n_rows, n_features: 5000.0 * n_features,
 )
 
 

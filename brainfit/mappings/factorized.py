@@ -31,7 +31,7 @@ class Factorized(SGD):
     NeurIPS. arXiv:1711.02653, equation 2. Theirs is sparse by an L1 penalty; here early stopping regularises.
     """
 
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
         """Count the features of a mini-batch or two, and what they are once places are summed."""
         return (
             4.0 * self.batch_images * 25 * (2 * n_features + 2 * n_units * math.prod(self.feature_shape_[1:]))

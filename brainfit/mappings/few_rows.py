@@ -23,10 +23,9 @@ MAX_ROWS = 1024
 """Beyond, the eigenvectors of so many rows' products take longer than the passes that they save."""
 
 
-def has_few_rows(folds: Sequence[Sequence[Rows]]) -> bool:
-    """Whether there are fewer rows than features, and few enough for `in_their_span`."""
-    n_rows = sum(len(rows.ones) for fold in folds for rows in fold)
-    return n_rows <= MAX_ROWS and n_rows < folds[0][0].features.shape[1]
+def are_few(n_rows: float, n_features: int) -> bool:
+    """Whether rows are fewer than features, and few enough for `in_their_span`."""
+    return n_rows <= MAX_ROWS and n_rows < n_features
 
 
 def in_their_span(folds: Sequence[Sequence[Rows]]) -> tuple[list[list[Rows]], torch.Tensor]:

@@ -50,8 +50,8 @@ class SharedLinearMap(BaseEstimator, ABC):
         """Return coef (feature, unit) and intercept (unit,) for the rows of each inner fold."""
 
     @abstractmethod
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
-        """Bytes that solving takes beside the rows."""
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
+        """Bytes that solving takes beside so many rows."""
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
@@ -183,6 +183,11 @@ class SharedLinearMap(BaseEstimator, ABC):
     def n_features(self) -> int:
         """Features of the layer, known from the first batch on."""
         return len(self.shift_)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows taken in so far."""
+        return sum(len(rows.ones) for batches in self.rows_.values() for rows in batches)
 
     @property
     def row_bytes(self) -> int:

@@ -75,9 +75,9 @@ class PerBin:
         """Bytes that the rows taken in so far occupy."""
         return sum(mapping.row_bytes for mapping in self.maps)
 
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
         """Bytes that solving takes beside the rows: maps are solved one after the other."""
-        return self.maps[0].working_bytes(n_features, n_units, n_folds)
+        return self.maps[0].working_bytes(n_rows / len(self.maps), n_features, n_units, n_folds)
 
     @property
     def alpha_(self) -> np.ndarray:

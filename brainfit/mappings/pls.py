@@ -56,7 +56,7 @@ class PLS(SharedLinearMap):
         """Two passes over the rows a component."""
         return 2 * whole_number("n_components", self.n_components, least=1)
 
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
         """Weights and loadings of each component, and the covariance with the responses."""
         return 8.0 * n_features * (2 * self.n_components + 2 * n_units)
 

@@ -62,9 +62,9 @@ class Projected(Transformed):
         """Features of the layer, before the projection."""
         return self._matrix.shape[1]
 
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
         """Bytes that `solve` takes beside that, whatever the layer's number of features."""
-        return self.mapping.working_bytes(self.n_components, n_units, n_folds)
+        return self.mapping.working_bytes(n_rows, self.n_components, n_units, n_folds)
 
     def summary(self) -> dict[str, Any]:
         """Return what a reviewer would ask of the fit, and of the projection."""

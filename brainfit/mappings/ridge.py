@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainfit.mappings.few_rows import has_few_rows, in_their_span, of_features
+from brainfit.mappings.few_rows import are_few, in_their_span, of_features
 from brainfit.mappings.krylov import MIN_WIDTH, SHARED_WIDTH, solve_ridge
 from brainfit.mappings.linear import SharedLinearMap
 from brainfit.mappings.normal_equations import MAX_FEATURES
@@ -98,7 +99,7 @@ class Ridge(SharedLinearMap):
         self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         relative_alphas, rows, directions = np.asarray(self.relative_alphas, float), folds, None
-        if has_few_rows(folds):
+        if are_few(self.n_rows, self.n_features):
             rows, directions = in_their_span(folds)
             # The mean eigenvalue is that of all features, in most directions of which there is nothing.
             relative_alphas = relative_alphas * directions.shape[1] / self.n_features
@@ -116,7 +117,14 @@ class Ridge(SharedLinearMap):
         self.solution_ = solution
         return solution.coef, solution.intercept
 
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
+        """Count what searching takes; of few rows that in float64, rows of two folds, and the whole map."""
+        if not are_few(n_rows, n_features):
+            return self._searching_bytes(n_features, n_units, n_folds)
+        found = 8.0 * n_features * (2 * n_rows / n_folds + n_units)
+        return found + 2 * self._searching_bytes(max(math.ceil(n_rows), 1), n_units, n_folds)
+
+    def _searching_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
         """Count a basis as large as is usual for each inner fold and the final fit, and what goes into it.
 
         Twice the basis for many units, whose residuals are asked for; X'Y; the newest block and what it is

@@ -64,7 +64,7 @@ class SGD(SharedLinearMap):
         """At most so many epochs."""
         return self.max_epochs
 
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
         """Weights, their gradient, Adam's two moments, the best so far, and a mini-batch or two."""
         return 4.0 * n_features * (6 * n_units + 50 * self.batch_images)
 

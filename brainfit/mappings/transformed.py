@@ -54,9 +54,9 @@ class Transformed(ABC):
         """Bytes that what was taken in so far occupies."""
         return self.mapping.row_bytes
 
-    def working_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+    def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
         """Bytes that `solve` takes beside that."""
-        return self.mapping.working_bytes(n_features, n_units, n_folds)
+        return self.mapping.working_bytes(n_rows, n_features, n_units, n_folds)
 
     @property
     def alpha_(self) -> np.ndarray:
