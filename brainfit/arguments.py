@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from brainfit.errors import ContractError
+from brainfit.shown import shown
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def whole_number(name: str, value: object, least: int = 0) -> int:
@@ -53,10 +57,22 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     return str(value)
 
 
+def numbers(name: str, values: object) -> np.ndarray:
+    """Return an array of floating-point numbers; text is none, even where it could be read as such."""
+    import numpy as np  # not at the top: commands that compute nothing begin at once
+
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "fiub":
+            return array.astype(float)
+    except (TypeError, ValueError):  # ragged, or not numbers
+        pass
+    raise ContractError(f"{name}: wanted an array of numbers, got {shown(repr(values))}")
+
+
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _refused(name: str, wanted: str, got: object) -> ContractError:
-    shown = " ".join(repr(got).split())
-    return ContractError(f"{name} is {wanted}, got {shown if len(shown) <= 60 else shown[:59] + '…'}")
+    return ContractError(f"{name} is {wanted}, got {shown(repr(got), longest=60)}")

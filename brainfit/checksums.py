@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
-from brainfit.files import file_path, regular_file
+from brainfit.files import file_path, regular_file, replaced
 from brainfit.shown import reason, shown
 
 _PIECE = 1 << 20
@@ -142,9 +142,8 @@ def record(path: Path, digest: Digest, published: Published) -> None:
     kept = _beside(path)
     if _is_enough(published) or kept.is_file():
         return
-    whole = kept.with_name(f"{kept.name}.new")
-    whole.write_text(f"{digest.hexdigests()['sha256']}  {path.name}\n", encoding="utf-8")
-    os.replace(whole, kept)
+    with replaced(kept) as new:
+        new.write_text(f"{digest.hexdigests()['sha256']}  {path.name}\n", encoding="utf-8")
 
 
 def forget(path: Path) -> None:

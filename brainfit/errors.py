@@ -90,7 +90,7 @@ def _ran_out(error: BaseException, text: str) -> ResourceError:
     if size := _SIZE.search(text):
         number, unit = size.groups()
         large = unit == "bytes" and len(number) > 5
-        more = f"{int(number) / 2**20:.1f} MiB" if large else f"{number} {unit}"
+        more = f"{float(number) / 2**20:.1f} MiB" if large else f"{number} {unit}"
         why = f"{more} more could not be had"
     notes = "".join(f"; {shown(note, 400)}" for note in getattr(error, "__notes__", ()))
     if _ON_GPU.search(text):

@@ -81,9 +81,9 @@ class FeatureStore:
         self.limit = limit
         self._advice = advice
         self._durable = durable
-        self._ours: set[str] = set()
-        self._near: tuple[str, ...] = ()
-        self._left = 0.0
+        self._used_here: set[str] = set()  # files that this object read or wrote: not removed for room
+        self._spared: tuple[str, ...] = ()  # how keys of the layers at work begin: removed last
+        self._left = 0.0  # bytes that may be written before the folder is looked through again
 
     def prepare(self, keys: Iterable[str] = ()) -> None:
         """Make sure, before any work, that the folder can be written, and clear what killed processes left.
@@ -98,7 +98,7 @@ class FeatureStore:
         IntegrityError
             If it cannot.
         """
-        self._near = tuple(key[:GROUP] for key in keys)
+        self._spared = tuple(key[:GROUP] for key in keys)
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / f".{uuid4().hex}{PART}"
@@ -125,7 +125,7 @@ class FeatureStore:
             return None
         with suppress(OSError):
             os.utime(path)
-        self._ours.add(path.name)
+        self._used_here.add(path.name)
         return found
 
     def size_of(self, key: str) -> int | None:
@@ -144,7 +144,7 @@ class FeatureStore:
             If the disk is full, or fails.
         """
         path = self._path(key)
-        self._ours.add(path.name)
+        self._used_here.add(path.name)
         size = sum(block.nbytes + _HEADER for block in trajectory.blocks) + _HEADER
         with self._writing():
             for last in (False, True):
@@ -165,7 +165,7 @@ class FeatureStore:
 
     def close(self) -> None:
         """Keep to the limit: from now on, what was read or written here may be removed, too."""
-        self._ours.clear()
+        self._used_here.clear()
         with self._writing():
             self._trim(0)
 
@@ -181,8 +181,8 @@ class FeatureStore:
             excess = wanted - min(within, shutil.disk_usage(self.folder).free)
             if excess > 0 and math.isfinite(self.limit):
                 excess += self.limit * _SLACK
-            others = [shard for shard in shards if shard.path.name not in self._ours]
-            for shard in sorted(others, key=lambda shard: shard.path.name.startswith(self._near)):
+            others = [shard for shard in shards if shard.path.name not in self._used_here]
+            for shard in sorted(others, key=lambda shard: shard.path.name.startswith(self._spared)):
                 if excess <= 0:
                     break
                 if shard.path.suffix == SUFFIX:

@@ -50,9 +50,11 @@ class Features:
     Parameters
     ----------
     request
-        Of which model, images, presentation and precision.
+        Says which model, images, presentation and precision.
     layers
-        That will be asked for.
+        Names of the layers that will be asked for.
+    stimuli
+        The images, cut into batches.
     store
         Where answers are kept, if anywhere.
     kept
@@ -70,8 +72,6 @@ class Features:
         Images that go through the model together.
     unroll
         What memory showing images takes: as one image alone took it, then as the first batch did.
-    on_disk
-        Bytes of all that is kept.
     """
 
     def __init__(
@@ -87,7 +87,6 @@ class Features:
         self.together = together
         self.n_computed = 0
         self.batch_size, self.unroll = request.batch_size, first.unroll
-        self.on_disk = float(first.n_bytes * len(stimuli.batches)) if store else 0.0
         self._first, self._samples = first, dict(first.alone)
         self._request, self._layers, self._stimuli = request, tuple(layers), stimuli
         self._store, self._kept = store, kept
@@ -168,9 +167,9 @@ def open_features(
     Parameters
     ----------
     request
-        Of which model, images, presentation, precision and batch size.
+        Says which model, images, presentation, precision and batch size.
     layers
-        That will be asked for.
+        Names of the layers that will be asked for.
     used
         Positions of the images that will be asked for.
     again
@@ -195,14 +194,18 @@ def open_features(
     if store and together:
         if total <= (room := store.room()):
             with closing(store):
-                yield (opened := Features(request, layers, stimuli, store, None, True, first))
-                done, of = opened.n_computed, len(numbers)
-                _log.info("features: %d batches computed, %d found in the cache", done, of - done)
+                features = Features(request, layers, stimuli, store, None, True, first)
+                yield features
+                computed, found = features.n_computed, max(len(numbers) - features.n_computed, 0)
+                _log.info("features: %d batches computed, %d found in the cache", computed, found)
             return
         _log.warning(
-            "features of %s take about %s, and %s can be kept (free the disk, or raise %s): %s",
-            *(", ".join(layers), size_text(total), size_text(room), VARIABLE),
-            "they are computed anew for each score",
+            "features of %s take about %s, and %s can be kept: they are computed anew for each score "
+            "(free the disk, or raise %s)",
+            ", ".join(layers),
+            size_text(total),
+            size_text(room),
+            VARIABLE,
         )
     part = total * len(again) / sum(len(stimuli.batches[number]) for number in numbers)
     with temporary_store() as spool:

@@ -1,7 +1,7 @@
-"""What the features of a request will take, told before any batch is computed from the first that is needed.
+"""A look at the first batch that is needed, before any is computed: what features and batches will take.
 
-What is kept of it says so by its size. Of what is not, one image is shown alone: from what memory that took
-follows how many images memory can hold at once.
+Answers that are kept already tell their size. For other layers one image is shown alone; the memory that
+this takes says how many images can be shown together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FirstBatch:
     n_bytes
         Of all layers' answers to it.
     alone
-        What each layer, of which nothing is kept, did for its last image when that was alone.
+        For each layer whose answer is not kept: what it did for the batch's last image, shown alone.
     unroll
         What memory that took; nothing if all is kept.
     """
@@ -56,9 +56,9 @@ def look_ahead(
     Parameters
     ----------
     request
-        Of which model, images, presentation, precision and batch size.
+        Says which model, images, presentation, precision and batch size.
     layers
-        That will be asked for.
+        Names of the layers that will be asked for.
     used
         Positions of the images that will be asked for.
     store

@@ -136,7 +136,7 @@ def _of_fit(
         batch_size=features.batch_size,
         unroll=features.unroll,
         answer_bytes=float(sum(block.nbytes for block in answer.blocks)),
-        on_disk=features.on_disk,
+        item_bytes=answer.blocks[0].element_size(),
         solver=lambda n_rows, n_features: solved.working_bytes(n_rows, n_features, n_units, N_FOLDS),
     )
     return replace(work, n_rows=work.rows_in(probe.row_bytes))

@@ -110,9 +110,19 @@ def assign_layers(
     wanted = [name for name in REGIONS if name in here] if regions is None else list(dict.fromkeys(regions))
     if not wanted:
         raise ContractError("regions is empty; name at least one, or leave it out for all")
-    options = {"presentation": presentation, "batch_size": batch_size, "device": device, "seed": seed}
-    options |= {"precision": precision, "cache": cache}
-    options |= {"layer": AUTO, "mapping": "ridge", "control": None, "n_images": n_images, "may_choose": True}
+    options = {
+        "layer": AUTO,
+        "may_choose": True,
+        "mapping": "ridge",
+        "control": None,
+        "presentation": presentation,
+        "n_images": n_images,
+        "batch_size": batch_size,
+        "device": device,
+        "seed": seed,
+        "precision": precision,
+        "cache": cache,
+    }
     requests = [check_request(model, recording, region=wanted[0], **options)]
     requests += [check_request(requests[0].model, recording, region=name, **options) for name in wanted[1:]]
     candidates = _candidates(requests[0].model, layers)
@@ -154,7 +164,7 @@ def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, L
     by_region, votes = ("region", "layer"), np.array([choice.votes for choice in choices])
     arrays = {
         "loss": (("layer", "unit"), np.concatenate(list(loss.values()), axis=1)),
-        "unit_layer": ("unit", np.array([*layers, ""])[chosen_by_units]),
+        "unit_layer": ("unit", np.array([*layers, ""])[chosen_by_units]),  # -1, no vote, is the last: ""
         "votes": (by_region, votes),
         "share": (by_region, votes / np.array(n_units)[:, None]),
         "median_loss": (by_region, np.array([choice.median_loss for choice in choices])),

@@ -49,9 +49,8 @@ def fit_layers(
         groups.setdefault(responses.train.tobytes(), []).append(region)
     used = np.unique(np.concatenate([responses.train for responses in prepared.values()]))
     again = used if len(groups) > 1 else used[:0]
-    members = list(groups.values())
     return {
-        layer: _fit_layer(replace(request, layer=layer), features, members, prepared, progress)
+        layer: _fit_layer(replace(request, layer=layer), features, list(groups.values()), prepared, progress)
         for layer, features in each_layer(request, layers, used=used, again=again)
     }
 

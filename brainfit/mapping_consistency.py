@@ -206,6 +206,7 @@ def _predict(request: Request, responses: Responses, halves: np.ndarray, progres
                     needed = {
                         "compressed features and responses": mapping.row_bytes * (len(train) / some.stop - 1),
                         "solver": mapping.working_bytes(n_rows, mapping.n_features, n_units, N_FOLDS),
+                        "maps": 8.0 * mapping.n_features * n_units * n_sets,
                     }
                     check_memory(
                         needed, "lower the number of images or halvings, or choose a smaller layer or region"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from brainfit.arguments import numbers
 from brainfit.errors import ContractError
-from brainfit.shown import shown
 
 
 def object_solution_times(dprime: np.ndarray, criterion: np.ndarray, bin_centers: np.ndarray) -> np.ndarray:
@@ -64,14 +64,3 @@ def object_solution_times(dprime: np.ndarray, criterion: np.ndarray, bin_centers
         share = np.where((first > 0) & np.isfinite(low), (criterion - low) / (high - low), 1.0)
     times = centers[before] + share * (centers[first] - centers[before])
     return np.where(reached.any(axis=1), times, np.nan)
-
-
-def numbers(name: str, values: object) -> np.ndarray:
-    """Return an array of floating-point numbers; text is none, even where it could be read as such."""
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind in "fiub":
-            return array.astype(float)
-    except (TypeError, ValueError):  # ragged, or not numbers
-        pass
-    raise ContractError(f"{name}: wanted an array of numbers, got {shown(repr(values))}")

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 import xarray as xr
 
+from brainfit.arguments import numbers
 from brainfit.decoding import decode_dprime
 from brainfit.errors import ContractError
 from brainfit.features import open_features
 from brainfit.memory import check_memory
-from brainfit.object_solution_times import numbers, object_solution_times
+from brainfit.object_solution_times import object_solution_times
 from brainfit.presentation import Presentation
 from brainfit.protocols import Model
 from brainfit.recording import Recording
@@ -129,7 +130,8 @@ def model_solution_times(
     images = np.arange(chosen.n_images)
     with open_features(request, [request.layer], used=images, again=images[:0]) as features:
         for batch in features.batches(request.layer, images):
-            found, index = batch.trajectory.stacked(len(batch.images)).cpu(), index or batch.trajectory.index
+            found = batch.trajectory.stacked(len(batch.images)).cpu()
+            index = index or batch.trajectory.index  # of the first batch
             if batch.trajectory.index != index:
                 raise ContractError(
                     f"model {request.model.name!r}, layer {request.layer!r}: which steps are the same "

@@ -10,14 +10,12 @@ from brainfit.errors import ResourceError
 from brainfit.memory import readable
 from brainfit.responses import CHUNK_BYTES
 
-ON_DISK = "features on disk"
-"""The one estimate that is of no memory."""
-_IMAGE = 8
+_IMAGE_BYTES = 8
 """Bytes in which a row says which image it is of."""
 _COPIES = 5
 """The answer to a batch, and what is made of it on the way into rows."""
-_SPLITS = 900
-"""Bytes that random halves take for each trial."""
+_SPLIT_BYTES = 900
+"""That the random halves of `brainfit.noise_ceiling` take for each trial."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,8 @@ class Work:
         What memory showing images to the model takes.
     answer_bytes
         What the layer's answer to an image takes.
-    on_disk
-        Bytes of features that are to be kept.
+    item_bytes
+        What a feature takes.
     solver
         Bytes that solving takes beside the rows, for so many rows and features.
     """
@@ -84,7 +82,7 @@ class Work:
     batch_size: int = 0
     unroll: Unroll = field(default_factory=Unroll)
     answer_bytes: float = 0
-    on_disk: float = 0
+    item_bytes: int = 4
     solver: Callable[[float, int], float] = lambda n_rows, n_features: 0.0
 
     @property
@@ -95,7 +93,7 @@ class Work:
     @property
     def bytes_of_row(self) -> float:
         """Bytes of a row: features, the column of ones, targets, and which image it is of."""
-        return 4.0 * (self.n_features + 1 + self.n_units) + _IMAGE
+        return self.item_bytes * (self.n_features + 1 + self.n_units) + _IMAGE_BYTES
 
     def rows_in(self, n_bytes: float) -> float:
         """Return how many rows take so many bytes."""
@@ -109,7 +107,6 @@ class Work:
             n_images=n_images,
             n_train=round(self.n_train * share),
             n_test=round(self.n_test * share),
-            on_disk=self.on_disk * share,
         )
 
 
@@ -126,7 +123,7 @@ def estimate(work: Work) -> dict[str, float]:
     Returns
     -------
     dict
-        By the name of the stage, in their order; `ON_DISK` is no memory.
+        By the name of the stage, in their order.
     """
     per_image = float(work.n_units * work.n_bins)
     trials = work.trial_bytes * work.n_trials * per_image
@@ -138,7 +135,7 @@ def estimate(work: Work) -> dict[str, float]:
     size = min(work.batch_size, work.n_images)
     batch = max(work.unroll.bytes(size), size * _COPIES * work.answer_bytes)
     coef = 8.0 * work.n_features * work.n_units
-    halves = _SPLITS * work.n_test * work.n_trials
+    halves = _SPLIT_BYTES * work.n_test * work.n_trials
     train = work.n_train / work.n_images
     return {
         "averaging trials": work.means + max(2 * chunk, (1 + 2 * train) * work.means),
@@ -147,13 +144,12 @@ def estimate(work: Work) -> dict[str, float]:
         "solving": work.means + rows + work.solver(work.n_train * work.n_rows, work.n_features),
         "predictions": work.means + coef + 2 * predicted + batch,
         "ceilings": work.means + coef + 6 * predicted + 2 * of_units + halves,
-        ON_DISK: work.on_disk,
     }
 
 
 def peak(stages: dict[str, float]) -> tuple[str, float]:
     """Return the stage that takes the most memory, and how much."""
-    name = max((name for name in stages if name != ON_DISK), key=lambda name: stages[name])
+    name = max(stages, key=lambda name: stages[name])
     return name, stages[name]
 
 

@@ -106,20 +106,20 @@ def check_request(
     if not (may_choose and layer == AUTO):
         layer = _layer(model, layer, region)
     return Request(
-        model,
-        recording,
-        region,
-        layer,
-        mapping,
-        control,
-        presentation,
-        batch_size,
-        device,
-        seed,
-        projection,
-        precision,
-        _content(model) if cache else None,
-        may_shrink,
+        model=model,
+        recording=recording,
+        region=region,
+        layer=layer,
+        mapping=mapping,
+        control=control,
+        presentation=presentation,
+        batch_size=batch_size,
+        device=device,
+        seed=seed,
+        projection=projection,
+        precision=precision,
+        content=_content(model) if cache else None,
+        may_shrink=may_shrink,
     )
 
 
@@ -130,7 +130,7 @@ def _content(model: Model) -> str | None:
     except ContractError as error:
         _log.info("features of model %r are not kept in the cache: %s", model.name, error)
         return None
-    open_store().prepare()
+    open_store().prepare()  # a cache that cannot be written is refused now, not after trials were averaged
     return content
 
 

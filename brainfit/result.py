@@ -197,7 +197,8 @@ class Score:
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write the summary as JSON."""
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        with replaced(Path(path)) as new:
+            new.write_text(text + "\n", encoding="utf-8")
 
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one netCDF file; `from_netcdf` reads it back equal.

@@ -22,7 +22,7 @@ from brainfit.features import Features
 from brainfit.fitting import N_FOLDS, predict, prepare_request, split_features, take_in
 from brainfit.layer_assignment import choose_layer
 from brainfit.mappings.projection import Projected
-from brainfit.memory import peak_gib
+from brainfit.memory import peak_bytes
 from brainfit.noise_ceiling import N_SPLITS
 from brainfit.presentation import Presentation
 from brainfit.progress import progress_bar
@@ -167,7 +167,7 @@ def score(
         **_description(request, responses),
         "benchmark": benchmark,
         "seconds": round(time.monotonic() - started, 1),
-        "peak_memory_gb": round(peak_gib(), 2),
+        "peak_memory_gb": round(peak_bytes() / 1e9, 2),
         "provenance": {
             "layer_choice": choice,
             **_provenance(request, responses, fitted, content, test_fraction),

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brainfit.arguments import whole_number
+from brainfit.arguments import numbers, whole_number
 from brainfit.errors import ContractError
 from brainfit.metrics import spearman
-from brainfit.object_solution_times import numbers
 from brainfit.seeds import generator
 
 MIN_IMAGES = 10

@@ -3,9 +3,10 @@
 Code of installed packages stands for itself by its version. All other files are followed, imports within
 functions too, and so are those of brainfit's own packages, wherever they are.
 
-Nothing here may depend on what else the process has imported or run, or the next one would find nothing. So
-where a module is and which version it has are read from the disk; and of a module's variables only those are
-told that differ from what is told already, by its text or by the module that they are imported from.
+Two processes must get the same answer, whatever else they have imported or run, or kept features would not be
+found again. So places and versions of modules are read from the disk; and a module's variable is listed only
+if its value is not what the source says: not the literal in the file, nor the value in the module that it is
+imported from.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class _Source:
 
 
 def source_identity(modules: Iterable[str]) -> list[tuple[str, str]]:
-    """Return what says that the code of these modules is the same, for them and for all that they import.
+    """Return what identifies the code of these modules and of all that they import.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ def _started() -> float:
 
 @lru_cache(maxsize=4096)
 def _read(path: Path, stamp: tuple[int, int], name: str) -> _Source:
-    """Return what is in a file."""
+    """Return what is in a file; for another `stamp` it is read again."""
     try:
         text = path.read_bytes()
         tree = ast.parse(text) if path.suffix == ".py" else ast.Module([], [])
@@ -223,7 +224,7 @@ def _literals(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def _variables(name: str, source: _Source) -> list[tuple[str, Any]]:
-    """Return the plain values among a module's variables that are not told already."""
+    """Return the plain values among a module's variables that the source does not say."""
     module = sys.modules.get(name)
     values = sorted(vars(module).items()) if module else []
     if name == "__main__" and "globals" not in source.read:  # a script's variables change as it goes on
@@ -231,11 +232,11 @@ def _variables(name: str, source: _Source) -> list[tuple[str, Any]]:
     return [
         (key, value)
         for key, value in values
-        if not key.startswith("__") and is_plain(value) and not _is_told(key, value, source)
+        if not key.startswith("__") and is_plain(value) and not _is_in_source(key, value, source)
     ]
 
 
-def _is_told(key: str, value: object, source: _Source) -> bool:
+def _is_in_source(key: str, value: object, source: _Source) -> bool:
     if key in source.literals:
         return source.literals[key] == repr(value)
     base, original = source.taken.get(key, ("", ""))

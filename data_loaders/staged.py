@@ -40,6 +40,7 @@ def staged(path: Path, overwrite: bool) -> Iterator[Path]:
         If it cannot be written.
     """
     try:
+        # Not `brainfit.files.replaced`: whether the disk is full shows only while the partial file is there.
         folder = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
     except OSError as error:
         raise IntegrityError(

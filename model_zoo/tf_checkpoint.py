@@ -94,11 +94,6 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         return {name: _values(name, row, content[row.shard]) for name, row in variables.items()}
 
 
-def list_variables(path: Path) -> dict[str, Variable]:
-    """Return what the index says of each variable; path and errors as for `read_checkpoint`."""
-    return _open(path)[1]
-
-
 def checkpoint_files(path: Path) -> list[Path]:
     """Return the files of a checkpoint, the index first; path and errors as for `read_checkpoint`."""
     index, _, shards = _open(path)

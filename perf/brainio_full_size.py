@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 import brainfit
-from brainfit.memory import peak_gib
+from brainfit.memory import peak_bytes
 from data_loaders.brainio import from_brainio
 from data_loaders.stimuli import write_stimuli
 
@@ -106,7 +106,7 @@ def score(path: Path) -> dict[str, object]:
         "responses": dict(recording.responses.sizes),
         "load_s": round(loaded, 1),
         "score_s": round(time.monotonic() - started - loaded, 1),
-        "peak_gib": round(peak_gib(), 2),
+        "peak_gib": round(peak_bytes() / 2**30, 2),
         "normalized_r": round(float(np.nanmedian(found.data["window_normalized"].sel(window="pooled"))), 3),
     }
 

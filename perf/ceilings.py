@@ -9,11 +9,12 @@ import harness  # first: it fixes the threads
 import numpy as np
 import scipy
 import xarray as xr
-from peaks import in_a_process, max_bytes
+from peaks import in_a_process
 from scipy.stats import spearmanr
 
 from brainfit.ceiling import split_half
 from brainfit.lazy import lazy_variable
+from brainfit.memory import peak_bytes
 from brainfit.reliability import measure
 from brainfit.responses import average_trials
 
@@ -109,7 +110,7 @@ def full_size(n_images: int, n_units: int, n_splits: int, n_judged: int) -> dict
 
 def reliability(n_images: int, n_units: int, n_splits: int, n_judged: int) -> tuple[float, float]:
     """Return the seconds of averaging, and the peak in GB when half of the windows were done."""
-    trials, started, peaks = lazy_responses(n_images, n_units), time.perf_counter(), [max_bytes()]
+    trials, started, peaks = lazy_responses(n_images, n_units), time.perf_counter(), [peak_bytes()]
     averages = average_trials(trials)
     averaging = time.perf_counter() - started
     done: list[int] = []
@@ -117,7 +118,7 @@ def reliability(n_images: int, n_units: int, n_splits: int, n_judged: int) -> tu
     def advance(units: int) -> None:
         done.append(units)
         if sum(done) <= 2 * n_judged:  # each unit is done once for its bins and twice for windows
-            peaks.append(max_bytes())
+            peaks.append(peak_bytes())
 
     measure(trials.isel(unit=slice(n_judged)), n_splits=n_splits, seed=0, advance=advance)
     del averages  # held until now, as a score does

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import harness  # first: it fixes the threads
-from peaks import in_a_process, max_bytes
+from peaks import in_a_process
+
+from brainfit.memory import peak_bytes
 
 SCORE = ("score", "--model", "median_convrnn", "--region", "pIT")
 LIMIT_S, LIMIT_GB = 300, 4
@@ -50,7 +52,7 @@ def run(folder: str, arguments: list[str]) -> tuple[int, float]:
         if end.code:
             raise
     summary = next(Path(folder).rglob("score.json")).read_text(encoding="utf-8")
-    return json.loads(summary)["n_images"], max_bytes() / 1e9
+    return json.loads(summary)["n_images"], peak_bytes() / 1e9
 
 
 WORKLOADS = {"E1": default_score}

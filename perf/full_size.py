@@ -60,7 +60,7 @@ def main() -> None:
         return
     runs = []
     for n_images in map(int, options.images.split(",")):
-        runs.append(in_a_process(n_images, options.memory))
+        runs.append(run_apart(n_images, options.memory))
         print(line(runs[-1]), flush=True)
     if len(runs) > 1:
         runs.append(extrapolated(runs, options.memory))
@@ -74,7 +74,7 @@ def main() -> None:
 def run(n_images: int, memory: bool) -> dict[str, Any]:
     """Score `n_images` images, time the stages and note the peak after each, in this process."""
     from brainfit import registry, scoring
-    from brainfit.memory import peak_gib
+    from brainfit.memory import peak_bytes
 
     if memory:
         model, recording = StandIn(), drawn(n_images)
@@ -83,7 +83,7 @@ def run(n_images: int, memory: bool) -> dict[str, Any]:
     units = recording.responses.sizes["unit"]
     responses = recording.responses.assign_coords(region=("unit", ["pIT"] * units))
     took: dict[str, float] = {}
-    peaks: dict[str, float] = {"before": peak_gib() * 2**30 / 1e9}
+    peaks: dict[str, float] = {"before": peak_bytes() / 1e9}
     for stage, name in STAGES.items():
         setattr(scoring, name, timed(getattr(scoring, name), stage, took, peaks))
     start = time.perf_counter()
@@ -93,7 +93,7 @@ def run(n_images: int, memory: bool) -> dict[str, Any]:
     return {
         "images": n_images,
         "seconds": took,
-        "peak_gb": peak_gib() * 2**30 / 1e9,
+        "peak_gb": peak_bytes() / 1e9,
         "peaks": peaks,
         "normalized": score.pooled["normalized"],
     }
@@ -156,20 +156,20 @@ def timed(
     function: Callable[..., Any], stage: str, took: dict[str, float], peaks: dict[str, float]
 ) -> Callable[..., Any]:
     """Let a function note how long it took, and the largest resident memory until its end."""
-    from brainfit.memory import peak_gib
+    from brainfit.memory import peak_bytes
 
     def call(*args: Any, **options: Any) -> Any:
         start = time.perf_counter()
         result = function(*args, **options)
         took[stage] = time.perf_counter() - start
-        peaks[stage] = peak_gib() * 2**30 / 1e9
+        peaks[stage] = peak_bytes() / 1e9
         print(f"{stage}: {took[stage]:.1f} s, peak {peaks[stage]:.2f} GB", file=sys.stderr, flush=True)
         return result
 
     return call
 
 
-def in_a_process(n_images: int, memory: bool) -> dict[str, Any]:
+def run_apart(n_images: int, memory: bool) -> dict[str, Any]:
     """Run in a new process, which has a peak of its own, and with a cache of its own."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(

@@ -118,18 +118,17 @@ def row(
     missed += [] if also else ["what else is asked does not hold"]
     targets = [] if at_least is None else [f">= {at_least:g}x"]
     targets += [] if limit_gb is None else [f"<= {limit_gb:g} GB"]
-    found = {
-        "workload": workload,
-        "ours": {"seconds": timing["ours"], "peak_gb": ours_gb},
-        "peer": {"name": peer, "version": version, "seconds": timing["peer"], "peak_gb": peer_gb},
-        "ratio": timing["ratio"],
-        "spread": timing["spread"],
-        "target": ", ".join(targets),
-        "met": not missed,
-        "missed": "; ".join(missed),
-        "note": note,
-    }
-    return {**found, "profile": profile()} if missed and profile is not None else found
+    found = alone(
+        workload,
+        timing["ours"],
+        target=", ".join(targets),
+        missed=missed,
+        ours_gb=ours_gb,
+        note=note,
+        profile=profile,
+    )
+    theirs = {"name": peer, "version": version, "seconds": timing["peer"], "peak_gb": peer_gb}
+    return found | {"peer": theirs, "ratio": timing["ratio"], "spread": timing["spread"]}
 
 
 def exceeds(found: float, limit: float, unit: str) -> str:

@@ -6,16 +6,14 @@ was computed, and after the first one, and how much its resident memory grew at 
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import harness  # first: it fixes the threads
+from peaks import in_a_process
 
 WITHIN = 0.25
 
@@ -56,13 +54,7 @@ def foretold(quick: bool) -> list[dict[str, Any]]:
 def row(case: Case) -> dict[str, Any]:
     """Score in a new process, and compare."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, __file__, json.dumps(asdict(case))],
-            env={**os.environ, "BRAINFIT_CACHE": folder},
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-    found = json.loads(done.stdout)
+        *_, found = in_a_process(score, case, folder)
     before, after = (found[key] / found["peak"] for key in ("before", "after"))
     return harness.alone(
         case.workload,
@@ -75,8 +67,9 @@ def row(case: Case) -> dict[str, Any]:
     )
 
 
-def score(case: Case) -> dict[str, Any]:
-    """Score in this process."""
+def score(case: Case, cache: str) -> dict[str, Any]:
+    """Score in this process, with its cache in that folder."""
+    os.environ["BRAINFIT_CACHE"] = cache
     import brainfit
     from brainfit import fitting, preflight
     from brainfit.memory import Watch
@@ -105,6 +98,7 @@ def score(case: Case) -> dict[str, Any]:
             mapping=case.mapping,
             batch_size=case.batch_size,
         )
+    # Checked on responses alone, then before the first batch, then by what that one took.
     return {
         "seconds": time.perf_counter() - start,
         "peak": watch.peak,
@@ -116,6 +110,3 @@ def score(case: Case) -> dict[str, Any]:
 
 
 WORKLOADS = {"E4": foretold}
-
-if __name__ == "__main__":
-    print(json.dumps(score(Case(**json.loads(sys.argv[1])))))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import multiprocessing
-import resource
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import harness  # first: it fixes the threads
+
+from brainfit.memory import give_back, peak_bytes
 
 _GB = 1e9
 
@@ -27,7 +25,8 @@ def peak_gb(function: Callable[[], Any]) -> float:
     RuntimeError
         If the call fails, or the child is killed.
     """
-    _release_free_memory()
+    gc.collect()
+    give_back()  # or the child would use freed memory again, and nobody would see
     return _answer("fork", _with_one_thread, function)
 
 
@@ -71,32 +70,13 @@ def _with_one_thread(sender: Any, function: Callable[[], Any]) -> None:
 
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        before = max_bytes()
+        before = peak_bytes()
         function()
-        sender.send((max_bytes() - before) / _GB)
+        sender.send((peak_bytes() - before) / _GB)
 
 
 def _measured(sender: Any, function: Callable[..., Any], *arguments: Any) -> None:
     found: list[Any] = []
-    before = max_bytes()
+    before = peak_bytes()
     seconds = harness.seconds(lambda: found.append(function(*arguments)))
-    sender.send((seconds, (max_bytes() - before) / _GB, *found))
-
-
-def max_bytes() -> int:
-    """Largest resident memory of this process so far.
-
-    Linux counts what the caller held in `ru_maxrss` of a process that it started, but not in `VmHWM`.
-    """
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return 1024 * int(status.split("VmHWM:")[1].split()[0])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _release_free_memory() -> None:
-    """Give freed memory back to the system: the child would use it again, and nobody would see."""
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
+    sender.send((seconds, (peak_bytes() - before) / _GB, *found))

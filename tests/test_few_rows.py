@@ -58,8 +58,9 @@ def test_directions_that_no_row_has_are_none(rng):
     assert combinations.shape[1] == 8  # and that of the mean
 
 
-def test_rows_without_anything_have_a_map_of_nothing(rng):
-    folds = make_folds(rng, [(3, 2), (4, 1)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_rows_without_anything_have_a_map_of_nothing(dtype, rng):
+    folds = make_folds(rng, [(3, 2), (4, 1)], dtype)
     for rows in (rows for fold in folds for rows in fold):
         rows.features[:] = 0
     found, combinations = in_their_span(folds)
@@ -76,9 +77,39 @@ def test_which_rows_are_few():
 
 
 def test_few_rows_of_many_features_take_little_memory():
-    few, many = (Ridge().working_bytes(n, 50_000, 200, 5) for n in (700, 7000))
+    few, many = (Ridge().working_bytes(n, 50_000, 200, 5) for n in (600, 7000))
     assert few < many / 3
     assert all(Ridge().working_bytes(n, 50, 200, 5) > 0 for n in (0, 0.6, 1, 23.6, 49.9, 50))
+
+
+def test_more_rows_never_take_less():
+    taken = [Ridge().working_bytes(n, 50_000, 200, 5) for n in range(0, 2000, 50)]
+    assert taken == sorted(taken)
+
+
+@pytest.mark.parametrize("size", [1e-25, 1, 1e30])
+def test_features_of_any_size(size, rng):
+    x = rng.normal(size=(20, 2, 60))
+    y = (x @ rng.normal(size=(60, 3))).swapaxes(1, 2)
+    x[0] = 0  # which sets the unit of measurement
+    x = (x * size).astype(np.float32)
+    ridge = Ridge().fit(x, y)
+    predicted = (x.astype(float) @ ridge._coef.double().numpy())[1:].swapaxes(1, 2)
+    assert np.corrcoef(predicted.ravel(), y[1:].ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("n_features", [2000, 20_000])
+def test_the_way_back_is_exact(n_features, rng):
+    """Of a steep spectrum the map is a small difference of large combinations of rows."""
+    x = rng.normal(size=(20, 3, n_features)) * np.arange(1, n_features + 1) ** -2.0
+    y = (x @ rng.normal(size=(n_features, 2))).swapaxes(1, 2)
+    x = x.astype(np.float32)
+    ridge = Ridge(relative_alphas=np.array([1e-3]), tolerance=0).fit(x, y)
+    rows, targets = x.reshape(60, -1).astype(float), y.swapaxes(1, 2).reshape(60, -1)
+    rows, targets = rows - rows.mean(0), targets - targets.mean(0)
+    wanted = rows.T @ np.linalg.solve(rows @ rows.T + ridge.alpha_[0] * np.eye(60), targets)
+    a, b = rows @ ridge.coef_.T.astype(float), rows @ wanted
+    assert np.abs(a - b).max() < 1e-5 * b.std()
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-6), (np.float32, 1e-3)])

@@ -17,7 +17,7 @@ from brainfit import first_batch, memory, responses
 from brainfit.cli.app import app
 from brainfit.errors import ResourceError
 from brainfit.memory import Watch
-from brainfit.preflight import ON_DISK, Unroll, Work, check, estimate, peak, remedies
+from brainfit.preflight import Unroll, Work, check, estimate, peak, remedies
 from brainfit.scoring import score
 
 WORK = Work(
@@ -33,7 +33,6 @@ WORK = Work(
     batch_size=16,
     unroll=Unroll(1e7, 2e7),
     answer_bytes=1e6,
-    on_disk=1e9,
     solver=lambda n_rows, n_features: 5000.0 * n_features,
 )
 
@@ -45,7 +44,6 @@ def test_what_each_stage_holds():
     assert stages["unrolling a batch"] == WORK.means + 1e7 + 16 * 2e7
     assert stages["compressed rows"] == stages["unrolling a batch"] + rows
     assert stages["solving"] == WORK.means + rows + 5e7
-    assert stages[ON_DISK] == 1e9
     assert peak(stages) == ("compressed rows", stages["compressed rows"])
 
 

@@ -240,9 +240,12 @@ def test_what_all_images_show_is_a_row_of_each_group(n_shared, rng):
 def test_images_that_share_with_none_keep_rows_of_their_own(rng):
     blocks = [torch.from_numpy(rng.normal(size=(n, 30))) for n in (1, 6, 1)]
     trajectory = Trajectory(tuple(blocks), (0, 1, 1, 2))
-    rows = compress(trajectory, rng.normal(size=(6, 2, 4)), np.arange(6), torch.zeros(30).double())
-    assert rows.image.bincount().tolist() == [3] * 6
-    assert SGD.by_image
+    for mapping, n_rows in ((SGD(), 6 * 3), (Ridge(), 6 + 2 * 2)):
+        mapping.partial_fit(trajectory, rng.normal(size=(6, 2, 4)), np.arange(6) % 2)
+        assert mapping.n_rows == n_rows
+        if mapping.by_image:
+            images = torch.cat([rows.image for batches in mapping.rows_.values() for rows in batches])
+            assert images.bincount().tolist() == [3] * 6
 
 
 def test_a_layer_that_no_image_moves_is_predicted_by_its_mean(rng):

@@ -97,7 +97,6 @@ def test_a_variable_that_its_own_module_no_longer_has_is_told(monkeypatch):
     changed = source_identity({"top_module"})
     monkeypatch.setattr(shade, "frames", 4)
     both = source_identity({"top_module"})
-    both = source_identity({"top_module"})
     assert before != changed != both != before
 
 

@@ -25,8 +25,8 @@ from brainfit.cli.score import score
 from brainfit.cli.weights import app as weights
 from brainfit.errors import BrainfitError, out_of_memory
 
-_COMPUTING = {"score", "check", "ceiling", "layers", "inter-animal"}
-"""What is not begun where torch could not even be loaded, which ends in a crash instead of an error."""
+_LOADS_TORCH = {"score", "check", "ceiling", "layers", "inter-animal", "draw"}
+"""Commands refused where memory does not hold torch: loading it would crash Python instead of raising."""
 
 
 class _Group(TyperGroup):
@@ -44,7 +44,7 @@ class _Group(TyperGroup):
             if ctx.params["debug"]:
                 traceback.print_exc()
             line = f"error: {told}"
-            del told
+            del told  # it holds its traceback, and so all that the failed work held
         note(line)  # only here: what the error held, maybe all memory, is free again
         raise typer.Exit(1)
 
@@ -104,7 +104,7 @@ def brainfit(
 
     Example: brainfit score --model median_convrnn --region pIT
     """
-    if ctx.invoked_subcommand in _COMPUTING:
+    if ctx.invoked_subcommand in _LOADS_TORCH:
         from brainfit.memory import check_start
 
         check_start()

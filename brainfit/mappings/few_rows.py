@@ -12,15 +12,17 @@ Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 2nd ed., se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import torch
 
-from brainfit.mappings.products import chunks
 from brainfit.mappings.rows import Rows
 
 MAX_ROWS = 1024
 """Beyond, the eigenvectors of so many rows' products take longer than the passes that they save."""
+_COLUMNS = 4096
+"""Features to work on at once."""
 
 
 def are_few(n_rows: float, n_features: int) -> bool:
@@ -39,8 +41,7 @@ def in_their_span(folds: Sequence[Sequence[Rows]]) -> tuple[list[list[Rows]], to
     combinations
         The directions as combinations of the rows, shape (row, direction), float64.
     """
-    parts = [features for fold in folds for features, *_ in chunks(fold)]
-    gram = torch.cat([torch.cat([a.double() @ b.double().T for b in parts], dim=1) for a in parts])
+    gram = reduce(torch.add, (x @ x.T for x in _columns(folds)))
     values, vectors = torch.linalg.eigh(gram)  # ascending
     kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
     kept[-1] = True  # of rows that are all zero, too
@@ -59,6 +60,12 @@ def of_features(
     folds: Sequence[Sequence[Rows]], combinations: torch.Tensor, coef: torch.Tensor
 ) -> torch.Tensor:
     """Return a map of the coordinates, shape (direction, unit), as one of the features, (feature, unit)."""
-    parts = [features for fold in folds for features, *_ in chunks(fold)]
-    weights = (combinations @ coef).to(parts[0]).split([len(part) for part in parts])
-    return torch.stack([part.T @ some for part, some in zip(parts, weights, strict=True)]).sum(0)
+    weights, like = combinations @ coef, folds[0][0].ones
+    return torch.cat([(x.T @ weights).to(like) for x in _columns(folds)])
+
+
+def _columns(folds: Sequence[Sequence[Rows]]) -> Iterator[torch.Tensor]:
+    """Yield some features at a time of all rows, float64, shape (row, feature)."""
+    parts = (rows.features.split(_COLUMNS, dim=1) for fold in folds for rows in fold)
+    for some in zip(*parts, strict=True):
+        yield torch.cat(some).double()

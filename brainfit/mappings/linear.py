@@ -96,7 +96,7 @@ class SharedLinearMap(BaseEstimator, ABC):
         and responses is far larger than what tells images apart, and float32 squares of very
         large or small features overflow or vanish.
         """
-        first = trajectory.stacked()[0]
+        first = torch.stack([block[0].flatten() for block in trajectory.blocks])
         self.shift_ = first.mean(0)
         spread, size = (float(x.double().square().mean().sqrt()) for x in (first - self.shift_, first))
         self.scale_ = max(spread, 1e-3 * size) or 1.0

@@ -52,6 +52,7 @@ class PerBin:
 
     def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:
         """Predict responses, shape (image, unit, time_bin), each bin by its own map."""
+        n_images = n_images or max(len(block) for block in trajectory.blocks)
         return np.concatenate(
             [m.predict(_one_step(trajectory, k), n_images) for k, m in enumerate(self.maps)], axis=2
         )

@@ -80,8 +80,10 @@ class PLS(SharedLinearMap):
             return torch.cat([rows.features @ w.to(like) for rows in batches]).double()
 
         def transposed_times(t: torch.Tensor) -> torch.Tensor:  # X' t
-            parts = zip(batches, t.split(sizes), strict=True)
-            return torch.stack([rows.features.T @ part.to(like) for rows, part in parts]).sum(0).double()
+            found = t.new_zeros(like.shape[1], *t.shape[1:])
+            for rows, part in zip(batches, t.split(sizes), strict=True):
+                found += rows.features.T @ part.to(like)
+            return found
 
         n = ones @ ones
         mean_x, mean_y = transposed_times(ones) / n, ones @ targets / n

@@ -131,4 +131,4 @@ def mean_eigenvalue(folds: Sequence[Sequence[Rows]], mean_x: torch.Tensor) -> fl
     for fold in folds:
         for features, ones, _ in chunks(fold):
             energy += float(torch.addr(features, ones, mean_x, alpha=-1).square_().sum(dtype=torch.float64))
-    return max(energy / len(mean_x), torch.finfo(torch.float32).tiny)
+    return max(energy / len(mean_x), torch.finfo(mean_x.dtype).tiny)

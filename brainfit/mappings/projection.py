@@ -54,7 +54,8 @@ class Projected(Transformed):
             If the layer has no more features than there would be components.
         """
         if not hasattr(self, "_matrix"):
-            self._matrix = self._draw(trajectory.blocks[0][0].numel()).to(trajectory.blocks[0].device)
+            some = trajectory.blocks[0]
+            self._matrix = self._draw(some[0].numel()).to(some.device, some.dtype)
         return super().partial_fit(trajectory, responses, folds)
 
     @property

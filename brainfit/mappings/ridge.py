@@ -24,6 +24,7 @@ RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 # was given back between batches would hold; bytes of libraries. As measured by perf/fitting.py.
 _USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 320, 160
 _LEFT_ROWS, _LIBRARIES = 2000, 40e6
+_MORE_ROWS = 1.5  # than one batch says
 
 
 class Ridge(SharedLinearMap):
@@ -118,11 +119,13 @@ class Ridge(SharedLinearMap):
         return solution.coef, solution.intercept
 
     def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
-        """Count what searching takes; of few rows that in float64, rows of two folds, and the whole map."""
+        """Count what searching takes; of rows that will stay few, that in float64 and the map."""
+        searching = self._searching_bytes(n_features, n_units, n_folds)
         if not are_few(n_rows, n_features):
-            return self._searching_bytes(n_features, n_units, n_folds)
-        found = 8.0 * n_features * (2 * n_rows / n_folds + n_units)
-        return found + 2 * self._searching_bytes(max(math.ceil(n_rows), 1), n_units, n_folds)
+            return searching
+        few = 2 * self._searching_bytes(max(math.ceil(n_rows), 1), n_units, n_folds)
+        few += 8.0 * n_features * n_units
+        return few if are_few(_MORE_ROWS * n_rows, n_features) else max(few, searching)
 
     def _searching_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
         """Count a basis as large as is usual for each inner fold and the final fit, and what goes into it.
@@ -145,6 +148,7 @@ class Ridge(SharedLinearMap):
         """Return what a reviewer would ask of the fit, as plain values."""
         solution, grid = self.solution_, np.asarray(self.relative_alphas)
         chosen = solution.validation_loss.argmin(axis=0)
+        chosen[~solution.validation_loss.any(axis=0)] = len(grid) - 1  # constant units, as the solver has it
         return {
             "n_features": self.n_features,
             "n_directions": solution.n_directions,

@@ -5,7 +5,8 @@ Three steps make them fewer without changing the problem:
 
 1. *Runs.* Bins in which the layer shows the same block become one row, weighted by the square
    root of the run's length, with the run's mean response as target.
-2. *Sharing.* So does a block that no image has a part in: it is one row for all images of a group.
+2. *Sharing.* So does a block that no image has a part in, where few others are: it is one row for
+   all images of a group in a batch.
 3. *Rotation.* An orthogonal rotation of an image's rows (features, targets and the column of
    ones alike) leaves every inner product of a least-squares problem as it was. Rotating by the
    eigenvectors of the Gram matrix of the image's rows about their mean puts all in which they
@@ -21,6 +22,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 
+from brainfit.errors import ContractError
 from brainfit.trajectory import Trajectory
 
 TOLERANCE = 2e-3
@@ -127,22 +129,18 @@ def compress(
     if len(own) > FEW_BLOCKS or len(own) == n_blocks:
         return made(list(range(n_blocks)), ones, targets, images)
     shared = [k for k in range(n_blocks) if k not in own]
-    _, first, member, counts = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
-    roots = torch.from_numpy(counts).to(shift).sqrt()[:, None]
-    sums = targets.new_zeros(len(roots), *targets[0].shape)
-    sums.index_add_(0, torch.from_numpy(member).to(images), targets)
-    of_groups = made(
-        shared,
-        (roots * ones[0])[:, shared],
-        (sums / roots[:, :, None])[:, shared],
-        torch.from_numpy(first).to(images),
-    )
+    _, first, member = np.unique(groups, return_index=True, return_inverse=True)
+    members = torch.from_numpy(member == np.arange(len(first))[:, None]).to(shift)
+    roots = members.sum(1, keepdim=True).sqrt()
+    pooled = torch.einsum("gi,ibu->gbu", members / roots, targets[:, shared])
+    of_groups = made(shared, roots * ones[0, shared], pooled, torch.from_numpy(first).to(images))
     return _together([made(own, ones[:, own], targets[:, own], images), of_groups]) if own else of_groups
 
 
 def _merged(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, images: torch.Tensor) -> Rows:
     """Take the rows as they are, one for each run."""
-    return _selected(features, ones, targets, images, torch.ones_like(ones, dtype=torch.bool))
+    images = images.repeat_interleave(ones.shape[1])
+    return Rows(features.flatten(0, 1), ones.flatten(), targets.flatten(0, 1), images)
 
 
 def _rotated(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, images: torch.Tensor) -> Rows:
@@ -155,6 +153,10 @@ def _rotated(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, 
     mean = torch.einsum("ib,ibf->if", along, features)
     varying = torch.baddbmm(features, along[:, :, None], mean[:, None], alpha=-1)
     gram, along = torch.bmm(varying, varying.transpose(1, 2)).double(), along.double()
+    if not torch.isfinite(gram).all():
+        raise ContractError(
+            "features are not finite, or span too many orders of magnitude; normalise the layer's features"
+        )
     del varying
     inward = along[:, :, None] * along[:, None]
     away = torch.eye(ones.shape[1]).to(gram) - inward
