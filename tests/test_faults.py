@@ -90,8 +90,8 @@ def test_an_allocation_that_fails_is_one_line(tmp_path, wanted, stage, takes):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
 def test_memory_that_ends_anywhere_leaves_nothing_half_done(tmp_path, wanted):
-    """Of what is not Python, some crashes; then it cannot be said in a line of ours, but the rest holds."""
-    cache, ours = tmp_path / "cache", 0
+    """What is not Python may crash, wherever that is; then no line of ours can say so, but the rest holds."""
+    cache = tmp_path / "cache"
     for room in ROOMS:
         folder = tmp_path / str(room)
         code = in_process(score_in, room * MIB, "none", "nothing", folder, cache)
@@ -102,13 +102,11 @@ def test_memory_that_ends_anywhere_leaves_nothing_half_done(tmp_path, wanted):
         if code == 0:
             assert "report.html" in {path.name for path in (folder / "runs" / "run").iterdir()}
         elif lines(folder) and lines(folder)[-1].startswith(SAYS):
-            ours += "memory" in lines(folder)[-1]
             assert sum(line.startswith(SAYS) for line in lines(folder)) == 1
         else:
             assert code < 0 or "OpenBLAS" in said or "libgomp" in said, (room, said)
         for path in shards(cache):
             read_shard(path, path.stem)
-    assert ours
     assert goes_on(tmp_path / "run", cache, wanted)
 
 
