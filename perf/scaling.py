@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from peaks import peak_gb
 from profiles import busiest
+from simulated_layer import workload
 
 from brainfit.ceiling import split_half
 from brainfit.mappings.ridge import Ridge
 from brainfit.presentation import Presentation
 from brainfit.registry import load_model
-from brainfit.trajectory import Trajectory
 
 EXPONENT = 1.1
 N_BINS, N_TRIALS, N_SPLITS = 25, 20, 20
-BATCH, N_FOLDS = 16, 4
+BATCH, ARRIVAL = 16, 5
 Work = Callable[[], Any]
 
 
@@ -33,7 +33,7 @@ def curves(quick: bool) -> list[dict[str, Any]]:
 
     works = {
         "unroll, images": (unrolling_images, sizes(16, 32, 64, 128)),
-        "unroll, steps": (unrolling_steps, [5, 10] if quick else [15, 25, 50, 100]),
+        "unroll, steps": (unrolling_steps, [5, 10] if quick else [10, 20, 45, 95]),
         "fit, images": (lambda n: fitting(n, 1024 // small, 32), sizes(256, 512, 1024, 2048)),
         "fit, units": (lambda n: fitting(256 // small, 1024 // small, n), sizes(64, 128, 256, 512)),
         "fit, features": (lambda n: fitting(256 // small, n, 32), sizes(2048, 4096, 8192, 16384)),
@@ -77,8 +77,11 @@ def unrolling_images(n_images: int) -> Work:
 
 
 def unrolling_steps(n_steps: int) -> Work:
-    """Unroll one batch for so many steps; the image stays on, for gray would be skipped."""
-    return unrolling(BATCH, Presentation(on_ms=10 * n_steps, off_ms=0))
+    """Unroll one batch for so many steps beyond those that pass before the layer sees anything.
+
+    The image stays on, for gray would be skipped.
+    """
+    return unrolling(BATCH, Presentation(on_ms=10 * (ARRIVAL + n_steps), off_ms=0))
 
 
 def unrolling(n_images: int, presentation: Presentation) -> Work:
@@ -95,28 +98,9 @@ def unrolling(n_images: int, presentation: Presentation) -> Work:
 
 
 def fitting(n_images: int, n_features: int, n_units: int) -> Work:
-    """Fit the default map to features that vary in time and a readout of them."""
-    rng = np.random.default_rng(0)
-    courses = rng.standard_normal((4, N_BINS), dtype=np.float32)
-    parts = rng.standard_normal((n_images, 4, n_features), dtype=np.float32)
-    weights = rng.standard_normal((n_features, n_units), dtype=np.float32) / np.sqrt(n_features)
-    responses = np.einsum("icu,ct->iut", parts @ weights, courses)
-    responses += rng.standard_normal(responses.shape, dtype=np.float32)
-    folds = np.arange(n_images) % N_FOLDS
-
-    def work() -> None:
-        ridge = Ridge()
-        for start in range(0, n_images, BATCH):
-            some = slice(start, start + BATCH)
-            steps = np.einsum("icf,ct->tif", parts[some], courses)
-            ridge.partial_fit(
-                Trajectory.from_steps([torch.from_numpy(step) for step in steps]),
-                responses[some].astype(float),
-                folds[some],
-            )
-        ridge.solve()
-
-    return work
+    """Fit the default map to three quarters of so many images."""
+    data = workload(n_images, n_features, n_units)
+    return lambda: data.taken_in(Ridge()).solve()
 
 
 def ceilings(n_images: int, n_units: int) -> Work:

@@ -147,6 +147,12 @@ def test_a_profile_finds_where_the_time_goes(perf):
     assert (head, lines[0][0], lines[-1][0]) == (["", "ours"], "sorted", "other")
 
 
+def test_the_page_is_made_from_the_results_that_are_kept(perf):
+    bench, page = perf("bench"), perf("page")
+    rows = [row for part in (bench.RESULTS, *bench.BY_HAND) for row in bench.read_rows(part)]
+    assert (page.DOCS / "performance.md").read_text(encoding="utf-8") == page.text(rows)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("only", ["C", "E3", "E4", "E5", "F5"])
 def test_workloads_run_at_a_tiny_size(only, perf):

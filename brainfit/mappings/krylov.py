@@ -29,11 +29,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import eigh
 
 from brainfit.mappings.normal_equations import make_products
 from brainfit.mappings.products import Sums, mean_eigenvalue, sum_rows
 from brainfit.mappings.rows import Rows
 from brainfit.mappings.subspace import Subspace
+from brainfit.threads import one_thread
 
 MIN_WIDTH = 64
 """Directions in a block of few units: random ones are added to their own."""
@@ -149,8 +151,11 @@ def _stands_still(before: np.ndarray, now: np.ndarray, tolerance: float) -> bool
 
 def _leading(columns: torch.Tensor) -> torch.Tensor:
     """Return the directions, fewer than columns, that hold most of their squared length."""
-    _, vectors = torch.linalg.eigh((columns.T @ columns).double())
-    return columns @ vectors[:, -SHARED_WIDTH:].to(columns)
+    gram = (columns.T @ columns).double().cpu().numpy()
+    last = len(gram) - 1
+    with one_thread():
+        _, vectors = eigh(gram, subset_by_index=[last - SHARED_WIDTH + 1, last], check_finite=False)
+    return columns @ torch.from_numpy(vectors).to(columns)
 
 
 def _padding(total: Sums, rng: np.random.Generator) -> torch.Tensor:
