@@ -37,8 +37,7 @@ def fit(n_features: int, n_images: int, **options: Any) -> dict[str, float]:
         trajectory = Trajectory.from_steps([steps[0][:1]] * ONSET + steps[ONSET:])
         folds = (number * BATCH + np.arange(len(features))) % N_FOLDS
         taken += harness.seconds(partial(ridge.partial_fit, trajectory, responses, folds))
-    row_bytes = ridge.row_bytes
-    n_rows = sum(len(rows.ones) for batches in ridge.rows_.values() for rows in batches)
+    n_rows, row_bytes = ridge.n_rows, ridge.row_bytes
     solving = harness.seconds(ridge.solve)
     return {
         "taking_in": taken,

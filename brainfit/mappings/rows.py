@@ -169,20 +169,10 @@ def _rotated(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, 
     own = 2 * (energy + limit)  # more than any other direction has
     values, vectors = torch.linalg.eigh(gram + own[:, None, None] * inward)  # ascending
     rotation = vectors.transpose(1, 2).to(features.dtype)
-    return _selected(
-        torch.bmm(rotation, features),
-        torch.einsum("irb,ib->ir", rotation, ones),
-        torch.bmm(rotation, targets),
-        images,
-        values.clamp_min(0).cumsum(1) > limit[:, None],
+    keep = values.clamp_min(0).cumsum(1) > limit[:, None]
+    return Rows(
+        torch.bmm(rotation, features)[keep],
+        torch.einsum("irb,ib->ir", rotation, ones)[keep],
+        torch.bmm(rotation, targets)[keep],
+        images[:, None].expand(keep.shape)[keep],
     )
-
-
-def _selected(
-    features: torch.Tensor,
-    ones: torch.Tensor,
-    targets: torch.Tensor,
-    images: torch.Tensor,
-    keep: torch.Tensor,
-) -> Rows:
-    return Rows(features[keep], ones[keep], targets[keep], images[:, None].expand(keep.shape)[keep])
