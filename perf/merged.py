@@ -14,7 +14,7 @@ from fitting import RIDGE_CV, SIZES, SMALL, Kept, by_row, compared, fitted, mean
 from profiles import busiest
 from simulated_layer import N_BINS, N_FOLDS, Workload, workload
 
-from brainfit.mappings.krylov import SHARED_WIDTH, RidgeSolution, solve_ridge
+from brainfit.mappings.krylov import WIDTH, RidgeSolution, solve_ridge
 from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
 from brainfit.mappings.rows import Rows
 
@@ -89,7 +89,7 @@ def by_spelled_rows(data: Workload, like: Ridge) -> RidgeSolution:
         folds,
         np.asarray(like.relative_alphas),
         tolerance=0,
-        max_blocks=-(-like.solution_.n_directions // SHARED_WIDTH),
+        max_blocks=-(-like.solution_.n_directions // WIDTH),
         rng=np.random.default_rng(0),
     )
 

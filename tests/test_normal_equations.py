@@ -42,7 +42,7 @@ def test_products_are_those_of_the_centred_rows(way, n_features, dtype, limit, r
     folds = make_folds(rng, n_features, dtype)
     means = [torch.from_numpy(rng.normal(size=n_features).astype(dtype)) + 3 for _ in range(N_FOLDS + 1)]
     widths = (2, 1, 3, 2)
-    blocks = [torch.from_numpy(rng.normal(size=(n_features, w)).astype(dtype)) for w in widths]
+    blocks = [torch.from_numpy(rng.normal(size=(w, n_features)).astype(dtype)) for w in widths]
     center = torch.full((n_features,), 2.9, dtype=means[0].dtype)
     products = GramProducts(folds, center) if way == "gram" else RowProducts(folds)
     inside, total = products(means, blocks)
@@ -53,7 +53,7 @@ def test_products_are_those_of_the_centred_rows(way, n_features, dtype, limit, r
         for batches in folds:
             features, ones = spelled(batches)
             x = features - np.outer(ones, mean.double().numpy())
-            each.append(x.T @ (x @ block.double().numpy()))
+            each.append(block.double().numpy() @ x.T @ x)
         scale = np.abs(sum(each)).max()
         np.testing.assert_allclose(total[k], sum(each), atol=limit * scale, rtol=0)
         if k < N_FOLDS:
@@ -96,10 +96,10 @@ def test_moments_are_those_of_the_rows(rng):
     x, ones = spelled(batches)
     y = np.concatenate([rows.targets.numpy() for rows in batches])
     mean_x, mean_y = ones @ x / (ones @ ones), ones @ y / (ones @ ones)
-    block = rng.normal(size=(6, 2))
+    block = rng.normal(size=(2, 6))
     centered_x, centered_y = x - np.outer(ones, mean_x), y - np.outer(ones, mean_y)
     along = found.xy_along(*map(torch.from_numpy, (block, mean_x, mean_y)))
-    np.testing.assert_allclose(along, block.T @ centered_x.T @ centered_y, atol=1e-9)
+    np.testing.assert_allclose(along, block @ centered_x.T @ centered_y, atol=1e-9)
     np.testing.assert_allclose(found.yy_about(torch.from_numpy(mean_y)), (centered_y**2).sum(0), atol=1e-9)
 
 
@@ -111,15 +111,15 @@ def test_the_residual_is_that_of_the_ridge_equations(rng):
     problem, alpha = Subspace(total, None, keeps_products=True), np.array([1.0, 2.0, 30.0, 400.0])
     products = RowProducts(folds)
     for width, is_whole in ((5, False), (7, True)):
-        block = problem.extend(torch.from_numpy(rng.normal(size=(12, width))))
+        block = problem.extend(torch.from_numpy(rng.normal(size=(width, 12))))
         _, multiplied = products([problem.mean_x] * (N_FOLDS + 1), [block] * (N_FOLDS + 1))
         problem.absorb(multiplied[-1], None)
         residual = problem.residual(alpha)
-        assert float((problem.basis.T @ residual).abs().max()) < 1e-8
+        assert float((problem.basis @ residual.T).abs().max()) < 1e-8
         assert (float(residual.abs().max()) < 1e-8) is is_whole
     x, ones = (np.concatenate(parts) for parts in zip(*map(spelled, folds), strict=True))
     x = x - np.outer(ones, problem.mean_x.numpy())
     coef, _ = problem.solution(alpha)
     for unit in range(4):
-        wanted = np.linalg.solve(x.T @ x + alpha[unit] * np.eye(12), problem.xy.numpy()[:, unit])
+        wanted = np.linalg.solve(x.T @ x + alpha[unit] * np.eye(12), problem.yx.numpy()[unit])
         np.testing.assert_allclose(coef[:, unit], wanted, atol=1e-9)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from brainfit.mappings.rows import Rows
+from brainfit.mappings.rows import Rows, together
 
 Predict = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
 View = Callable[[Rows], Rows]
@@ -130,9 +130,4 @@ def _mini_batches(
     order = rng.permutation(len(images))
     for start in range(0, len(order), n_images):
         parts = [images[i] for i in order[start : start + n_images]]
-        yield Rows(
-            *(
-                torch.cat([getattr(rows, name)[at] for rows, at in parts])
-                for name in ("features", "ones", "targets", "image")
-            )
-        )
+        yield together([rows[at] for rows, at in parts])

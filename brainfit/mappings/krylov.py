@@ -31,16 +31,16 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 
+from brainfit.mappings.multiply import times
 from brainfit.mappings.normal_equations import make_products
 from brainfit.mappings.products import Sums, mean_eigenvalue, sum_rows
 from brainfit.mappings.rows import Rows
 from brainfit.mappings.subspace import Subspace
 from brainfit.threads import one_thread
 
-MIN_WIDTH = 64
-"""Directions in a block of few units: random ones are added to their own."""
-SHARED_WIDTH = 32
-"""With more units than this, directions in a block: those that most of their residuals lie in."""
+WIDTH = 64
+"""Directions in a block. To those of fewer units random ones are added; of more units' residuals, those are
+taken that most of them lies in."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,10 @@ def solve_ridge(
     relative_alphas
         Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
     tolerance
-        Stop when `MIN_WIDTH` more directions move the mean over units of the held-out loss (as a share of
-        variance) by less, and that of no unit, nor of the penalty that it would have chosen, by ten times as
-        much.
+        Stop when a block moves the mean over units of the held-out loss (as a share of variance) by less,
+        and that of no unit, nor of the penalty that it would have chosen, by ten times as much.
     max_blocks
-        Most blocks to add, each of `MIN_WIDTH` directions, or of `SHARED_WIDTH` for more units than that.
+        Most blocks to add, each of `WIDTH` directions.
     rng
         For the padding directions.
     advance
@@ -104,20 +103,18 @@ def solve_ridge(
     total = per_fold[0]
     for sums in per_fold[1:]:
         total = total + sums
-    many = len(total.y) > SHARED_WIDTH
+    many = len(total.y) > WIDTH
     problems = [Subspace(total, sums, keeps_products=many) for sums in (*per_fold, None)]
     judged, last = problems[:-1], problems[-1]
     alphas = relative_alphas * mean_eigenvalue(folds, last.mean_x)
     variance = total.yy_about(last.mean_y).double().cpu().numpy()
     share = 1 / np.where(variance > 0, variance, np.inf)
-    size = torch.from_numpy(np.sqrt(share)).to(total.xy)
+    size = torch.from_numpy(np.sqrt(share)[:, None]).to(total.yx)
     products = make_products(folds, last.mean_x)
 
     padding = _padding(total, rng)
-    blocks = [
-        p.extend(_leading(p.xy * size) if many else torch.cat([p.xy, padding], dim=1)) for p in problems
-    ]
-    lag, history, converged = MIN_WIDTH // SHARED_WIDTH if many else 1, [], False
+    blocks = [p.extend(_leading(p.yx * size) if many else torch.cat([p.yx, padding])) for p in problems]
+    history, converged = [], False
     chosen = np.zeros(len(variance), int)
     for step in range(max_blocks):
         inside, multiplied = products([p.mean_x for p in problems], blocks)
@@ -128,17 +125,17 @@ def solve_ridge(
         advance()
         history.append(np.sum([p.losses(alphas) for p in judged], axis=0) * share)
         chosen = np.where(variance > 0, history[-1].argmin(axis=0), len(alphas) - 1)
-        converged = len(history) > lag and _stands_still(history[-1 - lag], history[-1], tolerance)
+        converged = len(history) > 1 and _stands_still(*history[-2:], tolerance)
         if converged or step == max_blocks - 1:
             break
         if many:
             multiplied = (_leading(p.residual(alphas[chosen]) * size) for p in problems)
         blocks = [p.extend(candidates) for p, candidates in zip(problems, multiplied, strict=True)]
-        if not any(block.shape[1] for block in blocks):
+        if not any(len(block) for block in blocks):
             converged = True
             break
     coef, intercept = last.solution(alphas[chosen])
-    return RidgeSolution(coef, intercept, alphas[chosen], history[-1], last.basis.shape[1], converged)
+    return RidgeSolution(coef, intercept, alphas[chosen], history[-1], len(last.basis), converged)
 
 
 def _stands_still(before: np.ndarray, now: np.ndarray, tolerance: float) -> bool:
@@ -149,17 +146,17 @@ def _stands_still(before: np.ndarray, now: np.ndarray, tolerance: float) -> bool
     return bool(moved.mean() < tolerance and max(moved.max(), regret.max()) < 10 * tolerance)
 
 
-def _leading(columns: torch.Tensor) -> torch.Tensor:
-    """Return the directions, fewer than columns, that hold most of their squared length."""
-    gram = (columns.T @ columns).double().cpu().numpy()
+def _leading(rows: torch.Tensor) -> torch.Tensor:
+    """Return the directions, fewer than rows, that hold most of their squared length."""
+    gram = times(rows, rows).double().cpu().numpy()
     last = len(gram) - 1
     with one_thread():
-        _, vectors = eigh(gram, subset_by_index=[last - SHARED_WIDTH + 1, last], check_finite=False)
-    return columns @ torch.from_numpy(vectors).to(columns)
+        _, vectors = eigh(gram, subset_by_index=[last - WIDTH + 1, last], check_finite=False)
+    return torch.from_numpy(vectors).to(rows).T @ rows
 
 
 def _padding(total: Sums, rng: np.random.Generator) -> torch.Tensor:
-    """Random directions that fill a block up to `MIN_WIDTH`."""
-    n_features, n_units = total.xy.shape
-    missing = max(0, min(MIN_WIDTH, n_features) - n_units)
-    return torch.from_numpy(rng.standard_normal((n_features, missing))).to(total.xy)
+    """Random directions that fill a block up to `WIDTH`."""
+    n_units, n_features = total.yx.shape
+    missing = max(0, min(WIDTH, n_features) - n_units)
+    return torch.from_numpy(rng.standard_normal((n_features, missing)).T.copy()).to(total.yx)

@@ -13,7 +13,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from brainfit.errors import ContractError
-from brainfit.mappings.rows import Rows, chunk_length, compress, gathered
+from brainfit.mappings.rows import TOLERANCE, Rows, chunk_length, compress, gathered
 from brainfit.trajectory import Trajectory
 
 
@@ -77,17 +77,21 @@ class SharedLinearMap(BaseEstimator, ABC):
             self._set_origin(trajectory, responses)
         groups = np.arange(len(folds)) if self.by_image else folds
         targets = responses - self.target_shift_[:, None]
-        rows = compress(trajectory, targets, groups, self.shift_, self.scale_)
+        rows = compress(trajectory, targets, groups, self.shift_, self.scale_, self._row_tolerance)
         for fold in np.unique(folds):
             inside = torch.from_numpy(folds == fold).to(rows.image.device)[rows.image]
-            part = Rows(rows.features[inside], rows.ones[inside], rows.targets[inside], rows.image[inside])
-            batches = [*self.rows_.get(int(fold), []), self._stored(part)]
+            batches = [*self.rows_.get(int(fold), []), *self._stored(rows[inside])]
             self.rows_[int(fold)] = gathered(batches, chunk_length(self.n_features))
         return self
 
-    def _stored(self, rows: Rows) -> Rows:
+    @property
+    def _row_tolerance(self) -> float:
+        """Root of the share of what varies in an image that its rows may lack."""
+        return TOLERANCE
+
+    def _stored(self, rows: Rows) -> list[Rows]:
         """Return the rows in the form in which they are kept."""
-        return rows
+        return [rows]
 
     def _set_origin(self, trajectory: Trajectory, responses: np.ndarray) -> None:
         """Take the first image as origin and unit of measurement, whatever the size of its batch.

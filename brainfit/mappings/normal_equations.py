@@ -62,8 +62,8 @@ def _moments(batches: Sequence[Rows], center: torch.Tensor) -> _Moments:
 
 
 def _times(moments: _Moments, mean: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-    """X'X about a mean, which is counted from the centre, times a block."""
+    """Return a block times X'X about a mean, which is counted from the centre."""
     gram, sums, n = moments
-    offset = mean @ block
-    product = (gram @ block).addr_(sums, offset, alpha=-1)
-    return product.addr_(mean, sums @ block - n * offset, alpha=-1)
+    offset = block @ mean
+    product = (block @ gram).addr_(offset, sums, alpha=-1)
+    return product.addr_(block @ sums - n * offset, mean, alpha=-1)

@@ -11,18 +11,23 @@ import numpy as np
 import torch
 
 from brainfit.mappings.few_rows import are_few, in_their_span, of_features
-from brainfit.mappings.krylov import MIN_WIDTH, SHARED_WIDTH, solve_ridge
+from brainfit.mappings.krylov import WIDTH, solve_ridge
 from brainfit.mappings.linear import SharedLinearMap
 from brainfit.mappings.normal_equations import MAX_FEATURES
-from brainfit.mappings.rows import Rows, chunk_length
+from brainfit.mappings.rows import Rows, chunk_length, parted
 from brainfit.names import unknown_name
 from brainfit.seeds import generator
 
-STORES = ("float32", "bfloat16")
+STORES = {"float32": 1e-4, "bfloat16": 2e-3}
+"""Kinds of numbers for the features, and what rows may lack (`rows.compress`).
+
+Of what rows lack the square is to be far below the lowest penalty: a thousandth of a mean eigenvalue, 1e-7 of
+all that varies if there are ten thousand features. In 16 bits it is rounding that counts.
+"""
 RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 # What a fit usually takes: directions of few units, and of many beside one for each; rows that memory which
 # was given back between batches would hold; bytes of libraries. As measured by perf/fitting.py.
-_USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 320, 160
+_USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 320, 256
 _LEFT_ROWS, _LIBRARIES = 2000, 40e6
 _MORE_ROWS = 1.5  # than one batch says
 
@@ -91,10 +96,16 @@ class Ridge(SharedLinearMap):
         """At most so many passes over the rows."""
         return self.max_blocks
 
-    def _stored(self, rows: Rows) -> Rows:
+    @property
+    def _row_tolerance(self) -> float:
         if self.store not in STORES:
             raise unknown_name("store", self.store, STORES)
-        return rows if self.store == STORES[0] else replace(rows, features=rows.features.bfloat16())
+        return STORES[self.store]
+
+    def _stored(self, rows: Rows) -> list[Rows]:
+        parts = [rows] if rows.features.dtype == torch.float64 else parted(rows)
+        half = self.store == "bfloat16"
+        return [replace(p, features=p.features.bfloat16()) if half or p.faint else p for p in parts]
 
     def _solve(
         self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
@@ -134,8 +145,8 @@ class Ridge(SharedLinearMap):
         multiplied to; and beside these rows on which work is being done, X'X if that is made, and what
         libraries and the batches that were taken in leave behind.
         """
-        many, n = n_units > SHARED_WIDTH, n_folds + 1
-        width = min(SHARED_WIDTH if many else MIN_WIDTH, n_features)
+        many, n = n_units > WIDTH, n_folds + 1
+        width = min(WIDTH, n_features)
         usual = _SHARED_DIRECTIONS + n_units if many else _USUAL_DIRECTIONS
         directions = min(usual, width * self.max_blocks, n_features)
         gram = n * n_features if n_features <= MAX_FEATURES else 0

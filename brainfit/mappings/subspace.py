@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from brainfit.mappings.multiply import add_transposed, times
 from brainfit.mappings.products import Sums
 from brainfit.threads import one_thread
 
@@ -33,20 +34,20 @@ class Subspace:
             (getattr(total, name) - (getattr(held_out, name) if held_out else 0)) for name in ("n", "x", "y")
         )
         self.mean_x, self.mean_y = x / n, self._y / n
-        self.basis = self._products = total.xy.new_zeros(len(x), 0)
+        self.basis = self._products = total.yx.new_zeros(0, len(x))
         self._gram = self._held_gram = np.zeros((0, 0))
         self._right = self._held_right = np.zeros((0, len(self._y)))
 
     @property
-    def xy(self) -> torch.Tensor:
-        """X'Y of the rows that it is fitted to, about their mean, shape (feature, unit)."""
-        xy = self._total.xy - self._held.xy if self._held else self._total.xy
-        return torch.addr(xy, self.mean_x, self._y, alpha=-1)
+    def yx(self) -> torch.Tensor:
+        """Y'X of the rows that it is fitted to, about their mean, shape (unit, feature)."""
+        yx = self._total.yx - self._held.yx if self._held else self._total.yx
+        return torch.addr(yx, self._y, self.mean_x, alpha=-1)
 
     def extend(self, candidates: torch.Tensor) -> torch.Tensor:
         """Add the part of `candidates` that is new to the basis; return it, orthonormal."""
         new = _orthonormal(candidates, self.basis)
-        self.basis = torch.cat([self.basis, new], dim=1)
+        self.basis = torch.cat([self.basis, new])
         right = _double(self._total.xy_along(new, self.mean_x, self.mean_y))
         if self._held:
             held = _double(self._held.xy_along(new, self.mean_x, self.mean_y))
@@ -56,13 +57,13 @@ class Subspace:
         return new
 
     def absorb(self, product: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
-        """Take in X'X times the newest block, of all and of held-out rows; return that of the others."""
+        """Take in the newest block times X'X of all and of held-out rows; return that of the others."""
         if inside is not None:
             product = product - inside
             self._held_gram = _bordered(self._held_gram, self.basis, inside)
         self._gram = _bordered(self._gram, self.basis, product)
         if self._keeps_products:
-            self._products = torch.cat([self._products, product], dim=1)
+            self._products = torch.cat([self._products, product])
         with one_thread():
             values, self._vectors = np.linalg.eigh(self._gram)
             self._values, self._rotated = values.clip(0), self._vectors.T @ self._right
@@ -82,15 +83,17 @@ class Subspace:
         return losses + _double(self._held.yy_about(self.mean_y))
 
     def residual(self, alpha: np.ndarray) -> torch.Tensor:
-        """X'Y - (X'X + alpha) W, where W is the map of each unit under its penalty: zero once it is exact."""
-        weights = self._weights(alpha)
-        found = self._products @ self._like(weights)
-        return self.xy.sub_(found).sub_(self.basis @ self._like(weights * alpha))
+        """Y'X - W' (X'X + alpha), where W is the map under the penalty of each unit: zero once exact."""
+        weights, left = self._weights(alpha), self.yx
+        add_transposed(left, self._products, self._like(-weights))
+        add_transposed(left, self.basis, self._like(-weights * alpha))
+        return left
 
     def solution(self, alpha: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return coef (feature, unit) and intercept (unit,) under a penalty for each unit."""
-        coef = self.basis @ self._like(self._weights(alpha))
-        return coef, self.mean_y - self.mean_x @ coef
+        coef = torch.zeros_like(self._total.yx)
+        add_transposed(coef, self.basis, self._like(self._weights(alpha)))
+        return coef.T.contiguous(), self.mean_y - coef @ self.mean_x
 
     def _weights(self, alpha: np.ndarray) -> np.ndarray:
         with one_thread():
@@ -105,9 +108,9 @@ def _double(values: torch.Tensor) -> np.ndarray:
 
 
 def _bordered(gram: np.ndarray, basis: torch.Tensor, product: torch.Tensor) -> np.ndarray:
-    """Enlarge basis' X'X basis by the columns of the newest block."""
-    new = _double(basis.T @ product)
-    old, size = len(gram), basis.shape[1]
+    """Enlarge the basis' X'X by the rows of the newest block."""
+    new = _double(times(basis, product))
+    old, size = len(gram), len(basis)
     result = np.empty((size, size))
     result[:old, :old] = gram
     result[:, old:] = new
@@ -118,15 +121,15 @@ def _bordered(gram: np.ndarray, basis: torch.Tensor, product: torch.Tensor) -> n
 
 def _orthonormal(candidates: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
     """Orthonormal directions that `candidates` add to `basis`; none where they add nothing."""
-    norms = candidates.norm(dim=0)
-    new = candidates[:, norms > 0] / norms[norms > 0]
-    room = basis.shape[0] - basis.shape[1]
+    norms = candidates.norm(dim=1)
+    new = candidates[norms > 0] / norms[norms > 0, None]
+    room = basis.shape[1] - len(basis)
     for attempt in range(3):  # once is not enough in floating point: what is left may be small
-        new = new - basis @ (basis.T @ new)
-        values, vectors = torch.linalg.eigh((new.T @ new).double())
+        add_transposed(new, basis, -times(basis, new))
+        values, vectors = torch.linalg.eigh(times(new, new).double())
         last = torch.arange(len(values), device=values.device) >= len(values) - room
         kept = last & (values > (_DEPENDENT if attempt == 0 else 0.5))
-        new = new @ (vectors[:, kept] / values[kept].sqrt()).to(new)
+        new = (vectors[:, kept] / values[kept].sqrt()).to(new).T @ new
         if attempt > 0 and bool((values[kept] > _NEARLY_ONE).all()):
             break  # little was taken off, so little was rounded
     return new
