@@ -18,8 +18,8 @@ SHAPES = {  # images, bins, features, units
     "tall": (60, 25, 10, 4),
     "wide": (40, 10, 600, 3),
     "square": (30, 10, 300, 5),
-    "more units than features": (50, 8, 20, 40),
-    "many units": (30, 6, 60, 40),
+    "more units than features": (50, 8, 20, 80),
+    "many units": (30, 6, 60, 80),
     "one unit": (40, 6, 100, 1),
     "one feature": (60, 5, 1, 3),
     "one bin": (60, 1, 30, 3),
@@ -85,7 +85,7 @@ def test_stopped_early_it_predicts_as_well(rng):
 
 @pytest.mark.parametrize("max_blocks", [1, 2])
 def test_stopped_before_it_converged_it_says_so(max_blocks, rng):
-    features, responses = simulate(rng, 120, 5, 500, 6, np.float32)
+    features, responses = simulate(rng, 120, 5, 700, 6, np.float32)
     ridge = Ridge(tolerance=0, max_blocks=max_blocks).fit(features, responses)
     assert not ridge.solution_.converged
     assert not ridge.summary()["converged"]
@@ -94,14 +94,14 @@ def test_stopped_before_it_converged_it_says_so(max_blocks, rng):
 
 
 def test_many_units_share_directions_and_predict_as_well(rng):
-    features, responses = simulate(rng, 160, 6, 400, 80, np.float32)
+    features, responses = simulate(rng, 160, 6, 640, 80, np.float32)
     held = Trajectory.from_steps(list(torch.from_numpy(features[120:]).unbind(1)))
     ridges = Ridge(), Ridge(tolerance=0)
     predictions = [ridge.fit(features[:120], responses[:120]).predict(held) for ridge in ridges]
     early = ridges[0].solution_
     assert early.converged
     assert early.n_directions % WIDTH == 0
-    assert early.n_directions < 400 == ridges[1].solution_.n_directions
+    assert early.n_directions < 640 == ridges[1].solution_.n_directions
     scores = [np.corrcoef(p.ravel(), responses[120:].ravel())[0, 1] for p in predictions]
     assert abs(scores[0] - scores[1]) < 2e-3
 

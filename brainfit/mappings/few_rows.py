@@ -16,8 +16,10 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import torch
+from scipy.linalg import eigh
 
 from brainfit.mappings.rows import Rows
+from brainfit.threads import one_thread
 
 MAX_ROWS = 1024
 """Beyond, the eigenvectors of so many rows' products take longer than the passes that they save."""
@@ -42,7 +44,9 @@ def in_their_span(folds: Sequence[Sequence[Rows]]) -> tuple[list[list[Rows]], to
         The directions as combinations of the rows, shape (row, direction), float64.
     """
     gram = reduce(torch.add, (x @ x.T for x in _columns(folds)))
-    values, vectors = torch.linalg.eigh(gram)  # ascending
+    with one_thread():
+        values, vectors = map(torch.from_numpy, eigh(gram.cpu().numpy(), driver="evd"))  # ascending
+    values, vectors = values.to(gram), vectors.to(gram)
     kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
     kept[-1] = True  # of rows that are all zero, too
     values, vectors = values[kept].clamp_min(0), vectors[:, kept]

@@ -41,6 +41,8 @@ from brainfit.threads import one_thread
 WIDTH = 64
 """Directions in a block. To those of fewer units random ones are added; of more units' residuals, those are
 taken that most of them lies in."""
+WHOLE = 512
+"""Up to so many features all directions are taken at once: searching would take as long."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def solve_ridge(
         Stop when a block moves the mean over units of the held-out loss (as a share of variance) by less,
         and that of no unit, nor of the penalty that it would have chosen, by ten times as much.
     max_blocks
-        Most blocks to add, each of `WIDTH` directions.
+        Most blocks to add, each of `WIDTH` directions, or of all if there are few.
     rng
         For the padding directions.
     advance
@@ -103,7 +105,8 @@ def solve_ridge(
     total = per_fold[0]
     for sums in per_fold[1:]:
         total = total + sums
-    many = len(total.y) > WIDTH
+    n_units, n_features = total.yx.shape
+    whole, many = n_features <= WHOLE, n_units > WIDTH
     problems = [Subspace(total, sums, keeps_products=many) for sums in (*per_fold, None)]
     judged, last = problems[:-1], problems[-1]
     alphas = relative_alphas * mean_eigenvalue(folds, last.mean_x)
@@ -113,7 +116,10 @@ def solve_ridge(
     products = make_products(folds, last.mean_x)
 
     padding = _padding(total, rng)
-    blocks = [p.extend(_leading(p.yx * size) if many else torch.cat([p.yx, padding])) for p in problems]
+    blocks = [
+        p.fill() if whole else p.extend(_leading(p.yx * size) if many else torch.cat([p.yx, padding]))
+        for p in problems
+    ]
     history, converged = [], False
     chosen = np.zeros(len(variance), int)
     for step in range(max_blocks):
@@ -125,7 +131,7 @@ def solve_ridge(
         advance()
         history.append(np.sum([p.losses(alphas) for p in judged], axis=0) * share)
         chosen = np.where(variance > 0, history[-1].argmin(axis=0), len(alphas) - 1)
-        converged = len(history) > 1 and _stands_still(*history[-2:], tolerance)
+        converged = whole or (len(history) > 1 and _stands_still(history[-2], history[-1], tolerance))
         if converged or step == max_blocks - 1:
             break
         if many:

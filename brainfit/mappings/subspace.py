@@ -46,7 +46,13 @@ class Subspace:
 
     def extend(self, candidates: torch.Tensor) -> torch.Tensor:
         """Add the part of `candidates` that is new to the basis; return it, orthonormal."""
-        new = _orthonormal(candidates, self.basis)
+        return self._extended(_orthonormal(candidates, self.basis))
+
+    def fill(self) -> torch.Tensor:
+        """Take every direction into the empty basis, which is then no approximation; return them."""
+        return self._extended(torch.eye(self.basis.shape[1]).to(self.basis))
+
+    def _extended(self, new: torch.Tensor) -> torch.Tensor:
         self.basis = torch.cat([self.basis, new])
         right = _double(self._total.xy_along(new, self.mean_x, self.mean_y))
         if self._held:
@@ -73,13 +79,11 @@ class Subspace:
         """Squared error on the held-out rows, shape (penalty, unit)."""
         if self._held is None:
             raise ValueError("no rows are held out")
+        cross, gram = self._vectors.T @ self._held_right, self._vectors.T @ self._held_gram @ self._vectors
         losses = np.empty((len(alphas), len(self._y)))
-        with one_thread():
-            cross = self._vectors.T @ self._held_right
-            gram = self._vectors.T @ self._held_gram @ self._vectors
-            for k, alpha in enumerate(alphas):
-                coef = self._rotated / (self._values + alpha)[:, None]
-                losses[k] = (coef * (gram @ coef - 2 * cross)).sum(0)
+        for k, alpha in enumerate(alphas):
+            coef = self._rotated / (self._values + alpha)[:, None]
+            losses[k] = (coef * (gram @ coef - 2 * cross)).sum(0)
         return losses + _double(self._held.yy_about(self.mean_y))
 
     def residual(self, alpha: np.ndarray) -> torch.Tensor:
