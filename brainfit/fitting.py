@@ -72,8 +72,8 @@ def take_in(
             averages = batch.trajectory.average(responses.steps)
             mapping.partial_fit(averages, responses.mean[batch.images], responses.folds[some])
             if done == 0:
-                rows = work.rows_in(mapping.row_bytes) / len(batch.images)
-                work = replace(work, n_rows=rows, unroll=features.unroll)
+                work = work.with_rows(len(batch.images), mapping.n_rows, mapping.row_bytes)
+                work = replace(work, unroll=features.unroll)
                 check(work, responses.mean.nbytes + mapping.row_bytes, may_project=may_project)
             done = some.stop
             advance(len(batch.images))
@@ -139,4 +139,4 @@ def _of_fit(
         item_bytes=answer.blocks[0].element_size(),
         solver=lambda n_rows, n_features: solved.working_bytes(n_rows, n_features, n_units, N_FOLDS),
     )
-    return replace(work, n_rows=work.rows_in(probe.row_bytes))
+    return work.with_rows(1, probe.n_rows, probe.row_bytes)

@@ -65,7 +65,9 @@ class Work:
     answer_bytes
         What the layer's answer to an image takes.
     item_bytes
-        What a feature takes.
+        What a number takes that the map computes with.
+    feature_bytes
+        What a feature takes in the rows that are kept, on average.
     solver
         Bytes that solving takes beside the rows, for so many rows and features.
     """
@@ -83,6 +85,7 @@ class Work:
     unroll: Unroll = field(default_factory=Unroll)
     answer_bytes: float = 0
     item_bytes: int = 4
+    feature_bytes: float = 4
     solver: Callable[[float, int], float] = lambda n_rows, n_features: 0.0
 
     @property
@@ -93,11 +96,16 @@ class Work:
     @property
     def bytes_of_row(self) -> float:
         """Bytes of a row: features, the column of ones, targets, and which image it is of."""
-        return self.item_bytes * (self.n_features + 1 + self.n_units) + _IMAGE_BYTES
+        return self.feature_bytes * self.n_features + self._bytes_beside_features
 
-    def rows_in(self, n_bytes: float) -> float:
-        """Return how many rows take so many bytes."""
-        return n_bytes / self.bytes_of_row
+    @property
+    def _bytes_beside_features(self) -> float:
+        return self.item_bytes * (1 + self.n_units) + _IMAGE_BYTES
+
+    def with_rows(self, n_images: int, n_rows: int, n_bytes: float) -> Work:
+        """Return the same work, knowing how many rows some images became, and what these take."""
+        of_features = n_bytes / n_rows - self._bytes_beside_features
+        return replace(self, n_rows=n_rows / n_images, feature_bytes=of_features / self.n_features)
 
     def with_images(self, n_images: int) -> Work:
         """Return the same work on so many images."""

@@ -114,8 +114,13 @@ class Mapping(Protocol):
         ...
 
     @property
+    def n_rows(self) -> int:
+        """Rows of features that were kept so far."""
+        ...
+
+    @property
     def row_bytes(self) -> int:
-        """Bytes that what was taken in so far occupies."""
+        """Bytes that they occupy, with all that belongs to them."""
         ...
 
     def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:

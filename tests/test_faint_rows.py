@@ -5,9 +5,12 @@ import pytest
 import torch
 
 from brainfit.mappings import linear, products
+from brainfit.mappings.few_rows import are_few
 from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.rows import FAINT, compress, parted
 from brainfit.trajectory import Trajectory
+
+FOLDS = np.arange(100) % 5
 
 
 def shown(features):
@@ -42,36 +45,38 @@ def test_rows_that_are_not_rotated_are_not_faint(rng):
 def course():
     """A layer of which nearly all is a time course that all images share, and responses to the rest."""
     rng = np.random.default_rng(0)
-    own = np.einsum("itk,kf->itf", rng.normal(size=(80, 16, 10)), rng.normal(size=(10, 4000)))
+    own = np.einsum("itk,kf->itf", rng.normal(size=(100, 16, 10)), rng.normal(size=(10, 4000)))
     features = 3000 * rng.normal(size=(16, 4000)) * 0.5 ** np.arange(16)[:, None] + own
     signal = np.einsum("itf,fu->iut", own, rng.normal(size=(4000, 5)))
     return features, signal + 0.05 * signal.std() * rng.normal(size=signal.shape)
 
 
 def predicted(features, responses):
-    ridge = Ridge(tolerance=0, max_blocks=24).fit(features, responses)
+    ridge = Ridge(tolerance=0, max_blocks=24).partial_fit(shown(features), responses, FOLDS)
+    assert not are_few(ridge.n_rows, ridge.n_features)
+    ridge.solve()
     assert (ridge.solution_.validation_loss.argmin(0) == 0).all()  # so that all counts
     return ridge.predict(shown(features))
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["in 16 bits", "widened"])
 def test_where_penalties_are_low_what_is_left_out_is_not_missed(fast, course, monkeypatch):
-    """Beside float64, which test_ridge.py holds to sklearn's; a tolerance of 2e-3 costs ten times as much."""
+    """Beside float64, which test_ridge.py holds to sklearn's; a tolerance of 2e-3 costs many times as much."""
     monkeypatch.setattr(products, "multiplies_in_bfloat16", lambda _: fast)
     features, responses = course
     wanted = predicted(features, responses)
     single = predicted(features.astype(np.float32), responses.astype(np.float32))
     error = np.sqrt(((single - wanted) ** 2).mean()) / wanted.std()
-    assert error < 4e-3
+    assert error < 8e-3
     monkeypatch.setattr(Ridge, "_row_tolerance", linear.TOLERANCE)
     coarse = predicted(features.astype(np.float32), responses.astype(np.float32))
-    assert np.sqrt(((coarse - wanted) ** 2).mean()) / wanted.std() > 5 * error
+    assert np.sqrt(((coarse - wanted) ** 2).mean()) / wanted.std() > 3 * error
 
 
 def test_faint_rows_are_kept_in_sixteen_bits_and_those_of_float64_are_not(course):
     features, responses = course
     for dtype, expected in ((np.float32, {torch.float32, torch.bfloat16}), (np.float64, {torch.float64})):
-        ridge = Ridge().partial_fit(shown(features.astype(dtype)), responses, np.arange(80) % 5)
+        ridge = Ridge().partial_fit(shown(features.astype(dtype)), responses, FOLDS)
         batches = [rows for batches in ridge.rows_.values() for rows in batches]
         assert {rows.features.dtype for rows in batches} == expected
         assert all(rows.faint is (rows.features.dtype == torch.bfloat16) for rows in batches)

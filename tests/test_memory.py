@@ -37,6 +37,14 @@ WORK = Work(
 )
 
 
+def test_rows_are_counted_and_weighed_apart():
+    """Some features may be kept in 16 bits."""
+    work = WORK.with_rows(10, 120, 70 * (4 * 10_051 + 8) + 50 * (2 * 10_000 + 4 * 51 + 8))
+    assert work.n_rows == 12
+    assert work.feature_bytes == pytest.approx((70 * 4 + 50 * 2) / 120)
+    assert work.bytes_of_row == pytest.approx(4 * 51 + 8 + work.feature_bytes * 10_000)
+
+
 def test_what_each_stage_holds():
     stages = estimate(WORK)
     rows = 750 * 12 * (4 * (10_000 + 50 + 1) + 8)

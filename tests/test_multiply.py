@@ -7,7 +7,17 @@ import torch
 from brainfit.mappings import multiply
 from brainfit.mappings.multiply import add_transposed, multiplies_in_bfloat16, times
 
-SHAPES = [(1, 1, 1), (5, 1, 3), (1, 7, 2), (33, 65, 17), (300, 40, 64), (9, 130, 1), (4, 6, 0), (0, 6, 4)]
+SHAPES = [
+    (1, 1, 1),
+    (5, 1, 3),
+    (1, 7, 2),
+    (33, 65, 17),
+    (300, 40, 64),
+    (9, 130, 1),
+    (600, 600, 64),
+    (4, 6, 0),
+    (0, 6, 4),
+]
 KINDS = {torch.float64: 1e-14, torch.float32: 2e-6, torch.bfloat16: 2e-2}
 
 
@@ -21,7 +31,7 @@ def near(found, wanted, limit):
     np.testing.assert_allclose(found.double(), wanted, atol=limit * scale, rtol=0)
 
 
-@pytest.fixture(params=[8192, 32], ids=["one part", "parts"])
+@pytest.fixture(params=[8192, 32, 400], ids=["one part", "parts", "two parts"])
 def columns(request, monkeypatch):
     monkeypatch.setattr(multiply, "COLUMNS", request.param)
 

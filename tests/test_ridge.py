@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainfit.errors import ContractError, UnknownNameError
+from brainfit.mappings import krylov
 from brainfit.mappings.krylov import WIDTH
 from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.rows import FEW_BLOCKS, Rows, chunk_length, compress, gathered
@@ -20,6 +21,8 @@ SHAPES = {  # images, bins, features, units
     "square": (30, 10, 300, 5),
     "more units than features": (50, 8, 20, 80),
     "many units": (30, 6, 60, 80),
+    "as many units as a block is wide": (30, 6, 90, 64),
+    "and one more": (30, 6, 90, 65),
     "one unit": (40, 6, 100, 1),
     "one feature": (60, 5, 1, 3),
     "one bin": (60, 1, 30, 3),
@@ -55,9 +58,12 @@ def relative_error(got, wanted):
     return np.abs(got - wanted).max() / np.abs(wanted).std()
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["at once", "searched"])
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-8), (np.float32, 1e-3)])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_solved_to_the_end_it_is_sklearn(shape, dtype, limit, rng):
+def test_solved_to_the_end_it_is_sklearn(shape, dtype, limit, whole, rng, monkeypatch):
+    if not whole:
+        monkeypatch.setattr(krylov, "WHOLE", 0)
     features, responses = simulate(rng, *shape, dtype=dtype)
     ridge = Ridge(tolerance=0, max_blocks=40).fit(features, responses)
     centered = features.reshape(-1, shape[2]) - features.reshape(-1, shape[2]).mean(0, dtype=float)

@@ -5,7 +5,8 @@ The minimiser of :math:`\|Y - XW - 1b^\top\|^2 + \alpha \|W\|^2` is sought in th
 data: directions that the responses of *all* units point to. In a basis of some hundreds of such
 directions the problem is small, one eigendecomposition gives it for every penalty, and every
 block added costs one pass over the rows. The span grows until the held-out loss stands still; once
-it holds every direction of the features, the solution is exact.
+it holds every direction of the features, as it does from the beginning where they are few, the solution
+is exact.
 
 Of many units not every residual :math:`C - (G + \alpha) W`, which is what :math:`G` times the newest
 block adds, becomes a direction, but those few that most of their size lies in: units share what they
@@ -107,7 +108,7 @@ def solve_ridge(
         total = total + sums
     n_units, n_features = total.yx.shape
     whole, many = n_features <= WHOLE, n_units > WIDTH
-    problems = [Subspace(total, sums, keeps_products=many) for sums in (*per_fold, None)]
+    problems = [Subspace(total, sums, keeps_products=many and not whole) for sums in (*per_fold, None)]
     judged, last = problems[:-1], problems[-1]
     alphas = relative_alphas * mean_eigenvalue(folds, last.mean_x)
     variance = total.yy_about(last.mean_y).double().cpu().numpy()

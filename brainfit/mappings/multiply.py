@@ -1,13 +1,12 @@
 """Products of matrices that are all that a fit on many rows waits for.
 
 On x86 torch multiplies float32 matrices with MKL, which on processors that are not Intel's runs at half the
-speed of oneDNN, with which torch convolves; a convolution of size one is a product of matrices.
+speed of oneDNN. That multiplies in convolutions: one of size one is a product of matrices.
 """
 
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import conv2d
 
 COLUMNS = 8192
 """Features to work on at once: what is read and written again then stays in a processor's cache."""
@@ -48,7 +47,7 @@ def add_transposed(total: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> Non
     for part, sums in zip(x.split(COLUMNS, 1), total.split(COLUMNS, 1), strict=True):
         part = part.to(y.dtype).contiguous()
         if _convolves(part, across):
-            sums += conv2d(part[None, :, :, None], across[:, :, None, None])[0, :, :, 0]
+            sums += _convolution(part[None, :, :, None], across)[0, :, :, 0]
         elif part.dtype == sums.dtype:
             sums.addmm_(across, part)
         else:
@@ -57,7 +56,9 @@ def add_transposed(total: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> Non
 
 def multiplies_in_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for that: without, it is slower than in float32."""
-    return device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return device.type == "cuda" or (
+        torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
+    )
 
 
 def _convolves(*matrices: torch.Tensor) -> bool:
@@ -69,4 +70,10 @@ def _convolves(*matrices: torch.Tensor) -> bool:
 def _convolved(x: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
     """X times directions, its rows taken for the places of an image and its features for channels, last."""
     image = x.contiguous()[None, None].permute(0, 3, 1, 2)
-    return conv2d(image, directions[:, :, None, None])[0, :, 0].T
+    return _convolution(image, directions)[0, :, 0].T
+
+
+def _convolution(image: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    # conv2d leaves convolutions of size one to MKL on a single thread.
+    one, none = [1, 1], [0, 0]
+    return torch.mkldnn_convolution(image, weights[:, :, None, None], None, none, one, one, 1)

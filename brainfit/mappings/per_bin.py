@@ -72,6 +72,11 @@ class PerBin:
         return self.maps[0].n_features
 
     @property
+    def n_rows(self) -> int:
+        """Rows taken in so far."""
+        return sum(mapping.n_rows for mapping in self.maps)
+
+    @property
     def row_bytes(self) -> int:
         """Bytes that the rows taken in so far occupy."""
         return sum(mapping.row_bytes for mapping in self.maps)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from brainfit.mappings.few_rows import are_few, in_their_span, of_features
-from brainfit.mappings.krylov import WIDTH, solve_ridge
+from brainfit.mappings.krylov import WHOLE, WIDTH, solve_ridge
 from brainfit.mappings.linear import SharedLinearMap
 from brainfit.mappings.normal_equations import MAX_FEATURES
 from brainfit.mappings.rows import Rows, chunk_length, parted
@@ -21,8 +21,8 @@ from brainfit.seeds import generator
 STORES = {"float32": 1e-4, "bfloat16": 2e-3}
 """Kinds of numbers for the features, and what rows may lack (`rows.compress`).
 
-Of what rows lack the square is to be far below the lowest penalty: a thousandth of a mean eigenvalue, 1e-7 of
-all that varies if there are ten thousand features. In 16 bits it is rounding that counts.
+What rows lack, in many directions together, is to be below the lowest penalty: a thousandth of a mean
+eigenvalue, 1e-7 of all that varies if there are ten thousand features. In 16 bits it is rounding that counts.
 """
 RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 # What a fit usually takes: directions of few units, and of many beside one for each; rows that memory which
@@ -48,8 +48,9 @@ class Ridge(SharedLinearMap):
     max_blocks
         Most Krylov blocks (`brainfit.mappings.krylov`).
     store
-        Kind of number in which the compressed features are kept: ``"float32"``, or ``"bfloat16"`` for half
-        the memory and features rounded to 3 digits, once the first image's mean is taken off.
+        Kind of number in which the compressed features are kept that are not faint: ``"float32"``, or
+        ``"bfloat16"`` for half the memory or less, and features rounded to 3 digits, once the first image's
+        mean is taken off.
     seed
         For the random directions that fill up a narrow block.
 
@@ -134,7 +135,8 @@ class Ridge(SharedLinearMap):
         searching = self._searching_bytes(n_features, n_units, n_folds)
         if not are_few(n_rows, n_features):
             return searching
-        few = 2 * self._searching_bytes(max(math.ceil(n_rows), 1), n_units, n_folds)
+        rows = max(math.ceil(n_rows), 1)  # of which there may turn out to be fewer, and all taken at once
+        few = 2 * max(self._searching_bytes(n, n_units, n_folds) for n in (rows, min(rows, WHOLE)))
         few += 8.0 * n_features * n_units
         return few if are_few(_MORE_ROWS * n_rows, n_features) else max(few, searching)
 
@@ -142,18 +144,18 @@ class Ridge(SharedLinearMap):
         """Count a basis as large as is usual for each inner fold and the final fit, and what goes into it.
 
         Twice the basis for many units, whose residuals are asked for; X'Y; the newest block and what it is
-        multiplied to; and beside these rows on which work is being done, X'X if that is made, and what
-        libraries and the batches that were taken in leave behind.
+        multiplied to; and beside these rows on which work is being done, X'X if that is made, three small
+        matrices, and what libraries and the batches that were taken in leave behind.
         """
-        many, n = n_units > WIDTH, n_folds + 1
-        width = min(WIDTH, n_features)
-        usual = _SHARED_DIRECTIONS + n_units if many else _USUAL_DIRECTIONS
+        whole, n = n_features <= WHOLE, n_folds + 1
+        many, width = n_units > WIDTH and not whole, n_features if whole else WIDTH
+        usual = n_features if whole else _SHARED_DIRECTIONS + n_units if many else _USUAL_DIRECTIONS
         directions = min(usual, width * self.max_blocks, n_features)
         gram = n * n_features if n_features <= MAX_FEATURES else 0
         residuals = 3 * n_units if many else 0
         rows = 2 * chunk_length(n_features) + _LEFT_ROWS
         held = n * ((1 + many) * directions + n_units + 8 * width) + residuals + rows + gram
-        return 4.0 * n_features * held + _LIBRARIES
+        return 4.0 * n_features * held + 3 * 8.0 * n * directions**2 + _LIBRARIES
 
     def summary(self) -> dict[str, Any]:
         """Return what a reviewer would ask of the fit, as plain values."""

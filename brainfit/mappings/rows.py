@@ -13,7 +13,7 @@ Three steps make them fewer without changing the problem:
    differ in the first rows; those that hold less than ``tolerance ** 2`` of it together are left
    out. (Of float64 features a hundredth of that: who gives them asks for digits.)
 
-Most of an image's rows are faint: they matter where a penalty is low, but three digits of them do (`parted`).
+Many of an image's rows are faint: they matter where a penalty is low, but three digits of them do (`parted`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from brainfit.errors import ContractError
 from brainfit.trajectory import Trajectory
 
 TOLERANCE = 2e-3
+"""Root of the share of what varies in an image that rows may lack, but for ridge, which sees the most."""
 FAINT = 5e-3
 """A row is faint that holds less than the square of this of what varies in its image."""
 FEW_BLOCKS = 4
@@ -108,7 +109,7 @@ def _joined(batches: Sequence[Rows]) -> Rows:
 def together(parts: Sequence[Rows]) -> Rows:
     """All rows of some parts of one batch."""
     tensors = (torch.cat([getattr(rows, name) for rows in parts]) for name in _TENSORS)
-    return Rows(*tensors, faint=parts[0].faint)
+    return Rows(*tensors, faint=all(rows.faint for rows in parts))
 
 
 def parted(rows: Rows) -> list[Rows]:
@@ -178,6 +179,7 @@ def compress(
 
 def _merged(features: torch.Tensor, ones: torch.Tensor, targets: torch.Tensor, images: torch.Tensor) -> Rows:
     """Take the rows as they are, one for each run."""
+    _refuse_unless_finite(features)
     images = images.repeat_interleave(ones.shape[1])
     return Rows(features.flatten(0, 1), ones.flatten(), targets.flatten(0, 1), images)
 
@@ -194,10 +196,7 @@ def _rotated(
     mean = torch.einsum("ib,ibf->if", along, features)
     varying = torch.baddbmm(features, along[:, :, None], mean[:, None], alpha=-1)
     gram, along = torch.bmm(varying, varying.transpose(1, 2)).double(), along.double()
-    if not torch.isfinite(gram).all():
-        raise ContractError(
-            "features are not finite, or span too many orders of magnitude; normalise the layer's features"
-        )
+    _refuse_unless_finite(gram)
     del varying
     inward = along[:, :, None] * along[:, None]
     away = torch.eye(ones.shape[1]).to(gram) - inward
@@ -222,3 +221,10 @@ def _rotated(
         torch.bmm(rotation, targets)[keep],
         images[:, None].expand(keep.shape)[keep],
     )
+
+
+def _refuse_unless_finite(values: torch.Tensor) -> None:
+    if not torch.isfinite(values).all():
+        raise ContractError(
+            "features are not finite, or span too many orders of magnitude; normalise the layer's features"
+        )

@@ -50,6 +50,11 @@ class Transformed(ABC):
         return self.mapping.n_features
 
     @property
+    def n_rows(self) -> int:
+        """Rows taken in so far."""
+        return self.mapping.n_rows
+
+    @property
     def row_bytes(self) -> int:
         """Bytes that what was taken in so far occupies."""
         return self.mapping.row_bytes
