@@ -61,7 +61,7 @@ def predicted(features, responses):
 
 @pytest.mark.parametrize("fast", [True, False], ids=["in 16 bits", "widened"])
 def test_where_penalties_are_low_what_is_left_out_is_not_missed(fast, course, monkeypatch):
-    """Beside float64, which test_ridge.py holds to sklearn's; a tolerance of 2e-3 costs many times as much."""
+    """Beside float64, which test_ridge.py holds to sklearn's; a tolerance of 2e-3 costs much more."""
     monkeypatch.setattr(products, "multiplies_in_bfloat16", lambda _: fast)
     features, responses = course
     wanted = predicted(features, responses)
