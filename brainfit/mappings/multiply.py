@@ -56,9 +56,10 @@ def add_transposed(total: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> Non
 
 def multiplies_in_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for that: without, it is slower than in float32."""
-    return device.type == "cuda" or (
-        torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
-    )
+    if device.type != "cpu":
+        return device.type == "cuda"
+    has = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not say
+    return torch.backends.mkldnn.is_available() and has.get("avx512_bf16", False)
 
 
 def _convolves(*matrices: torch.Tensor) -> bool:
