@@ -370,6 +370,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
     code = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started by nohup
 import brainfit, brainfit.scoring
 from brainfit.cli import main
 from tiny import TinyModel, tiny_recording

@@ -554,7 +554,12 @@ def test_of_two_processes_one_downloads_and_both_have_it(web, path):
 
 def test_what_is_interrupted_goes_on(web, path):
     url = web.serve("/a.bin", CONTENT, pause=100_000)
-    code = "import sys; from brainfit.download import download; download(*sys.argv[1:], progress=False)"
+    code = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+from brainfit.download import download
+download(*sys.argv[1:], progress=False)
+"""
     process = subprocess.Popen([sys.executable, "-c", code, url, path], stderr=subprocess.PIPE, text=True)
     part = path.with_name("a.bin.part")
     while process.poll() is None and not (part.exists() and part.stat().st_size == 100_000):
