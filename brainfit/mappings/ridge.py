@@ -28,7 +28,7 @@ RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 # What a fit usually takes: directions of few units, and of many beside one for each; rows that memory which
 # was given back between batches would hold; bytes of libraries. As measured by perf/fitting.py.
 _USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 320, 256
-_LEFT_ROWS, _LIBRARIES = 2000, 40e6
+_LEFT_ROWS, _LIBRARIES = 3000, 40e6
 _MORE_ROWS = 1.5  # than one batch says
 
 
@@ -154,7 +154,7 @@ class Ridge(SharedLinearMap):
         gram = n * n_features if n_features <= MAX_FEATURES else 0
         residuals = 3 * n_units if many else 0
         rows = 2 * chunk_length(n_features) + _LEFT_ROWS
-        held = n * ((1 + many) * directions + n_units + 8 * width) + residuals + rows + gram
+        held = n * ((1 + many) * directions + n_units + 12 * width) + residuals + rows + gram
         return 4.0 * n_features * held + 3 * 8.0 * n * directions**2 + _LIBRARIES
 
     def summary(self) -> dict[str, Any]:
