@@ -13,6 +13,7 @@ import torch
 from brainfit.mappings.few_rows import are_few, in_their_span, of_features
 from brainfit.mappings.krylov import WHOLE, WIDTH, solve_ridge
 from brainfit.mappings.linear import SharedLinearMap
+from brainfit.mappings.multiply import COLUMNS
 from brainfit.mappings.normal_equations import MAX_FEATURES
 from brainfit.mappings.rows import Rows, chunk_length, parted
 from brainfit.names import unknown_name
@@ -26,9 +27,10 @@ eigenvalue, 1e-7 of all that varies if there are ten thousand features. In 16 bi
 """
 RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 # What a fit usually takes: directions of few units, and of many beside one for each; rows that memory which
-# was given back between batches would hold; bytes of libraries. As measured by perf/fitting.py.
+# was given back between batches would hold; rows that oneDNN has in its own layout; bytes of libraries. As
+# measured by perf/fitting.py.
 _USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 320, 256
-_LEFT_ROWS, _LIBRARIES = 3000, 40e6
+_LEFT_ROWS, _LAID_OUT_ROWS, _LIBRARIES = 2000, 2000, 40e6
 _MORE_ROWS = 1.5  # than one batch says
 
 
@@ -132,12 +134,13 @@ class Ridge(SharedLinearMap):
 
     def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
         """Count what searching takes; of rows that will stay few, that in float64 and the map."""
-        searching = self._searching_bytes(n_features, n_units, n_folds)
+        laid_out = 4.0 * min(n_features, COLUMNS) * (4 * (n_folds + 1) * WIDTH + _LAID_OUT_ROWS)
+        searching = self._searching_bytes(n_features, n_units, n_folds) + laid_out + _LIBRARIES
         if not are_few(n_rows, n_features):
             return searching
         rows = max(math.ceil(n_rows), 1)  # of which there may turn out to be fewer, and all taken at once
         few = 2 * max(self._searching_bytes(n, n_units, n_folds) for n in (rows, min(rows, WHOLE)))
-        few += 8.0 * n_features * n_units
+        few += 8.0 * n_features * n_units + _LIBRARIES
         return few if are_few(_MORE_ROWS * n_rows, n_features) else max(few, searching)
 
     def _searching_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
@@ -145,7 +148,7 @@ class Ridge(SharedLinearMap):
 
         Twice the basis for many units, whose residuals are asked for; X'Y; the newest block and what it is
         multiplied to; and beside these rows on which work is being done, X'X if that is made, three small
-        matrices, and what libraries and the batches that were taken in leave behind.
+        matrices, and what the batches that were taken in leave behind.
         """
         whole, n = n_features <= WHOLE, n_folds + 1
         many, width = n_units > WIDTH and not whole, n_features if whole else WIDTH
@@ -154,8 +157,8 @@ class Ridge(SharedLinearMap):
         gram = n * n_features if n_features <= MAX_FEATURES else 0
         residuals = 3 * n_units if many else 0
         rows = 2 * chunk_length(n_features) + _LEFT_ROWS
-        held = n * ((1 + many) * directions + n_units + 12 * width) + residuals + rows + gram
-        return 4.0 * n_features * held + 3 * 8.0 * n * directions**2 + _LIBRARIES
+        held = n * ((1 + many) * directions + n_units + (3 if whole else 8) * width) + residuals + rows + gram
+        return 4.0 * n_features * held + 12.0 * n * directions**2
 
     def summary(self) -> dict[str, Any]:
         """Return what a reviewer would ask of the fit, as plain values."""
