@@ -75,6 +75,9 @@ def test_matrices_may_be_views(rng):
     near(total, y.double().T @ x.double(), 2e-6)
 
 
-def test_a_gpu_multiplies_in_bfloat16():
+@pytest.mark.parametrize("has", [{}, {"avx512_bf16": False}, {"avx512_bf16": True}], ids=str)
+def test_a_gpu_multiplies_in_bfloat16_and_a_processor_that_says_so(has, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     assert multiplies_in_bfloat16(torch.device("cuda"))
-    assert isinstance(multiplies_in_bfloat16(torch.device("cpu")), bool)
+    assert multiplies_in_bfloat16(torch.device("cpu")) is has.get("avx512_bf16", False)
