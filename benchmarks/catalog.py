@@ -1,6 +1,6 @@
 """Every benchmark that brainfit can load by name. Strings and plain values only: nothing is imported."""
 
-from brainfit.entries import BenchmarkEntry
+from brainfit.registry.entries import BenchmarkEntry
 
 _AREAS = {
     "V4": "V4",

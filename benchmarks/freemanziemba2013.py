@@ -11,8 +11,8 @@ References
    by neurons in macaque V1 and V2. Annual Meeting, Society for Neuroscience.
 """
 
-from brainfit.benchmark import Benchmark
-from brainfit.presentation import Presentation
+from brainfit.contracts.benchmark import Benchmark
+from brainfit.contracts.presentation import Presentation
 
 
 def v1() -> Benchmark:

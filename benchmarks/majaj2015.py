@@ -4,7 +4,7 @@ The method is that of Nayebi et al. (2018), who had all of it. `brainfit data fe
 data.
 """
 
-from brainfit.benchmark import Benchmark
+from brainfit.contracts.benchmark import Benchmark
 
 _REFERENCE = (
     "Majaj et al. (2015), doi:10.1523/JNEUROSCI.5181-14.2015; "

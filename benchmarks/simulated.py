@@ -1,6 +1,6 @@
 """Benchmarks on the embedded simulation: its truth is known, so they test methods, not brains."""
 
-from brainfit.benchmark import Benchmark
+from brainfit.contracts.benchmark import Benchmark
 
 
 def v4() -> Benchmark:

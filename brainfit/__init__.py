@@ -17,7 +17,7 @@ A `Score` holds every unit and bin with its ceiling; its `pooled` entry is the h
 `Presentation` says what is shown when, a `Trajectory` what a layer did, and a `Benchmark` names
 all that two scores must share to be comparable.
 
-Your own model is any object with the few attributes of `brainfit.protocols.Model`; `check_model`
+Your own model is any object with the few attributes of `brainfit.contracts.model.Model`; `check_model`
 says whether it is one, `check_recording` the same for a recording. `register_model`,
 `register_recording` and `register_benchmark` give yours a name. All that a user can do wrong raises
 a subclass of `errors.BrainfitError`.

@@ -1,17 +1,19 @@
 # What `import brainfit` offers: read by type checkers, and at run time by lazy_loader.
 from . import errors, figures, plot
-from .benchmark import Benchmark
-from .check_model import check_model
-from .comparison import Difference, compare
-from .inter_animal import inter_animal_consistency
-from .layer_assignment import assign_layers
-from .mapping_consistency import mapping_consistency
-from .noise_ceiling import noise_ceiling
-from .object_solution_times import object_solution_times
-from .population_solution_times import model_solution_times, neural_solution_times
-from .presentation import Presentation
-from .recording import Recording, check_recording
-from .registry import (
+from .analyses.comparison import Difference, compare
+from .analyses.inter_animal import inter_animal_consistency
+from .analyses.layer_assignment import assign_layers
+from .analyses.mapping_consistency import mapping_consistency
+from .analyses.noise_ceiling import noise_ceiling
+from .analyses.population_solution_times import model_solution_times, neural_solution_times
+from .analyses.solution_time_consistency import SpearmanResult, ost_consistency
+from .analyses.temporal_generalization import temporal_generalization
+from .contracts.benchmark import Benchmark
+from .contracts.presentation import Presentation
+from .contracts.recording import Recording, check_recording
+from .contracts.trajectory import Trajectory
+from .features.check_model import check_model
+from .registry.lookup import (
     list_benchmarks,
     list_models,
     list_recordings,
@@ -22,13 +24,11 @@ from .registry import (
     register_model,
     register_recording,
 )
-from .report import write_comparison, write_report
-from .result import Score
-from .runs import read_run
-from .scoring import score
-from .solution_time_consistency import SpearmanResult, ost_consistency
-from .temporal_generalization import temporal_generalization
-from .trajectory import Trajectory
+from .report.run_folder import read_run
+from .report.write import write_comparison, write_report
+from .scoring.result import Score
+from .scoring.score import score
+from .statistics.solution_times import object_solution_times
 
 __version__: str
 

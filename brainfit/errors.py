@@ -3,23 +3,9 @@
 Each is raised once, at the boundary where the bad thing came in, with one line that says
 what was wrong, what was got, what was wanted and what to do. The command line prints that
 line and exits with 1; a Python caller may catch `BrainfitError` or the familiar built-in.
-Only memory may run out anywhere: `out_of_memory` tells that from other errors of libraries.
 """
 
 from __future__ import annotations
-
-import re
-
-from brainfit.shown import reason, shown
-
-# No library imported here: there may be no memory to import it.
-_NO_MEMORY = re.compile(
-    r"DefaultCPUAllocator|std::bad_alloc|(not enough|out of|cannot allocate) memory|_ALLOC_FAILED"
-    r"|failed to map segment|can't start new thread|^MemoryError\b",
-    re.IGNORECASE | re.MULTILINE,
-)
-_ON_GPU = re.compile("CUDA|CUBLAS|CUDNN|CUSOLVER|CUSPARSE")
-_SIZE = re.compile(r"to allocate (\d+(?:\.\d+)?) ?([KMGT]?i?B|bytes)\b")
 
 
 class BrainfitError(Exception):
@@ -48,56 +34,3 @@ class IntegrityError(BrainfitError, OSError):
 
 class ResourceError(BrainfitError, MemoryError):
     """The work does not fit this machine; said before the work starts, or when memory has run out."""
-
-
-def out_of_memory(error: BaseException) -> ResourceError | None:
-    """Return one line for an error that says, or that came from one that says, that memory ran out.
-
-    Python, numpy, torch, the loader of shared libraries and the GPU's libraries each raise another type.
-
-    Parameters
-    ----------
-    error
-        Of any kind.
-
-    Returns
-    -------
-    ResourceError or None
-        None if it says anything else. What the error holds is not held by what is returned.
-
-    Examples
-    --------
-    >>> print(out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 3.20 GiB.")))
-    the GPU's memory ran out: 3.20 GiB more could not be had; lower --batch-size, or use --device cpu
-    >>> print(out_of_memory(ValueError("bad")))
-    None
-    """
-    seen: set[int] = set()
-    at: BaseException | None = error
-    while at is not None and id(at) not in seen:
-        seen.add(id(at))
-        text = str(at)
-        if isinstance(at, MemoryError) or "OutOfMemory" in type(at).__name__ or _NO_MEMORY.search(text):
-            return _ran_out(at, text)
-        at = at.__cause__ or at.__context__
-    return None
-
-
-def _ran_out(error: BaseException, text: str) -> ResourceError:
-    if isinstance(error, ResourceError):
-        return ResourceError(text)
-    why = reason(error) if text else "an allocation failed"
-    if size := _SIZE.search(text):
-        number, unit = size.groups()
-        large = unit == "bytes" and len(number) > 5
-        more = f"{float(number) / 2**20:.1f} MiB" if large else f"{number} {unit}"
-        why = f"{more} more could not be had"
-    notes = "".join(f"; {shown(note, 400)}" for note in getattr(error, "__notes__", ()))
-    if _ON_GPU.search(text):
-        return ResourceError(
-            f"the GPU's memory ran out: {why}; lower --batch-size, or use --device cpu{notes}"
-        )
-    return ResourceError(
-        f"memory ran out: {why}; lower --batch-size, --images or --image-size, use --project, "
-        f"or close other programs{notes}"
-    )

@@ -5,7 +5,7 @@ change what you like. The numbers, and a caption, are with the function of `brai
 
 >>> import brainfit
 >>> score = brainfit.score("median_convrnn", region="pIT")  # doctest: +SKIP
->>> ax = brainfit.plot.over_time(score)  # doctest: +SKIP
+>>> ax = brainfit.figures.plot.over_time(score)  # doctest: +SKIP
 >>> ax.set_ylim(0, 0.5)  # doctest: +SKIP
 >>> brainfit.figures.predictivity_over_time(score).frame()  # doctest: +SKIP
 """
@@ -28,7 +28,7 @@ from brainfit.errors import ContractError
 from brainfit.figures.display import LETTERS_PER_INCH, Display
 from brainfit.figures.panels import Panel, Panels
 from brainfit.figures.style import MUTED, STYLE
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 
 def over_time(score: Score, ax: Axes | None = None) -> Axes:

@@ -1,6 +1,6 @@
 """Every recording that can be loaded by name. Strings and plain values only: nothing heavy is imported."""
 
-from brainfit.entries import RecordingEntry
+from brainfit.registry.entries import RecordingEntry
 
 CATALOG = {
     "simulated": RecordingEntry(

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError, IntegrityError
-from brainfit.files import file_path, regular_file
-from brainfit.recording import Recording
-from brainfit.shown import reason, shown
+from brainfit.storage.atomic_files import file_path, regular_file
+from brainfit.support.messages import reason, shown
 
-from .child import in_child
+from .files.child import in_child
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
@@ -82,19 +82,19 @@ def read(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str] | None
 def _read(path: Path, stimuli: str | os.PathLike[str] | None) -> Recording:
     layout = layout_of(path)
     if layout == "brainio":
-        from .brainio import from_brainio
+        from .brainio.recording import from_brainio
 
         return from_brainio(path, stimuli=stimuli)
     if stimuli is not None:
         raise ContractError(f"{shown(path, 300)} has images of its own ({layout}); leave the stimuli out")
     if layout == "npz":
-        from .arrays import from_npz as load
+        from .arrays.recording import from_npz as load
     elif layout == "hvm":
-        from .hvm import from_hvm as load
+        from .hvm.recording import from_hvm as load
     elif layout == "nwb":
-        from .nwb import from_nwb as load
+        from .nwb.recording import from_nwb as load
     else:
-        from .netcdf import from_netcdf as load
+        from .netcdf.recording import from_netcdf as load
     return load(path)
 
 
@@ -120,14 +120,14 @@ def _is_hdf5(file: BinaryIO) -> bool:
 
 
 def _inside_hdf5(path: Path) -> tuple[set[str], set[str]]:
-    from .hdf5 import Hdf5File
+    from .files.hdf5 import Hdf5File
 
     with Hdf5File.at(path).opened() as file:
         return {str(name) for name in file}, {*file.attrs}
 
 
 def _inside_classic(path: Path) -> tuple[set[str], set[str]]:
-    from .netcdf_file import NetCDFFile
+    from .netcdf.file import NetCDFFile
 
     with NetCDFFile.find(path).opened() as data:
         return {*data.variables, *data.dimensions}, {*data.ncattrs()}

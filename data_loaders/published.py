@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainfit import cache
 from brainfit.errors import IntegrityError
-from brainfit.names import unknown_name
+from brainfit.storage import cache_folder
+from brainfit.support.suggestions import unknown_name
 
 if TYPE_CHECKING:
-    from brainfit.recording import Recording
+    from brainfit.contracts.recording import Recording
 
 _BRAINIO = "https://brainscore-storage.s3.amazonaws.com/brainio-brainscore"
 _FOLDER = ("recordings", "brainio")
@@ -110,7 +110,7 @@ def stored(name: str) -> Path | None:
     UnknownNameError
         If none is published by that name.
     """
-    published, folder = _find(name), cache.folder(*_FOLDER)
+    published, folder = _find(name), cache_folder.folder(*_FOLDER)
     whole = all(os.path.isfile(folder / file.name) for file in published.files)  # noqa: PTH113 - as in cache
     return folder / published.assembly.name if whole else None
 
@@ -139,14 +139,14 @@ def fetch(name: str, to: str | os.PathLike[str] | None = None, *, progress: bool
     IntegrityError
         If it cannot be fetched or written, or is not what is published.
     """
-    from brainfit.download import download
+    from brainfit.storage.download import download
 
     published = _find(name)
     if to is not None:
         for file in published.files:
             download(file.url, Path(to) / file.name, sha1=file.sha1, progress=progress)
         return Path(to) / published.assembly.name
-    with cache.writing(*_FOLDER) as folder:
+    with cache_folder.writing(*_FOLDER) as folder:
         return fetch(name, folder, progress=progress)
 
 
@@ -177,13 +177,13 @@ def freemanziemba2013() -> Recording:
 def _load(name: str) -> Recording:
     from dataclasses import replace
 
-    from .brainio import from_brainio
+    from .brainio.recording import from_brainio
 
     path, size = stored(name), _find(name).gigabytes
     if path is None:
         about = f" (about {size:g} GB)" if size else ""
         raise IntegrityError(
-            f"recording {name!r} is not in {cache.folder(*_FOLDER)}: run `brainfit data fetch {name}`"
+            f"recording {name!r} is not in {cache_folder.folder(*_FOLDER)}: run `brainfit data fetch {name}`"
             f"{about}, or give the file itself, as in --recording PATH"
         )
     return replace(from_brainio(path, stimuli=path.with_name(_find(name).table.name)), name=name)

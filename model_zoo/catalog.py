@@ -4,7 +4,7 @@ A new network is a file with a function that builds it, and a line here; a new c
 and a line here for each network that it goes into.
 """
 
-from brainfit.registry import ModelEntry
+from brainfit.registry.lookup import ModelEntry
 
 _SHALLOW = (*(f"conv{k}" for k in range(1, 6)), "imnetds")
 _INTERMEDIATE = (*(f"conv{k}" for k in range(1, 11)), "imnetds")
@@ -15,7 +15,11 @@ _N18, _N22 = "Nayebi et al. 2018", "Nayebi et al. 2022"
 def _shallow(name: str, cell: str, parameters: int) -> dict[str, ModelEntry]:
     source = f"{_N18}, Fig. 2b; 2022"
     options = {"cell": cell, "name": name}
-    return {name: ModelEntry("shallow:shallow_convrnn", parameters, _SHALLOW, 16, _SIZES, source, options)}
+    return {
+        name: ModelEntry(
+            "networks.shallow:shallow_convrnn", parameters, _SHALLOW, 16, _SIZES, source, options
+        )
+    }
 
 
 def _intermediate(
@@ -23,7 +27,7 @@ def _intermediate(
 ) -> dict[str, ModelEntry]:
     steps = (on_ms + off_ms) // 10
     options = {"cell": cell, "name": name, "on_ms": on_ms, "off_ms": off_ms}
-    target = "intermediate:intermediate_convrnn"
+    target = "networks.intermediate:intermediate_convrnn"
     return {name: ModelEntry(target, parameters, _INTERMEDIATE, steps, _SIZES, _N22, options)}
 
 
@@ -37,14 +41,14 @@ def _median(
 ) -> dict[str, ModelEntry]:
     steps = (on_ms + off_ms) // 10
     options = {"name": name, "on_ms": on_ms, "off_ms": off_ms, "feedback": feedback}
-    target = "median_convrnn:median_convrnn"
+    target = "networks.median_convrnn:median_convrnn"
     return {name: ModelEntry(target, parameters, _INTERMEDIATE, steps, _SIZES, source, options)}
 
 
 def _resnet(name: str, blocks: tuple[int, ...], parameters: int) -> dict[str, ModelEntry]:
     stages = (f"layer{stage}.{k}" for stage, n in enumerate(blocks, 1) for k in range(n))
     layers = ("maxpool", *stages, "fc")
-    return {name: ModelEntry(f"resnet:{name}", parameters, layers, None, _SIZES, "He et al. 2016")}
+    return {name: ModelEntry(f"networks.resnet:{name}", parameters, layers, None, _SIZES, "He et al. 2016")}
 
 
 CATALOG = {
@@ -67,16 +71,20 @@ CATALOG = {
     **_intermediate("intersectionrnn_intermediate", "intersection_rnn:IntersectionRNN", 84_832_232),
     **_intermediate("ugrnn_intermediate", "ugrnn:UGRNN", 50_617_832),
     **_intermediate("ugrnn_intermediate_t30", "ugrnn:UGRNN", 50_617_832, on_ms=300, off_ms=0),
-    "ff": ModelEntry("feedforward:ff", 4_197_736, _SHALLOW, 6, _SIZES, f"{_N18}, Fig. 2b"),
-    "ff_wider": ModelEntry("feedforward:ff_wider", 14_145_512, _SHALLOW, 6, _SIZES, f"{_N18}, Fig. 2b"),
-    "ff_deeper": ModelEntry(
-        "feedforward:ff_deeper", 7_602_792, _INTERMEDIATE, 11, _SIZES, f"{_N18}, Fig. 2b"
+    "ff": ModelEntry("networks.feedforward:ff", 4_197_736, _SHALLOW, 6, _SIZES, f"{_N18}, Fig. 2b"),
+    "ff_wider": ModelEntry(
+        "networks.feedforward:ff_wider", 14_145_512, _SHALLOW, 6, _SIZES, f"{_N18}, Fig. 2b"
     ),
-    "basenet": ModelEntry("intermediate:basenet", 16_403_432, _INTERMEDIATE, 11, _SIZES, f"{_N18}, Fig. 4c"),
+    "ff_deeper": ModelEntry(
+        "networks.feedforward:ff_deeper", 7_602_792, _INTERMEDIATE, 11, _SIZES, f"{_N18}, Fig. 2b"
+    ),
+    "basenet": ModelEntry(
+        "networks.intermediate:basenet", 16_403_432, _INTERMEDIATE, 11, _SIZES, f"{_N18}, Fig. 4c"
+    ),
     **_resnet("resnet18", (2, 2, 2, 2), 11_689_512),
     **_resnet("resnet34", (3, 4, 6, 3), 21_797_672),
     "random_convrnn": ModelEntry(
-        "random_convrnn:random_convrnn",
+        "networks.random_convrnn:random_convrnn",
         30_809_960,
         _INTERMEDIATE,
         17,

@@ -21,10 +21,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from brainfit.arguments import number
 from brainfit.errors import ContractError
+from brainfit.support.arguments import number
 
-from .graph import GraphModel
+from .engine.graph import GraphModel
 
 
 class Decoded(NamedTuple):
@@ -95,7 +95,7 @@ def classify(model: GraphModel, images: Tensor, decoder: Decoder = last) -> Deco
     The authors decode the last layer from the step after the image has reached it; a presentation that ends
     before leaves its last step. Settings that were trained with the weights are not looked up: converted
     weights have them in their header, so give
-    ``decoder=functools.partial(threshold, **model_zoo.weights_file.read_info(path).decoder)``.
+    ``decoder=functools.partial(threshold, **model_zoo.weights.file.read_info(path).decoder)``.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def classify(model: GraphModel, images: Tensor, decoder: Decoder = last) -> Deco
     Examples
     --------
     >>> import torch
-    >>> from model_zoo.feedforward import ff
+    >>> from model_zoo.networks.feedforward import ff
     >>> classify(ff(image_size=65, channel_divisor=32), torch.zeros(2, 3, 65, 65)).step
     tensor([5, 5])
     """

@@ -24,9 +24,9 @@ import numpy as np
 import xarray as xr
 
 import brainfit
-from brainfit.memory import peak_bytes
-from data_loaders.brainio import from_brainio
-from data_loaders.stimuli import write_stimuli
+from brainfit.support.memory import peak_bytes
+from data_loaders.brainio.recording import from_brainio
+from data_loaders.images.table import write_stimuli
 
 IDENTIFIER = "synthetic.FullSize2026.temporal"
 N_PRESENTATIONS, N_IMAGES, PIXELS = 148_480, 3200, 32

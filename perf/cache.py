@@ -12,10 +12,10 @@ import torch
 from profiles import busiest
 
 import brainfit
-from brainfit.feature_store import open_store
-from brainfit.features import open_features
-from brainfit.recording import Recording
-from brainfit.request import check_request
+from brainfit.contracts.recording import Recording
+from brainfit.features.store import open_store
+from brainfit.features.stream import open_features
+from brainfit.scoring.request import check_request
 
 LAYER, AT_LEAST = "conv7", 10
 

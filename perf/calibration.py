@@ -12,7 +12,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import xarray as xr
 
-from brainfit.bootstrap import (
+from brainfit.analyses.comparison import compare
+from brainfit.analyses.noise_ceiling import ceiling_interval
+from brainfit.scoring.result import Score
+from brainfit.statistics.bootstrap import (
     MIN_UNITS,
     Sums,
     median_interval,
@@ -21,11 +24,8 @@ from brainfit.bootstrap import (
     resample,
     window_moments,
 )
-from brainfit.ceiling import distinguishable, spearman_brown, split_half
-from brainfit.comparison import compare
-from brainfit.metrics import pearson
-from brainfit.noise_ceiling import ceiling_interval
-from brainfit.result import Score
+from brainfit.statistics.correlation import pearson
+from brainfit.statistics.split_half import distinguishable, spearman_brown, split_half
 
 N_BINS = 3
 COURSE = np.array([-1.0, 0.0, 1.0]) * np.sqrt(0.375)

@@ -12,11 +12,11 @@ import xarray as xr
 from peaks import in_a_process
 from scipy.stats import spearmanr
 
-from brainfit.ceiling import split_half
-from brainfit.lazy import lazy_variable
-from brainfit.memory import peak_bytes
-from brainfit.reliability import measure
-from brainfit.responses import average_trials
+from brainfit.scoring.reliability import measure
+from brainfit.scoring.responses import average_trials
+from brainfit.statistics.split_half import split_half
+from brainfit.support.lazy_arrays import lazy_variable
+from brainfit.support.memory import peak_bytes
 
 N_SPLITS, N_BINS, N_TRIALS = 100, 25, 50
 N_UNITS = 8

@@ -12,7 +12,7 @@ from typing import Any
 import harness  # first: it fixes the threads
 from peaks import in_a_process
 
-from brainfit.memory import peak_bytes
+from brainfit.support.memory import peak_bytes
 
 SCORE = ("score", "--model", "median_convrnn", "--region", "pIT")
 LIMIT_S, LIMIT_GB = 300, 4

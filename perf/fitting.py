@@ -136,7 +136,7 @@ def descended(data: Workload) -> SGD:
 
 
 def expected_gb(data: Workload, store: str) -> float:
-    """Return what the check before a fit says it takes, as `brainfit.fitting` asks it."""
+    """Return what the check before a fit says it takes, as `brainfit.scoring.fitting` asks it."""
     ridge = Ridge(store=store)
     data.taken_in(ridge)
     n_units = data.responses.shape[1]

@@ -40,7 +40,7 @@ STAGES = {
     "predict": "predict",
     "ceilings and intervals": "_judge",
 }
-"""Functions of `brainfit.scoring`; fitting alone is the third less the second."""
+"""Functions of `brainfit.scoring.score`; fitting alone is the third less the second."""
 FEATURES, FIRST_STEP = (256, 4, 4), 6
 """Of the layer of pIT at 128 px, and the step in which it first differs between images."""
 
@@ -73,13 +73,14 @@ def main() -> None:
 
 def run(n_images: int, memory: bool) -> dict[str, Any]:
     """Score `n_images` images, time the stages and note the peak after each, in this process."""
-    from brainfit import registry, scoring
-    from brainfit.memory import peak_bytes
+    from brainfit.registry import lookup
+    from brainfit.scoring import score as scoring
+    from brainfit.support.memory import peak_bytes
 
     if memory:
         model, recording = StandIn(), drawn(n_images)
     else:
-        model, recording = "median_convrnn", registry.load_recording("simulated", n_images=n_images)
+        model, recording = "median_convrnn", lookup.load_recording("simulated", n_images=n_images)
     units = recording.responses.sizes["unit"]
     responses = recording.responses.assign_coords(region=("unit", ["pIT"] * units))
     took: dict[str, float] = {}
@@ -110,7 +111,7 @@ class StandIn:
         """Return a block for all images until `FIRST_STEP`, then one for each image and step."""
         import torch
 
-        from brainfit.trajectory import Trajectory
+        from brainfit.contracts.trajectory import Trajectory
 
         rng, size = torch.Generator().manual_seed(0), int(np.prod(FEATURES))
         gain, threshold = torch.randn(2, presentation.n_steps, size, generator=rng)
@@ -129,8 +130,8 @@ def drawn(n_images: int) -> Any:
     import xarray as xr
     from ceilings import lazy_responses
 
-    from brainfit.lazy import lazy_variable
-    from brainfit.recording import Recording
+    from brainfit.contracts.recording import Recording
+    from brainfit.support.lazy_arrays import lazy_variable
 
     def pixels(image: np.ndarray, height: np.ndarray, width: np.ndarray, channel: np.ndarray) -> np.ndarray:
         made = [np.random.default_rng(k).integers(0, 256, (128, 128, 3), np.uint8) for k in image]
@@ -157,7 +158,7 @@ def timed(
     function: Callable[..., Any], stage: str, took: dict[str, float], peaks: dict[str, float]
 ) -> Callable[..., Any]:
     """Let a function note how long it took, and the largest resident memory until its end."""
-    from brainfit.memory import peak_bytes
+    from brainfit.support.memory import peak_bytes
 
     def call(*args: Any, **options: Any) -> Any:
         start = time.perf_counter()

@@ -71,8 +71,8 @@ def score(case: Case, cache: str) -> dict[str, Any]:
     """Score in this process, with its cache in that folder."""
     os.environ["BRAINFIT_CACHE"] = cache
     import brainfit
-    from brainfit import fitting, preflight
-    from brainfit.memory import Watch
+    from brainfit.scoring import fitting, memory_plan
+    from brainfit.support.memory import Watch
 
     recording = brainfit.load_recording("simulated", n_images=case.n_images)
     units = recording.responses.sizes["unit"]
@@ -83,8 +83,8 @@ def score(case: Case, cache: str) -> dict[str, Any]:
     said: list[tuple[str, float]] = []
 
     def check(*arguments: Any, **options: Any) -> dict[str, float]:
-        stages = preflight.check(*arguments, **options)
-        said.append(preflight.peak(stages))
+        stages = memory_plan.check(*arguments, **options)
+        said.append(memory_plan.peak(stages))
         return stages
 
     fitting.check = check

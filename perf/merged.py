@@ -14,9 +14,9 @@ from fitting import RIDGE_CV, SIZES, SMALL, Kept, by_row, compared, fitted, mean
 from profiles import busiest
 from simulated_layer import N_BINS, N_FOLDS, Workload, workload
 
-from brainfit.mappings.krylov import WIDTH, RidgeSolution, solve_ridge
 from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
-from brainfit.mappings.rows import Rows
+from brainfit.mappings.solvers.krylov import WIDTH, RidgeSolution, solve_ridge
+from brainfit.mappings.solvers.rows import Rows
 
 PAPER, TINY = (5120, 1280, 80), (640, 1280, 80)
 """With fewer images than the paper's, both fits are mostly other work than rows."""

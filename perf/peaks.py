@@ -9,7 +9,7 @@ from typing import Any
 
 import harness  # first: it fixes the threads
 
-from brainfit.memory import give_back, peak_bytes
+from brainfit.support.memory import give_back, peak_bytes
 
 _GB = 1e9
 

@@ -12,10 +12,10 @@ from peaks import peak_gb
 from profiles import busiest
 from simulated_layer import workload
 
-from brainfit.ceiling import split_half
+from brainfit.contracts.presentation import Presentation
 from brainfit.mappings.ridge import Ridge
-from brainfit.presentation import Presentation
-from brainfit.registry import load_model
+from brainfit.registry.lookup import load_model
+from brainfit.statistics.split_half import split_half
 
 EXPONENT = 1.1
 N_BINS, N_TRIALS, N_SPLITS = 25, 20, 20

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainfit.mappings.linear import SharedLinearMap
-from brainfit.trajectory import Trajectory
+from brainfit.contracts.trajectory import Trajectory
+from brainfit.mappings.base import SharedLinearMap
 
 N_BINS, ONSET, N_ON = 25, 5, 10
 N_FOLDS, BATCH = 5, 32
@@ -100,7 +100,7 @@ class Workload:
         return Trajectory.from_steps([*still, *(steps[k] for k in bins[ONSET:])])
 
     def taken_in(self, mapping: SharedLinearMap) -> SharedLinearMap:
-        """Show a map the training images, as `brainfit.fitting` does."""
+        """Show a map the training images, as `brainfit.scoring.fitting` does."""
         for start in range(0, self.n_train, BATCH):
             some = slice(start, min(start + BATCH, self.n_train))
             mapping.partial_fit(self.trajectory(some), self.responses[some], self.folds[some])

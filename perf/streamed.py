@@ -17,13 +17,13 @@ from fitting import named
 from peaks import in_a_process
 from simulated_layer import BATCH, N_FOLDS, ONSET, Layer
 
+from brainfit.contracts.trajectory import Trajectory
 from brainfit.mappings.ridge import Ridge
-from brainfit.trajectory import Trajectory
 
 FULL = (5120, 65536, 256)
 N_TRAIN = FULL[0] * 3 // 4
 IMAGES, SMALL = (128, 256, 384), (32, 64, 128)
-"""So many that there are more rows than `brainfit.mappings.few_rows` takes, which is another way to solve."""
+"""So many that there are more rows than `brainfit.mappings.solvers.dual` takes, which is another way to solve."""
 BLOCKS = 8  # as many directions as F3 needs
 LIMIT_GB, LIMIT_S, EXPONENT = 12, 300, 1.1
 TARGET = f"<= {LIMIT_GB} GB, <= {LIMIT_S} s, linear in images"

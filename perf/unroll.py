@@ -16,11 +16,11 @@ from profiles import by_kind
 from torch import Tensor
 
 import brainfit
-from brainfit.model_contract import unroll
-from brainfit.presentation import Presentation
-from brainfit.trajectory import Trajectory
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.trajectory import Trajectory
+from brainfit.features.model_contract import unroll
 from model_zoo.adapters import ModuleModel
-from model_zoo.graph import GraphModel
+from model_zoo.engine.graph import GraphModel
 
 BATCH = 8
 PLAIN = "GraphModel.step for all nodes, contiguous"

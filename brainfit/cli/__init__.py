@@ -5,7 +5,7 @@ import sys
 
 from brainfit.cli.app import app
 from brainfit.cli.streams import settle_signals, settle_streams
-from brainfit.errors import out_of_memory
+from brainfit.support.out_of_memory import out_of_memory
 
 
 def main() -> None:

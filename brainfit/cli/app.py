@@ -9,21 +9,22 @@ import typer
 from typer.core import TyperGroup
 
 from brainfit.cli import completion
-from brainfit.cli.cache import app as cache
-from brainfit.cli.ceiling import ceiling
-from brainfit.cli.check import check
-from brainfit.cli.compare import compare
-from brainfit.cli.data import app as data
-from brainfit.cli.doctor import doctor
-from brainfit.cli.draw import draw
-from brainfit.cli.inter_animal import inter_animal
-from brainfit.cli.layers import layers
-from brainfit.cli.list import list_names
+from brainfit.cli.commands.cache import app as cache
+from brainfit.cli.commands.ceiling import ceiling
+from brainfit.cli.commands.check import check
+from brainfit.cli.commands.compare import compare
+from brainfit.cli.commands.data import app as data
+from brainfit.cli.commands.doctor import doctor
+from brainfit.cli.commands.draw import draw
+from brainfit.cli.commands.inter_animal import inter_animal
+from brainfit.cli.commands.layers import layers
+from brainfit.cli.commands.list import list_names
+from brainfit.cli.commands.report import report
+from brainfit.cli.commands.score import score
+from brainfit.cli.commands.weights import app as weights
 from brainfit.cli.output import note
-from brainfit.cli.report import report
-from brainfit.cli.score import score
-from brainfit.cli.weights import app as weights
-from brainfit.errors import BrainfitError, out_of_memory
+from brainfit.errors import BrainfitError
+from brainfit.support.out_of_memory import out_of_memory
 
 _LOADS_TORCH = {"score", "check", "ceiling", "layers", "inter-animal", "draw"}
 """Commands refused where memory does not hold torch: loading it would crash Python instead of raising."""
@@ -105,6 +106,6 @@ def brainfit(
     Example: brainfit score --model median_convrnn --region pIT
     """
     if ctx.invoked_subcommand in _LOADS_TORCH:
-        from brainfit.memory import check_start
+        from brainfit.support.memory import check_start
 
         check_start()

@@ -7,24 +7,24 @@ from collections.abc import Callable, Iterable, Mapping
 
 import typer
 
-from brainfit import registry
+from brainfit.registry import lookup
 
 _REGIONS = ("V1", "V2", "V4", "pIT", "cIT", "aIT", "IT")
 
 
 def models(incomplete: str) -> list[str]:
     """Return the names of models that begin so."""
-    return _begin(registry.list_models(), incomplete)
+    return _begin(lookup.list_models(), incomplete)
 
 
 def recordings(incomplete: str) -> list[str]:
     """Return the names of recordings that begin so."""
-    return _begin(registry.list_recordings(), incomplete)
+    return _begin(lookup.list_recordings(), incomplete)
 
 
 def published_recordings(incomplete: str) -> list[str]:
     """Return the names that begin so of recordings that can be fetched."""
-    entries = registry.list_recordings().items()
+    entries = lookup.list_recordings().items()
     return _begin((name for name, entry in entries if entry.simulated is False), incomplete)
 
 
@@ -35,7 +35,7 @@ def models_and_recordings(incomplete: str) -> list[str]:
 
 def benchmarks(incomplete: str) -> list[str]:
     """Return the names of benchmarks that begin so."""
-    return _begin(registry.list_benchmarks(), incomplete)
+    return _begin(lookup.list_benchmarks(), incomplete)
 
 
 def regions(incomplete: str) -> list[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainfit.errors import ContractError, IntegrityError
-from brainfit.files import replaced
-from brainfit.shown import reason, shown
+from brainfit.storage.atomic_files import replaced
+from brainfit.support.messages import reason, shown
 
 if TYPE_CHECKING:
     from brainfit.figures.display import Display

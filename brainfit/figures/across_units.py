@@ -10,7 +10,7 @@ from brainfit.figures.display import Display, column, subject
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, legend_below, say_empty
 from brainfit.figures.style import MEDIAN, MODEL, MUTED
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 
 def scores_against_ceiling(score: Score) -> Display:

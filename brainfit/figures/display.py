@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from brainfit.figures.panels import Panel, Panels
 from brainfit.figures.style import MUTED, STYLE, boxes_for_letters
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 LONGEST_NAME = 40
 LETTERS_PER_INCH = 13

@@ -10,7 +10,7 @@ from brainfit.figures.display import Display, column, subject
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, legend_below, say_empty
 from brainfit.figures.style import MEDIAN, MODEL, MUTED
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 
 def early_against_late(score: Score) -> Display:

@@ -16,8 +16,8 @@ from brainfit.figures.numbers import number
 from brainfit.figures.over_time import centers, image_bar, image_on_ms
 from brainfit.figures.panels import Panels, say_empty
 from brainfit.figures.style import FAINT, INK, MODEL, MUTED
-from brainfit.names import unknown_name
-from brainfit.result import Score
+from brainfit.scoring.result import Score
+from brainfit.support.suggestions import unknown_name
 
 UNITS = {"best": 1.0, "median": 0.5, "lower quartile": 0.25}
 """Units shown, by their place in the order of pooled normalised scores."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from brainfit.figures.display import has_random_weights, shorten
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 LONGEST_HASH = 10
 """Letters of a hash that are enough to tell weights apart."""

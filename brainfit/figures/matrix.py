@@ -11,7 +11,7 @@ from brainfit.figures.display import Display, column, shorten
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, say_empty
 from brainfit.figures.style import FAINT, HEAT, INK
-from brainfit.result import MIN_DEFINED
+from brainfit.scoring.result import MIN_DEFINED
 
 
 def generalization_matrix(found: xr.Dataset) -> Display:

@@ -17,7 +17,7 @@ from brainfit.figures.numbers import number
 from brainfit.figures.over_time import draw_ceiling, draw_curve, frame_time, image_on_ms, numbers_over_time
 from brainfit.figures.panels import Panel, legend_below
 from brainfit.figures.style import SERIES
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 KEYS = 3
 """Entries of the legend side by side."""

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from brainfit.contracts.presentation import Presentation
 from brainfit.figures.display import Display, column, subject
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, legend_below, say_empty
 from brainfit.figures.style import CEILING, FAINT, INK, MODEL, MUTED, WINDOWS
-from brainfit.presentation import Presentation
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 
 def predictivity_over_time(score: Score) -> Display:

@@ -15,7 +15,7 @@ from brainfit.figures.labels import labels
 from brainfit.figures.numbers import interval, number
 from brainfit.figures.panels import Panel, legend_below
 from brainfit.figures.style import CEILING, FAINT, INK, SERIES
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 ROW, MARGIN = 0.5, 1.2
 """Height of a model and of all else, in inches."""

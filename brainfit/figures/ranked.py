@@ -11,7 +11,7 @@ from brainfit.figures.display import Display, column, subject
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, legend_below, say_empty
 from brainfit.figures.style import CEILING, FAINT, MODEL
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 
 def ranked_units(score: Score) -> Display:

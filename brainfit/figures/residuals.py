@@ -11,7 +11,7 @@ from brainfit.figures.display import Display, column, shorten, subject
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panels, say_empty
 from brainfit.figures.style import FAINT, MODEL
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 ROW, MARGIN = 0.28, 1.1
 """Height of a category and of all else, in inches."""

@@ -25,11 +25,11 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import EngFormatter
 from matplotlib.transforms import Affine2D
 
-from brainfit.figures.arcs import Arcs
+from brainfit.contracts.diagram import Wiring
 from brainfit.figures.display import Display, column, shorten
+from brainfit.figures.edge_paths import Arcs
 from brainfit.figures.numbers import count
 from brainfit.figures.style import FAINT, INK, MEDIAN, MODEL, MUTED, WINDOWS
-from brainfit.wiring import Wiring
 
 COLUMNS = ("kind", "name", "cell", "channels", "height", "width", "parameters", "source", "target")
 FILLS, HATCHES = (MODEL, *WINDOWS.values(), "#CC79A7", "#56B4E9"), ("", "////", "....", "xxxx")

@@ -14,7 +14,7 @@ from brainfit.figures.labels import labels
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, legend_below, say_empty
 from brainfit.figures.style import INK, MEDIAN, MODEL
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 ROW, MARGIN = 0.62, 1.35
 """Height of a group and of all else, in inches."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from brainfit.names import unknown_name
+from brainfit.support.suggestions import unknown_name
 
 if TYPE_CHECKING:
-    from brainfit.mappings.linear import SharedLinearMap
+    from brainfit.mappings.base import SharedLinearMap
 
 MAPPINGS = {"ridge": "ridge:Ridge", "sgd": "sgd:SGD", "pls": "pls:PLS", "factorized": "factorized:Factorized"}
 """For each name the file and class, so that a list of names imports nothing heavy."""

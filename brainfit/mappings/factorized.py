@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from brainfit.errors import ContractError
-from brainfit.mappings.rows import Rows
 from brainfit.mappings.sgd import SGD, standard
+from brainfit.mappings.solvers.rows import Rows
 
 
 class Factorized(SGD):

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from brainfit.protocols import Mapping
-from brainfit.trajectory import Trajectory
+from brainfit.contracts.response_mapping import ResponseMapping
+from brainfit.contracts.trajectory import Trajectory
 
 
 class PerBin:
@@ -32,12 +32,12 @@ class PerBin:
     Nayebi et al. (2018), arXiv:1807.00053, section 2, fit one map for all bins; this is its control.
     """
 
-    def __init__(self, make: Callable[[], Mapping]) -> None:
+    def __init__(self, make: Callable[[], ResponseMapping]) -> None:
         self.make = make
-        self.maps: list[Mapping] = []
+        self.maps: list[ResponseMapping] = []
 
     def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Self:
-        """Take in a batch of training images; arguments as for `brainfit.protocols.Mapping`."""
+        """Take in a batch of training images; arguments as for `brainfit.contracts.response_mapping.ResponseMapping`."""
         self.maps = self.maps or [self.make() for _ in trajectory.index]
         for bin_, mapping in enumerate(self.maps):
             mapping.partial_fit(_one_step(trajectory, bin_), responses[..., bin_ : bin_ + 1], folds)

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from brainfit.arguments import whole_number
-from brainfit.mappings.linear import SharedLinearMap
-from brainfit.mappings.rows import Rows
+from brainfit.mappings.base import SharedLinearMap
+from brainfit.mappings.solvers.rows import Rows
+from brainfit.support.arguments import whole_number
 
 # Of the squared size of the first covariance: what is smaller is rounding, and there is nothing left to find.
 _NOTHING = 1e-10

@@ -9,12 +9,12 @@ import torch
 from scipy.sparse import csr_matrix
 from sklearn.random_projection import SparseRandomProjection
 
-from brainfit.arguments import whole_number
+from brainfit.contracts.response_mapping import ResponseMapping
+from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
 from brainfit.mappings.transformed import Transformed
-from brainfit.protocols import Mapping
-from brainfit.seeds import generator
-from brainfit.trajectory import Trajectory
+from brainfit.support.arguments import whole_number
+from brainfit.support.seeds import generator
 
 
 class Projected(Transformed):
@@ -40,13 +40,13 @@ class Projected(Transformed):
     1 / sqrt(number of features).
     """
 
-    def __init__(self, mapping: Mapping, n_components: int, seed: int = 0) -> None:
+    def __init__(self, mapping: ResponseMapping, n_components: int, seed: int = 0) -> None:
         super().__init__(mapping)
         self.n_components = whole_number("projection", n_components, least=1)
         self.seed = seed
 
     def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Self:
-        """Take in a batch of training images; see `brainfit.protocols.Mapping`.
+        """Take in a batch of training images; see `brainfit.contracts.response_mapping.ResponseMapping`.
 
         Raises
         ------

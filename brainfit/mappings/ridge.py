@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from brainfit.mappings.few_rows import are_few, in_their_span, of_features
-from brainfit.mappings.krylov import WHOLE, WIDTH, solve_ridge
-from brainfit.mappings.linear import SharedLinearMap
-from brainfit.mappings.multiply import COLUMNS
-from brainfit.mappings.normal_equations import MAX_FEATURES
-from brainfit.mappings.rows import Rows, chunk_length, parted
-from brainfit.names import unknown_name
-from brainfit.seeds import generator
+from brainfit.mappings.base import SharedLinearMap
+from brainfit.mappings.solvers.dual import are_few, in_their_span, of_features
+from brainfit.mappings.solvers.krylov import WHOLE, WIDTH, solve_ridge
+from brainfit.mappings.solvers.matmul import COLUMNS
+from brainfit.mappings.solvers.normal_equations import MAX_FEATURES
+from brainfit.mappings.solvers.rows import Rows, chunk_length, parted
+from brainfit.support.seeds import generator
+from brainfit.support.suggestions import unknown_name
 
 STORES = {"float32": 1e-4, "bfloat16": 2e-3}
 """Kinds of numbers for the features, and what rows may lack (`rows.compress`).
@@ -39,7 +39,7 @@ class Ridge(SharedLinearMap):
 
     Minimises the squared error over training images and bins plus :math:`\alpha_u \|w_u\|^2`,
     exactly as `sklearn.linear_model.Ridge` does on the (image x bin) rows, but without ever
-    holding those rows; solved by block Krylov subspaces (`brainfit.mappings.krylov`).
+    holding those rows; solved by block Krylov subspaces (`brainfit.mappings.solvers.krylov`).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Ridge(SharedLinearMap):
     tolerance
         Solve until the held-out loss, as a share of the responses' variance, stands still to this.
     max_blocks
-        Most Krylov blocks (`brainfit.mappings.krylov`).
+        Most Krylov blocks (`brainfit.mappings.solvers.krylov`).
     store
         Kind of number in which the compressed features are kept that are not faint: ``"float32"``, or
         ``"bfloat16"`` for half the memory or less, and features rounded to 3 digits, once the first image's

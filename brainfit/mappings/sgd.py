@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from brainfit.mappings.descent import Descent, Predict, descend
-from brainfit.mappings.linear import SharedLinearMap
-from brainfit.mappings.rows import Rows
-from brainfit.seeds import generator
+from brainfit.mappings.base import SharedLinearMap
+from brainfit.mappings.solvers.descent import Descent, Predict, descend
+from brainfit.mappings.solvers.rows import Rows
+from brainfit.support.seeds import generator
 
 
 class SGD(SharedLinearMap):

@@ -8,17 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from brainfit.protocols import Mapping
-from brainfit.trajectory import Trajectory
+from brainfit.contracts.response_mapping import ResponseMapping
+from brainfit.contracts.trajectory import Trajectory
 
 
 class Transformed(ABC):
     """A map of what `transform` makes of a layer's trajectory, the same for training and held-out images.
 
-    It satisfies `brainfit.protocols.Mapping`; what it does not say itself is the map's own.
+    It satisfies `brainfit.contracts.response_mapping.ResponseMapping`; what it does not say itself is the map's own.
     """
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: ResponseMapping) -> None:
         self.mapping = mapping
 
     @abstractmethod
@@ -26,7 +26,7 @@ class Transformed(ABC):
         """Return the trajectory that the map sees."""
 
     def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Self:
-        """Take in a batch of training images; see `brainfit.protocols.Mapping`."""
+        """Take in a batch of training images; see `brainfit.contracts.response_mapping.ResponseMapping`."""
         self.mapping.partial_fit(self.transform(trajectory), responses, folds)
         return self
 

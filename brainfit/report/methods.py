@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from brainfit.assembly import TRAJECTORY_MS
-from brainfit.bootstrap import MIN_UNITS
+from brainfit.contracts.presentation import Presentation
 from brainfit.figures.numbers import MISSING, count
-from brainfit.presentation import Presentation
-from brainfit.report.words import is_static
-from brainfit.result import Score
+from brainfit.report.sentences import is_static
+from brainfit.scoring.evaluation import TRAJECTORY_MS
+from brainfit.scoring.result import Score
+from brainfit.statistics.bootstrap import MIN_UNITS
 
 FORMULAS = ["reliability = 2ρ / (1 + ρ)", "ceiling = √reliability", "normalised = r / √(Pearson reliability)"]
 _CHOICES = {
@@ -93,7 +93,7 @@ def _presented(score: Score) -> str:
 
 
 def _matched(score: Score, step_ms: int) -> str:
-    """Write which steps of the model a bin was compared with: the rule is `brainfit.responses.align_bins`."""
+    """Write which steps of the model a bin was compared with: the rule is `brainfit.scoring.responses.align_bins`."""
     wide = ((score.data["time_bin_end"] - score.data["time_bin_start"]) > 2 * step_ms).values
     bins = "The one time bin" if is_static(score) else "Each time bin"
     if wide.all():

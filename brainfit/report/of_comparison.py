@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brainfit.comparison import Difference, compare
+from brainfit.analyses.comparison import Difference, compare
 from brainfit.figures import Display, models_over_time, pooled_scores, temporal_correlations
 from brainfit.figures.labels import labels
 from brainfit.figures.numbers import interval, number
@@ -12,9 +12,9 @@ from brainfit.report.document import Document
 from brainfit.report.methods import FORMULAS, methods_of_comparison
 from brainfit.report.pair_tables import models_table, pairs_table
 from brainfit.report.references import cited
+from brainfit.report.sentences import basis_of_pairs, headline_of_pairs, is_static, left_out, meaning, notices
 from brainfit.report.tables import settings_table
-from brainfit.report.words import basis_of_pairs, headline_of_pairs, is_static, left_out, meaning, notices
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 
 def comparison_displays(scores: Sequence[Score]) -> list[Display]:

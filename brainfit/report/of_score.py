@@ -16,6 +16,7 @@ from brainfit.figures.numbers import interval, number
 from brainfit.report.document import Document
 from brainfit.report.methods import FORMULAS, methods
 from brainfit.report.references import cited
+from brainfit.report.sentences import basis, headline, is_static, left_out, meaning, notices
 from brainfit.report.tables import (
     bins_table,
     one_bin_table,
@@ -24,8 +25,7 @@ from brainfit.report.tables import (
     units_table,
     windows_table,
 )
-from brainfit.report.words import basis, headline, is_static, left_out, meaning, notices
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 NAMES = ("predictivity", "units", "early-late", "temporal", "trajectories", "residuals", "ranked")
 """Of all figures that the report of a score may have."""

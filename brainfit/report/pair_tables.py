@@ -9,12 +9,12 @@ import pandas as pd
 
 from brainfit.figures.labels import map_name, weights_name
 from brainfit.figures.numbers import interval, number
+from brainfit.report.sentences import p_value
 from brainfit.report.tables import HEADLINE, MEDIANS, RANKS, Table, table_of
-from brainfit.report.words import p_value
-from brainfit.result import Score
+from brainfit.scoring.result import Score
 
 if TYPE_CHECKING:
-    from brainfit.comparison import Difference
+    from brainfit.analyses.comparison import Difference
 
 
 def models_table(scores: Sequence[Score], names: Sequence[str]) -> Table:

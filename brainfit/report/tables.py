@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from brainfit.figures.numbers import MISSING, count, interval, number
-from brainfit.report.words import duration
-from brainfit.result import Score
+from brainfit.report.sentences import duration
+from brainfit.scoring.result import Score
 
 Column = tuple[str, str, Callable[[Any], str]]
 """Name in the frame, heading on the page, and how a value is written."""

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
-from brainfit.arguments import one_of
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.figures import Display
 from brainfit.figures.style import boxes_for_letters
-from brainfit.files import replaced
 from brainfit.report.document import Document
 from brainfit.report.html import page
 from brainfit.report.markdown import markdown
 from brainfit.report.of_comparison import comparison_document
 from brainfit.report.of_score import NAMES, document
 from brainfit.report.pdf import pdf
-from brainfit.result import Score
-from brainfit.runs import SCORE
-from brainfit.shown import reason, shown
+from brainfit.report.run_folder import SCORE
+from brainfit.scoring.result import Score
+from brainfit.storage.atomic_files import replaced
+from brainfit.support.arguments import one_of
+from brainfit.support.messages import reason, shown
 
 if TYPE_CHECKING:
-    from brainfit.comparison import Difference
+    from brainfit.analyses.comparison import Difference
 
 SAVING: dict[Any, Any] = {"savefig.dpi": 200, "svg.fonttype": "path", "svg.hashsalt": "brainfit"}
 METADATA = {"png": {"Software": None}, "svg": {"Date": None}}

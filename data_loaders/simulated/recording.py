@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.recording import Recording, check_recording
 from brainfit.errors import ContractError
-from brainfit.lazy import lazy_variable
-from brainfit.recording import Recording, check_recording
+from brainfit.support.lazy_arrays import lazy_variable
 
 from .objects import N_OBJECTS, object_names
 from .render import SIZE, render_image, variation

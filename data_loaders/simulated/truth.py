@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError
-from brainfit.recording import Recording
 
 from .recording import GAIN_CV, mean_response, respond
 from .render import SIZE

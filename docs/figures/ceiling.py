@@ -9,9 +9,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainfit.ceiling import spearman_brown, split_half
 from brainfit.figures.style import CEILING, MEDIAN, MODEL, STYLE, WINDOWS
-from brainfit.metrics import pearson
+from brainfit.statistics.correlation import pearson
+from brainfit.statistics.split_half import spearman_brown, split_half
 
 SINGLE_TRIAL = 0.1  # share of a single trial's variance that is signal
 TRIALS = np.array([2, 4, 6, 10, 16, 26, 50])

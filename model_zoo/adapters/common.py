@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainfit.arguments import number
+from brainfit.contracts.model import check_attributes
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
-from brainfit.model_contract import check_attributes
-from brainfit.names import unknown_name
-from brainfit.presentation import Presentation
-from brainfit.provenance import weights_sha256
-from brainfit.trajectory import Trajectory
+from brainfit.support.arguments import number
+from brainfit.support.provenance import weights_sha256
+from brainfit.support.suggestions import unknown_name
 
-from ..inputs import check_request, names_of, normalizer
+from ..engine.inputs import check_request, names_of, normalizer
 
 # Modes and hooks are the module's, whoever runs it: networks run one at a time.
 _running = RLock()
@@ -30,7 +30,7 @@ _running = RLock()
 
 @dataclass(frozen=True, eq=False)
 class Adapter(ABC):
-    """Somebody else's network as a model; the attributes are those of `brainfit.protocols.Model`.
+    """Somebody else's network as a model; the attributes are those of `brainfit.contracts.model.Model`.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class Adapter(ABC):
     def unroll(
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:
-        """Show `images` and return what each of `layers` did; see `brainfit.protocols.Model.unroll`."""
+        """Show `images` and return what each of `layers` did; see `brainfit.contracts.model.Model.unroll`."""
         layers = check_request(self, images, presentation, layers)
         with _running, evaluating(self.network):
             steps = self._steps(images, presentation, layers)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from brainfit.arguments import whole_number
+from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
-from brainfit.presentation import Presentation
+from brainfit.support.arguments import whole_number
 
-from ..inputs import IMAGENET_MEAN, IMAGENET_STD
+from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD
 from .common import Adapter, fingerprint, normalized_by, outputs_by_call, submodules
 
 

@@ -13,11 +13,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from brainfit.arguments import one_of
+from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
-from brainfit.presentation import Presentation
+from brainfit.support.arguments import one_of
 
-from ..inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
+from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
 from .common import (
     Adapter,
     checked_outputs,

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
-from brainfit.presentation import Presentation
 
-from ..inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
+from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
 from .common import Adapter, checked_outputs, checked_tensor, fingerprint, network_of, normalized_by
 
 Step = Callable[[Tensor, Any], tuple[Mapping[str, Tensor], Any]]

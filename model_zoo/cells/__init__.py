@@ -1,4 +1,4 @@
-"""Recurrent cells, one file a cell; what they have in common is `model_zoo.node.Cell`."""
+"""Recurrent cells, one file a cell; what they have in common is `model_zoo.engine.node.Cell`."""
 
 from importlib import import_module
 from inspect import isclass, isfunction, signature
@@ -7,9 +7,9 @@ from pkgutil import iter_modules
 from torch import nn
 
 from brainfit.errors import ContractError
-from brainfit.names import unknown_name
+from brainfit.support.suggestions import unknown_name
 
-from ..node import Cell, MakeCell, Place
+from ..engine.node import Cell, MakeCell, Place
 
 # How many times fewer channels than x two of the authors' cells have, in their shallow networks.
 _NARROWER = {"conv3": 2, "conv4": 1, "conv5": 2}

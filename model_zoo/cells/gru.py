@@ -23,9 +23,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..elementwise import blended, plus, sigmoid, tanh
-from ..layers import JointConv
-from ..node import Cell, Drive, Place, State
+from ..engine.elementwise import blended, plus, sigmoid, tanh
+from ..engine.layers import JointConv
+from ..engine.node import Cell, Drive, Place, State
 
 
 class GRU(Cell):

@@ -27,9 +27,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..elementwise import gated, plus, sigmoid, tanh
-from ..layers import JointConv, LayerNorm
-from ..node import Cell, Drive, Place, State
+from ..engine.elementwise import gated, plus, sigmoid, tanh
+from ..engine.layers import JointConv, LayerNorm
+from ..engine.node import Cell, Drive, Place, State
 from . import shallow_channels
 
 _PARTS = ("input", "transform", "forget", "output")  # i, j, f, o

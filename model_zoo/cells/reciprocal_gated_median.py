@@ -28,9 +28,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
-from .. import elementwise
-from ..layers import Conv, Feedback, SeparableConv
-from ..node import Cell, Drive, Place, State
+from ..engine import elementwise
+from ..engine.layers import Conv, Feedback, SeparableConv
+from ..engine.node import Cell, Drive, Place, State
 
 A_TAU = 0.9219348064291611
 A_GATE = 0.7006566684988862

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu
 
-from .. import elementwise
-from ..layers import Conv
-from ..node import Cell, Drive, Place, State
+from ..engine import elementwise
+from ..engine.layers import Conv
+from ..engine.node import Cell, Drive, Place, State
 
 
 class ReciprocalGatedShallow(Cell):

@@ -17,7 +17,7 @@ is made, is what makes a cell: `SHALLOW` and `MEDIAN` are the two that were publ
 What can be chosen is what the options of the authors' published configuration are about, with the choices
 of Fig. 3a: a connection or none, its kernel, separable or not, a gate's nonlinearity, and whether one state
 gates the other or is added to it. A cell without c, to which their options can also be set, is left out. The
-ranges of the search are not part of that configuration: `model_zoo.random_convrnn` draws in its own way.
+ranges of the search are not part of that configuration: `model_zoo.networks.random_convrnn` draws in its own way.
 
 References
 ----------
@@ -33,8 +33,8 @@ from typing import Literal, cast
 
 import torch
 
-from brainfit.arguments import number, one_of, whole_number
 from brainfit.errors import ContractError
+from brainfit.support.arguments import number, one_of, whole_number
 
 from .reciprocal_gated_median import A_GATE, A_TAU
 

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import elementwise
-from ..layers import Conv, Feedback, LayerNorm, SeparableConv, resize
-from ..node import Cell, Drive, Place, State
+from ..engine import elementwise
+from ..engine.layers import Conv, Feedback, LayerNorm, SeparableConv, resize
+from ..engine.node import Cell, Drive, Place, State
 from .search_space import FUNCTIONS, CellConfig, Path, Paths, Update
 
 # The same functions, of what may be overwritten.

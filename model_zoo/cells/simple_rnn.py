@@ -21,9 +21,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..elementwise import elu, plus
-from ..layers import Conv, LayerNorm
-from ..node import Cell, Drive, Place, State
+from ..engine.elementwise import elu, plus
+from ..engine.layers import Conv, LayerNorm
+from ..engine.node import Cell, Drive, Place, State
 from . import shallow_channels
 
 

@@ -19,8 +19,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..elementwise import plus
-from ..node import Cell, Drive, Place, State
+from ..engine.elementwise import plus
+from ..engine.node import Cell, Drive, Place, State
 
 
 class TimeDecay(Cell):

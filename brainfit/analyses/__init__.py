@@ -1,0 +1,1 @@
+"""One scientific question a file, answered with the same pieces as a score."""

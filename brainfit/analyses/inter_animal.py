@@ -1,0 +1,254 @@
+"""Inter-animal consistency: how well one animal's units predict another's, as a model is asked to."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from brainfit.analyses.mapping_consistency import N_HALVINGS
+from brainfit.analyses.noise_ceiling import N_SPLITS
+from brainfit.analyses.trial_halves import corrected_scores, halve
+from brainfit.contracts.recording import Recording
+from brainfit.contracts.trajectory import Trajectory
+from brainfit.errors import ContractError
+from brainfit.mappings import MAPPINGS, make_mapping
+from brainfit.scoring.fitting import N_FOLDS
+from brainfit.scoring.reliability import measure
+from brainfit.scoring.request import select
+from brainfit.scoring.responses import (
+    Averages,
+    Dropped,
+    average_trials,
+    complete_units,
+    require_trials,
+    seen_images,
+)
+from brainfit.statistics.splits import image_folds, train_test_split
+from brainfit.support.arguments import whole_number
+from brainfit.support.progress import progress_bar
+from brainfit.support.seeds import generator
+from brainfit.support.suggestions import unknown_name
+
+MIN_UNITS = 10
+"""Units that an animal must have in a region, by convention. It predicts and it is predicted: fewer units are
+so few features that a low number would be the sample's fault and not the animal's, and a median over them has
+no narrower interval than from about the least of them to the largest."""
+
+_NAMES = ("consistency", "image_driven", "normalized", "r")
+
+
+def inter_animal_consistency(
+    recording: Recording | str | Path,
+    *,
+    region: str,
+    mapping: str = "ridge",
+    test_fraction: float = 0.25,
+    n_images: int | None = None,
+    n_halvings: int = N_HALVINGS,
+    seed: int = 0,
+    progress: bool = False,
+) -> xr.Dataset:
+    r"""Predict the units of each animal from those of each other one, and score it as a model is scored.
+
+    The features are the source animal's trial-averaged units of the region, bin by bin; one linear map for
+    all bins is fitted to each unit of the target animal, and judged on held-out images. Both sides are noisy,
+    so both are corrected for:
+
+    .. math:: r_{nc} = r(X, Y) / \sqrt{SB[\langle r(X_1, X_2) \rangle]\, SB[\langle r(Y_1, Y_2) \rangle]}
+
+    with :math:`Y` the target's average response to held-out images and :math:`X` its prediction, and with
+    :math:`X_h, Y_h` the same from one half of *both* animals' trials: the map is fitted anew, to source and
+    target averages of that half, and applied to the source's averages of that half. A unit that the map fails
+    on scores 0, as in `brainfit.mapping_consistency`. All animals may share a time course and nothing else:
+    `image_driven` is the consistency without it.
+
+    An animal with fewer than `MIN_UNITS` units is left out; fewer than two that remain are refused.
+
+    Parameters
+    ----------
+    recording
+        A recording with single trials of two animals or more, or its name or path.
+    region
+        ``V1``, ``V2``, ``V4``, ``pIT``, ``cIT``, ``aIT``, or ``IT`` for the last three.
+    mapping, test_fraction, n_images
+        As for `brainfit.score`.
+    n_halvings
+        How often the trials are halved; each takes two fits a direction.
+    seed
+        Of the split, the inner folds and the halves.
+    progress
+        Whether to show progress bars on stderr.
+
+    Returns
+    -------
+    Dataset
+        Over (window, unit), a unit once for each animal that predicts it: the coordinate `source` says which,
+        `animal` whose unit it is. Variables, windows and NaN as in `brainfit.mapping_consistency`, the bins
+        of a window being the same for all animals. `summary` has the medians.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such recording, region or mapping.
+    ContractError
+        If it has no single trials, fewer than two animals remain that have `MIN_UNITS` units, or they share
+        too few images.
+    ResourceError
+        If the averages of the halves would not fit into memory.
+
+    References
+    ----------
+    Nayebi et al. (2022), Neural Computation 34:1652; their code, github.com/neuroailab/brainmodel_utils,
+    metrics/consistency.py.
+    """
+    n_halvings = whole_number("n_halvings", n_halvings, least=1)
+    if mapping not in MAPPINGS:
+        raise unknown_name("mapping", mapping, MAPPINGS)
+    chosen = select(recording, region, n_images, seed)
+    require_trials(chosen)
+    dropped = Dropped()
+    chosen = chosen.select_units(_enough(chosen, region, dropped))
+    with progress_bar("average trials (images)", chosen.n_images, shown=progress) as advance:
+        averages = average_trials(chosen.responses, advance)
+    images = _shared_images(averages, chosen, dropped)
+    objects = chosen.responses["object_name"].values
+    split = train_test_split(objects[images], test_fraction=test_fraction, seed=seed)
+    train, test = (images[part] for part in split)
+    complete = complete_units(averages, train, test, dropped)
+    halvable = complete & (averages.n_trials[train].min(axis=0) >= 2)
+    dropped.add("units", int((complete & ~halvable).sum()), "a single trial of some training image")
+    units = np.flatnonzero(halvable)
+    units = units[_enough(chosen.select_units(units), region, dropped)]
+    trials = chosen.responses.isel(unit=units)
+    halves = halve(trials, n_halvings, generator(seed, "halves of trials"))
+    # All trials first, then the halves: shape (set, image, unit, time_bin).
+    sets = np.concatenate(
+        [averages.mean[None, :, units], halves.reshape(-1, *halves.shape[2:])], dtype=np.float32
+    )
+    held_out = trials.isel(image=test)
+    with progress_bar("noise ceiling (units, thrice)", 3 * len(units), shown=progress) as advance:
+        reliability = measure(held_out, n_splits=N_SPLITS, seed=seed, advance=advance)
+
+    animals = trials["animal"].values.astype(str)
+    folds = image_folds(objects[train], N_FOLDS, seed=seed)
+    directions = list(permutations(np.unique(animals).tolist(), 2))
+    found = []
+    with progress_bar(f"fit {mapping} (maps)", len(directions) * len(sets), shown=progress) as advance:
+        for source, target in directions:
+            these = np.flatnonzero(animals == target)
+            predictions = []
+            for each in sets:
+                features, targets = each[:, animals == source], each[:, these]
+                fitted = make_mapping(mapping, seed).partial_fit(
+                    _shown(features[train]), targets[train], folds
+                )
+                predictions.append(fitted.solve().predict(_shown(features[test])))
+                advance(1)
+            predicted, of_halves = predictions[0], np.array(predictions[1:])
+            scores = corrected_scores(
+                predicted,
+                averages.mean[np.ix_(test, units[these])],
+                of_halves.reshape(2, n_halvings, *predicted.shape),
+                reliability,
+                these,
+            )
+            arrays = {
+                **{name: (("window", "unit"), values) for name, values in scores.items()},
+                "predicted": (("image", "unit", "time_bin"), predicted),
+            }
+            some = held_out.isel(unit=these).coords
+            coords = {name: c for name, c in some.items() if "trial" not in c.dims}
+            found.append(xr.Dataset(arrays, {**coords, "source": ("unit", [source] * len(these))}))
+    attributes = {
+        "recording": chosen.name,
+        "region": region,
+        "mapping": mapping,
+        "simulated": int(chosen.simulated),
+        "n_train_images": len(train),
+        "n_test_images": len(test),
+        "n_halvings": n_halvings,
+        "seed": seed,
+        "dropped": [f"{record['n']} {record['what']}: {record['why']}" for record in dropped.records],
+    }
+    data = xr.concat(found, dim="unit", data_vars="all", coords="minimal", compat="equals", join="exact")
+    data = data.assign(window_bins=(("window", "time_bin"), reliability.bins))
+    return data.assign_coords(window=list(reliability.windows)).assign_attrs(attributes)
+
+
+def summary(found: xr.Dataset) -> dict[str, Any]:
+    """Return medians over units, of each direction and of all pooled, as plain values.
+
+    Parameters
+    ----------
+    found
+        What `inter_animal_consistency` returned.
+
+    Returns
+    -------
+    dict
+        The attributes of `found`; `directions`, a list with for each its `source` and `target`, the numbers
+        of their units, and `windows`; `pooled`, the same over the units of all directions. A window has the
+        medians of `consistency`, `image_driven`, `normalized` and `r` over all units that tell images apart
+        for sure, whether the map does well on them or fails; None if there is none. `n_defined` is how many.
+    """
+    source, target = (found[name].values.astype(str) for name in ("source", "animal"))
+    directions = []
+    for one, other in permutations(np.unique(target).tolist(), 2):
+        here = found.isel(unit=(source == one) & (target == other))
+        n_source = len(np.unique(found["unit_id"].values[target == one]))
+        directions.append({"source": one, "target": other, "n_source_units": n_source, **_medians(here)})
+    attributes = {**found.attrs, "simulated": bool(found.attrs["simulated"])}
+    return {**attributes, "directions": directions, "pooled": _medians(found)}
+
+
+def _medians(found: xr.Dataset) -> dict[str, Any]:
+    windows = {}
+    for name in found["window"].values.tolist():
+        window = found.sel(window=name)
+        known = window["consistency"].notnull().values
+        values = {v: float(np.median(window[v].values[known])) if known.any() else None for v in _NAMES}
+        windows[name] = {**values, "n_defined": int(known.sum())}
+    return {"n_units": found.sizes["unit"], "windows": windows}
+
+
+def _enough(recording: Recording, region: str, dropped: Dropped) -> np.ndarray:
+    """Say which units are of an animal that has enough of them, shape (unit,); refuse under two animals."""
+    animals, position, counts = np.unique(
+        recording.responses["animal"].values.astype(str), return_inverse=True, return_counts=True
+    )
+    enough = counts >= MIN_UNITS
+    if enough.sum() < 2:
+        had = ", ".join(f"{animal} {n}" for animal, n in zip(animals, counts, strict=True))
+        raise ContractError(
+            f"region {region!r} of {recording.name!r}: predicting one animal from another takes two with "
+            f"at least {MIN_UNITS} units each, got {had}; choose another region, or IT, which pools three"
+        )
+    for animal, n in zip(animals[~enough], counts[~enough], strict=True):
+        dropped.add("units", int(n), f"all that {animal} has, under {MIN_UNITS}")
+    return enough[position]
+
+
+def _shared_images(averages: Averages, recording: Recording, dropped: Dropped) -> np.ndarray:
+    """Positions of the images that at least half of the units of *each* animal have trials of."""
+    animals = recording.responses["animal"].values.astype(str)
+    images = np.arange(recording.n_images)
+    for animal in np.unique(animals):
+        of = animals == animal
+        seen = seen_images(Averages(averages.mean[:, of], averages.n_trials[:, of]), Dropped())
+        images = np.intersect1d(images, seen)
+    if not images.size:
+        raise ContractError(f"recording {recording.name!r}: its animals saw no image in common")
+    dropped.add(
+        "images", recording.n_images - len(images), "no trial for more than half of an animal's units"
+    )
+    return images
+
+
+def _shown(features: np.ndarray) -> Trajectory:
+    """Responses, (image, unit, time_bin), as what a layer did: a block a bin."""
+    return Trajectory.from_steps([torch.from_numpy(step) for step in np.moveaxis(features, 2, 0).copy()])

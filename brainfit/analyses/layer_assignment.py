@@ -1,0 +1,197 @@
+"""Which layer of a model belongs to which region: the one that most of the region's units choose.
+
+A unit chooses by how well each layer predicts it (`brainfit.scoring.layer_losses`); `brainfit.scoring.layer_vote` counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from brainfit.contracts.model import Model
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.recording import REGIONS, Recording, check_recording
+from brainfit.errors import ContractError
+from brainfit.registry.lookup import load_recording
+from brainfit.scoring.fitting import N_FOLDS, prepare_request
+from brainfit.scoring.layer_losses import LayerFit, fit_layers
+from brainfit.scoring.layer_vote import Choice, elect
+from brainfit.scoring.request import AUTO, Request, check_request
+from brainfit.scoring.responses import Responses
+from brainfit.support.suggestions import unknown_name
+
+
+def assign_layers(
+    model: Model | str,
+    recording: Recording | str | Path = "simulated",
+    *,
+    regions: Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    presentation: Presentation | None = None,
+    test_fraction: float = 0.25,
+    n_images: int | None = None,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    cache: bool = True,
+    seed: int = 0,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Give each region the layer that most of its units choose, on the training images of a score.
+
+    A unit chooses the layer of least loss; of layers with as many votes, the region takes the one of lower
+    median loss. A unit that no layer predicts better than its mean does, does not vote. As in the
+    paper, the loss has the time course in it that all images share: a layer is chosen for when it sees
+    the image, too, and with few images or random weights mostly for that.
+
+    The images that a score with this seed holds out choose nothing. All regions are fitted together, a
+    layer at a time, in one search; a score with ``layer="auto"`` does the same for its region alone, where a
+    loss differs by no more than the tolerance of the search, about 1e-4.
+
+    Parameters
+    ----------
+    model, recording, presentation, test_fraction, n_images, batch_size, device, precision, cache
+        As for `brainfit.score`. The paper's model here is a feedforward one.
+    regions
+        By default all that the recording has. ``"IT"`` is ``pIT``, ``cIT`` and ``aIT`` together.
+    layers
+        The candidates; by default all of the model, a readout to classes too, for nothing marks one as
+        such. Name the others to leave it out.
+    seed
+        Of the split and the inner folds.
+    progress
+        Whether to show progress bars on stderr.
+
+    Returns
+    -------
+    Dataset
+        Over layer, unit and region:
+
+        =========== ============= ===================================================================
+        variable    dims          meaning
+        =========== ============= ===================================================================
+        loss        layer, unit   held-out squared error over variance; 1: no better than the mean
+        unit_layer  unit          the layer that the unit chooses; empty if it does not vote
+        votes       region, layer units that choose the layer
+        share       region, layer votes per unit of the region, [0, 1]; the rest to 1 did not vote
+        median_loss region, layer median of `loss` over the region's units
+        chosen      region        the region's layer
+        tied        region        another layer had as many votes, and the lower median loss decided
+        committed   region        the layer that the model commits to; empty if it commits to none
+        n_features  layer         features of the layer
+        converged   layer         the search for the map came to rest; if not, the loss is too high
+        =========== ============= ===================================================================
+
+        Nothing is NaN. The coordinate `unit_region` says which of the regions a unit stands for. The
+        attributes say of what, and what was dropped and why.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model, recording, region or layer.
+    ContractError
+        If they do not have the form they must have.
+    ResourceError
+        If a layer's fit would not fit into memory.
+
+    References
+    ----------
+    Nayebi et al. (2018), arXiv:1807.00053, supplement 6.6 and Fig. 5b. (There by gradient descent.)
+    """
+    if not isinstance(recording, Recording):
+        recording = load_recording(recording, n_images=n_images)
+    check_recording(recording)
+    here = set(recording.responses["region"].values.astype(str))
+    _refuse_text("regions", regions)
+    _refuse_text("layers", layers)
+    wanted = [name for name in REGIONS if name in here] if regions is None else list(dict.fromkeys(regions))
+    if not wanted:
+        raise ContractError("regions is empty; name at least one, or leave it out for all")
+    options = {
+        "layer": AUTO,
+        "may_choose": True,
+        "mapping": "ridge",
+        "control": None,
+        "presentation": presentation,
+        "n_images": n_images,
+        "batch_size": batch_size,
+        "device": device,
+        "seed": seed,
+        "precision": precision,
+        "cache": cache,
+    }
+    requests = [check_request(model, recording, region=wanted[0], **options)]
+    requests += [check_request(requests[0].model, recording, region=name, **options) for name in wanted[1:]]
+    candidates = _candidates(requests[0].model, layers)
+    prepared = {request.region: prepare_request(request, test_fraction, progress) for request in requests}
+    fits = fit_layers(requests[0], candidates, prepared, progress)
+    return _dataset(requests[0], prepared, fits)
+
+
+def choose_layer(request: Request, responses: Responses, progress: bool) -> Choice:
+    """Choose among all layers of the model on the training images of `responses`."""
+    region, layers = request.region, tuple(request.model.layers)
+    fits = fit_layers(request, layers, {region: responses}, progress)
+    return elect(layers, np.array([fits[layer].loss[region] for layer in layers]))
+
+
+def _refuse_text(name: str, value: object) -> None:
+    if isinstance(value, str):
+        raise ContractError(f"{name} is a list of names, got the string {value!r}; write [{value!r}]")
+
+
+def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
+    known = tuple(model.layers)
+    if layers is None:
+        return known
+    for name in layers:
+        if name not in known:
+            raise unknown_name("layer", name, known)
+    if not layers:
+        raise ContractError("layers is empty; name at least one, or leave it out for all")
+    return tuple(dict.fromkeys(layers))
+
+
+def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, LayerFit]) -> xr.Dataset:
+    layers, regions = list(fits), list(prepared)
+    loss = {region: np.array([one.loss[region] for one in fits.values()]) for region in regions}
+    choices = [elect(layers, loss[region]) for region in regions]
+    chosen_by_units = np.concatenate([choice.units for choice in choices])
+    n_units = [len(choice.units) for choice in choices]
+    by_region, votes = ("region", "layer"), np.array([choice.votes for choice in choices])
+    arrays = {
+        "loss": (("layer", "unit"), np.concatenate(list(loss.values()), axis=1)),
+        "unit_layer": ("unit", np.array([*layers, ""])[chosen_by_units]),  # -1, no vote, is the last: ""
+        "votes": (by_region, votes),
+        "share": (by_region, votes / np.array(n_units)[:, None]),
+        "median_loss": (by_region, np.array([choice.median_loss for choice in choices])),
+        "chosen": ("region", [choice.layer for choice in choices]),
+        "tied": ("region", [choice.tied for choice in choices]),
+        "committed": ("region", [request.model.region_layers.get(region, "") for region in regions]),
+        "n_features": ("layer", [one.n_features for one in fits.values()]),
+        "converged": ("layer", [one.converged for one in fits.values()]),
+    }
+    units = [responses.recording.responses["unit_id"].coords for responses in prepared.values()]
+    labels = ("unit_id", "animal", "array")
+    coords = {name: ("unit", np.concatenate([of[name].values for of in units])) for name in labels}
+    first = prepared[regions[0]]
+    attributes = {
+        "model": request.model.name,
+        "weights": request.model.weights,
+        "recording": request.recording.name,
+        "simulated": int(request.recording.simulated),
+        "n_train_images": len(first.train),
+        "inner_folds": N_FOLDS,
+        "seed": request.seed,
+        "dropped": [
+            f"{region}: {record['n']} {record['what']}: {record['why']}"
+            for region, responses in prepared.items()
+            for record in responses.dropped.records
+        ],
+    }
+    unit_region = ("unit", np.repeat(regions, n_units))
+    coords |= {"unit_region": unit_region, "layer": layers, "region": regions}
+    return xr.Dataset(arrays, coords, attributes)

@@ -1,0 +1,198 @@
+"""What a recording holds: regions, animals, trials, bins, kinds of values, and what a score would drop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.recording import REGIONS, Recording, check_recording
+from brainfit.errors import ContractError
+from brainfit.scoring.responses import prepare, require_trials, unit_chunks
+from brainfit.support.progress import progress_bar
+
+SAMPLE_BYTES = 128 * 2**20
+"""Of responses that `survey` reads, about: all of a small recording, some units of a large one."""
+N_READ = 5
+"""Images that `read_some` reads."""
+_TEST_FRACTION = 0.25
+_N_STEPS = 20  # of the progress bar
+
+
+def read_some(recording: Recording) -> str:
+    """Read a few images and the responses to them, which finds a file that was cut short; say what was read.
+
+    Raises
+    ------
+    IntegrityError
+        If the file behind it is damaged there.
+    ContractError
+        If there is not one number in the responses.
+    """
+    some = recording.select_images(np.unique(np.linspace(0, recording.n_images - 1, N_READ).astype(int)))
+    responses = some.responses.values
+    _ = some.stimuli.values
+    if not np.isfinite(responses).any():
+        raise ContractError(
+            f"recording {recording.name!r} has no response to any of {some.n_images} images spread over it: "
+            "all are NaN; see whether it was written whole"
+        )
+    spread = "" if some.n_images == recording.n_images else f" of {recording.n_images}, spread over them"
+    return f"{some.n_images} images{spread}, and all responses to them"
+
+
+def survey(recording: Recording, *, seed: int = 0, progress: bool = False) -> dict[str, Any]:
+    """Return what a recording holds, as plain values.
+
+    Parameters
+    ----------
+    recording
+        Any; of a large one some units of each region and animal are read, with all their images and trials.
+    seed
+        Of the split for which it is said what would be dropped.
+    progress
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    dict
+        ``units`` by region and animal; ``images``; ``trials`` (least and most of an image; None: averaged);
+        ``time_bins``; ``values``; ``left_out``, what the loader left out; ``would_drop``, what a score of
+        each region would; ``read``, of how many units this is known; ``responses_gb``.
+
+    Raises
+    ------
+    ContractError, IntegrityError
+        If it is no recording, or a file behind it is damaged.
+    """
+    check_recording(recording)
+    read_some(recording)  # before there is a bar: most of what can be wrong is found here
+    responses = recording.responses
+    groups = list(_groups(recording))
+    unit_bytes = responses.dtype.itemsize * responses.size / responses.sizes["unit"]
+    share = max(1, int(SAMPLE_BYTES / unit_bytes / len(groups)))
+    sampled = np.sort(np.concatenate([_spread(units, share) for *_, units in groups]))
+    units: dict[str, dict[str, int]] = {}
+    for region, animal, members in groups:
+        units.setdefault(region, {})[animal] = len(members)
+    sample = _loaded(recording.select_units(sampled), progress)
+    values, trials = _values(sample)
+    return {
+        "name": recording.name,
+        "simulated": recording.simulated,
+        "units": units,
+        "images": _images(recording),
+        "trials": trials,
+        "time_bins": _bins(responses),
+        "values": values,
+        "left_out": _left_out(recording.provenance.get("dropped")),
+        "would_drop": [_dropped(sample, region, seed) for region in units],
+        "read": {"units": len(sampled), "of": responses.sizes["unit"]},
+        "responses_gb": round(responses.dtype.itemsize * responses.size / 1e9, 3),
+    }
+
+
+def _left_out(said: object) -> list[dict[str, Any]]:
+    """Return what a loader says that it left out, in the form of a score's `dropped`."""
+    rows = said if isinstance(said, list) else []
+    return [row for row in rows if isinstance(row, dict) and {"what", "n", "why"} <= row.keys()]
+
+
+def _groups(recording: Recording) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield region, animal and units of each, the regions from V1 up."""
+    region, animal = (recording.responses[name].values.astype(str) for name in ("region", "animal"))
+    for one in REGIONS:
+        for other in np.unique(animal[region == one]):
+            yield one, str(other), np.flatnonzero((region == one) & (animal == other))
+
+
+def _spread(units: np.ndarray, most: int) -> np.ndarray:
+    return units[np.unique(np.linspace(0, len(units) - 1, min(most, len(units))).astype(int))]
+
+
+def _loaded(sample: Recording, progress: bool) -> Recording:
+    """Read the responses, a few images at a time; every later step finds them in memory."""
+    responses = sample.responses
+    values = np.empty(responses.shape, responses.dtype)
+    with progress_bar("read responses (images)", sample.n_images, shown=progress) as advance:
+        for images in np.array_split(np.arange(sample.n_images), min(sample.n_images, _N_STEPS)):
+            values[images] = responses.isel(image=images).values
+            advance(len(images))
+    return replace(sample, responses=responses.copy(data=values))
+
+
+def _values(sample: Recording) -> tuple[dict[str, Any], dict[str, int] | None]:
+    """Return range and kind of the values, and how many trials images have."""
+    low, high, n_nan, whole = np.inf, -np.inf, 0, True
+    n_trials = np.zeros(sample.n_images, int)
+    for _, part in unit_chunks(sample.responses):
+        known = np.isfinite(part)
+        n_nan += known.size - int(known.sum())
+        if known.any():
+            low, high = min(low, float(part[known].min())), max(high, float(part[known].max()))
+            whole = whole and bool((part[known] == np.rint(part[known])).all())
+        if sample.has_trials:
+            n_trials = np.maximum(n_trials, known.any(axis=(2, 3)).sum(axis=1))
+    if low > high:
+        raise ContractError(
+            f"recording {sample.name!r} has no number in the {sample.responses.sizes['unit']} units that "
+            "were read: all are NaN; see whether it was written whole"
+        )
+    counts = whole and low >= 0
+    kind = "counts" if counts else "negative too, so normalised" if low < 0 else "fractions, so no counts"
+    values = {
+        "kind": kind,
+        "min": low,
+        "max": high,
+        "nan_percent": round(100 * n_nan / sample.responses.size, 2),
+        "dtype": str(sample.responses.dtype),
+    }
+    return values, {"min": int(n_trials.min()), "max": int(n_trials.max())} if sample.has_trials else None
+
+
+def _images(recording: Recording) -> dict[str, Any]:
+    responses, stimuli = recording.responses, recording.stimuli
+    return {
+        "n": recording.n_images,
+        "pixels": stimuli.sizes["height"],
+        "dtype": str(stimuli.dtype),
+        "objects": len(np.unique(responses["object_name"].values)),
+        "variations": np.unique(responses["variation"].values).tolist(),
+    }
+
+
+def _bins(responses: xr.DataArray) -> dict[str, Any]:
+    start, end = (responses[f"time_bin_{edge}"].values.astype(float) for edge in ("start", "end"))
+    widths = end - start
+    return {
+        "n": len(start),
+        "start_ms": float(start[0]),
+        "end_ms": float(end.max()),
+        "width_ms": [float(widths.min()), float(widths.max())],
+        "overlap": bool((start[1:] < end[:-1]).any()),
+    }
+
+
+def _dropped(sample: Recording, region: str, seed: int) -> dict[str, Any]:
+    """Return what a score of the region would leave out, or why there can be none."""
+    from brainfit.scoring.fitting import N_FOLDS
+    from brainfit.scoring.request import select
+
+    here = sample.select_region(region)
+    try:
+        require_trials(here)
+        ready = prepare(
+            select(here, region, None, seed),
+            Presentation(),
+            test_fraction=_TEST_FRACTION,
+            n_folds=N_FOLDS,
+            seed=seed,
+        )
+        records, refused = ready.dropped.records, None
+    except ContractError as error:
+        records, refused = [], str(error)
+    return {"region": region, "dropped": records, "cannot_be_scored": refused}

@@ -1,0 +1,140 @@
+"""How well the map of one time bin does in another: the matrix of trained and tested bins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+
+from brainfit.contracts.model import Model
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.recording import Recording
+from brainfit.mappings.controls import make_controlled
+from brainfit.mappings.per_bin import PerBin
+from brainfit.scoring.fitting import prepare_request, split_features, take_in
+from brainfit.scoring.request import check_request
+from brainfit.support.progress import progress_bar
+
+
+def temporal_generalization(
+    model: Model | str,
+    recording: Recording | str | Path = "simulated",
+    *,
+    region: str,
+    layer: str = "committed",
+    mapping: str = "ridge",
+    presentation: Presentation | None = None,
+    test_fraction: float = 0.25,
+    n_images: int | None = None,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    cache: bool = True,
+    seed: int = 0,
+    progress: bool = False,
+) -> xr.Dataset:
+    r"""Fit a map to each time bin, and use it in every other.
+
+    A matrix that is high on its diagonal only belongs to a model whose features come to mean something else
+    as time goes on; one that is high everywhere, to a model that one map serves at all times.
+
+    Parameters
+    ----------
+    model, recording, region, layer, mapping, presentation, test_fraction, n_images, batch_size
+        As for `brainfit.score`; the images held out are the same.
+    device, precision, cache, seed
+        As for `brainfit.score`.
+    progress
+        Whether to show progress bars on stderr.
+
+    Returns
+    -------
+    Dataset
+        `r`, dims (unit, trained_bin, tested_bin): Pearson over held-out images between the response in the
+        tested bin and the prediction from the model's features in the tested bin by the map of the
+        trained bin; [-1, 1]; NaN where either is the same for all images. The diagonal is the `r` of a
+        score with ``control="per-bin"``, which has 0 for a constant prediction. Both bins have their start
+        and end in ms.
+
+    Raises
+    ------
+    UnknownNameError, ContractError, ResourceError
+        As `brainfit.score`.
+
+    References
+    ----------
+    King & Dehaene (2014), Characterizing the dynamics of mental representations: the temporal generalization
+    method. Trends Cogn. Sci. 18, 203-210.
+    """
+    request = check_request(
+        model,
+        recording,
+        region=region,
+        layer=layer,
+        mapping=mapping,
+        control="per-bin",
+        presentation=presentation,
+        n_images=n_images,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        cache=cache,
+        seed=seed,
+    )
+    responses = prepare_request(request, test_fraction, progress)
+    to_fit = responses.mean[responses.train]
+    maps = cast(PerBin, make_controlled(request.mapping, request.control, to_fit, request.seed))
+    # Sums over images of prediction and response, about the mean response of the tested bin in training.
+    center = to_fit.mean(axis=0)[:, None]
+    sums = np.zeros((3, to_fit.shape[1], to_fit.shape[2], to_fit.shape[2]))
+    with split_features(request, responses) as features:
+        take_in(request, responses, maps, features, progress)
+        with progress_bar("fit (maps)", maps.n_passes, shown=progress) as advance:
+            maps.solve(lambda: advance(1))
+        with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
+            for batch in features.batches(request.layer, responses.test):
+                averages = batch.trajectory.average(responses.steps)
+                predicted = maps.predict_across(averages, len(batch.images)) - center
+                response = responses.mean[batch.images][:, :, None] - center
+                sums += [v.sum(axis=0) for v in (predicted, predicted**2, predicted * response)]
+                advance(len(batch.images))
+    held_out = responses.mean[responses.test][:, :, None] - center
+    return xr.Dataset(
+        {"r": (("unit", "trained_bin", "tested_bin"), _pearson(sums, held_out))},
+        coords=_coordinates(responses.recording.responses),
+        attrs={
+            "model": request.model.name,
+            "weights": request.model.weights,
+            "layer": request.layer,
+            "mapping": request.mapping,
+            "recording": request.recording.name,
+            "region": request.region,
+            "simulated": int(request.recording.simulated),
+            "seed": request.seed,
+        },
+    )
+
+
+def _pearson(sums: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """From sums over images of predictions, their squares and products with y (image, unit, 1, bin)."""
+    (p, pp, py), n = sums, len(y)
+    spread_p = pp / n - (p / n) ** 2
+    spread_y = y.var(axis=0)
+    # What is left of sums of squares where nothing varies is rounding.
+    varies = (spread_p > 1e-10 * pp / n) & (spread_y > 0)
+    covariance = py / n - p / n * y.mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = covariance / np.sqrt(spread_p * spread_y)
+    return np.where(varies, r.clip(-1, 1), np.nan)
+
+
+def _coordinates(responses: xr.DataArray) -> dict[Any, Any]:
+    units = {name: c for name, c in responses.coords.items() if c.dims == ("unit",)}
+    bins = {
+        f"{kind}_bin_{edge}": (f"{kind}_bin", responses[f"time_bin_{edge}"].values)
+        for kind in ("trained", "tested")
+        for edge in ("start", "end")
+    }
+    return {**units, **bins}

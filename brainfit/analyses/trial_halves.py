@@ -1,0 +1,163 @@
+"""Averages of random halves of the trials, and what to make of maps that were fitted to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from brainfit.scoring.reliability import Reliability
+from brainfit.statistics.correlation import CONSTANT, pearson
+from brainfit.statistics.split_half import spearman_brown
+from brainfit.support.memory import check_memory
+
+_IMAGES_AT_ONCE = 16
+
+
+def corrected_scores(
+    predicted: np.ndarray,
+    response: np.ndarray,
+    predicted_halves: np.ndarray,
+    reliability: Reliability,
+    units: np.ndarray | slice = slice(None),
+) -> dict[str, np.ndarray]:
+    """Score predictions with and without the time course, for the noise of both sides.
+
+    Parameters
+    ----------
+    predicted, response, predicted_halves
+        As for `noise_corrected`.
+    reliability
+        Of the responses.
+    units
+        Which of its units these are.
+
+    Returns
+    -------
+    dict
+        What `noise_corrected` returns, and `image_driven`, which is `consistency` once each bin's mean over
+        images is taken off predictions and responses, halves as well. NaN where a unit is not `known`.
+    """
+
+    def scores(split_half: np.ndarray, *sides: np.ndarray) -> dict[str, np.ndarray]:
+        of_known = np.where(reliability.known, split_half, np.nan)[:, units]
+        return noise_corrected(*sides, response_split_half=of_known, windows=reliability.bins)
+
+    sides = (predicted, response, predicted_halves)
+    driven = scores(reliability.image_driven.pearson, *map(_without_time_course, sides))
+    return {**scores(reliability.pooled.pearson, *sides), "image_driven": driven["consistency"]}
+
+
+def noise_corrected(
+    predicted: np.ndarray,
+    response: np.ndarray,
+    predicted_halves: np.ndarray,
+    response_split_half: np.ndarray,
+    windows: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Correct correlations over images x bins for the noise of both sides.
+
+    Parameters
+    ----------
+    predicted, response
+        From all trials, shape (image, unit, time_bin).
+    predicted_halves
+        Predictions from either half of the trials, shape (half, halving, image, unit, time_bin).
+    response_split_half
+        Mean Pearson between halves of the response's trials, shape (window, unit), (0, 1]; NaN where the
+        response does not tell images apart for sure.
+    windows
+        Which bins each window pools, shape (window, time_bin), bool.
+
+    Returns
+    -------
+    dict
+        `r`, `predictor_reliability`, `response_reliability`, `normalized` and `consistency` as in
+        `mapping_consistency`, each of shape (window, unit). NaN where `response_split_half` is, and nowhere
+        else: a map that fails on a unit scores 0, since leaving the unit out would reward the failure.
+    """
+    known = np.isfinite(response_split_half)
+    r = np.where(known, np.nan_to_num(_pooled(predicted, response, windows)), np.nan)
+    agree = np.nan_to_num(_pooled(predicted_halves[0], predicted_halves[1], windows)).mean(axis=0)
+    of_prediction = np.where(known, np.nan_to_num(spearman_brown(agree)), np.nan)
+    of_response = spearman_brown(response_split_half)
+    normalized = r / np.sqrt(of_response)
+    # Where halves do not agree there is nothing to divide by, and nothing reproducible was predicted.
+    noise_of_map = np.sqrt(np.where(of_prediction > 0, of_prediction, np.inf))
+    return {
+        "r": r,
+        "predictor_reliability": of_prediction,
+        "response_reliability": of_response,
+        "normalized": normalized,
+        "consistency": normalized / noise_of_map,
+    }
+
+
+def _without_time_course(values: np.ndarray) -> np.ndarray:
+    """Take each bin's mean over images off, shape (..., image, unit, time_bin).
+
+    What is left where images differ by float32 rounding only is made 0: dust must not correlate.
+    """
+    driven = values - values.mean(axis=-3, keepdims=True)
+    scale = np.abs(values).max(axis=(-3, -1), keepdims=True)
+    dust = np.abs(driven).max(axis=-3, keepdims=True) <= CONSTANT * scale
+    return np.where(dust, 0, driven)
+
+
+def _pooled(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Pearson over images x bins, from (..., image, unit, time_bin) to (..., window, unit)."""
+    found = np.full((*x.shape[:-3], len(windows), x.shape[-2]), np.nan)
+    for w, bins in enumerate(windows):
+        if bins.any():
+            flat = (np.moveaxis(v[..., bins], -3, -2) for v in (x, y))
+            found[..., w, :] = pearson(*(v.reshape(*v.shape[:-2], -1) for v in flat))
+    return found
+
+
+def halve(trials: xr.DataArray, n_halvings: int, rng: np.random.Generator) -> np.ndarray:
+    """Average random halves of the trials of each image.
+
+    Parameters
+    ----------
+    trials
+        Dims (image, trial, unit, time_bin); may be lazy: it is read once, some images at a time. A trial with
+        NaN in any bin counts as missing for that unit.
+    n_halvings
+        How often.
+    rng
+        Decides the halves; units that miss the same trials have the same ones.
+
+    Returns
+    -------
+    array, shape (half, halving, image, unit, time_bin), float32
+        Where the number of trials is odd the second half has one more. NaN where a half has none.
+
+    Raises
+    ------
+    ResourceError
+        If it does not fit into memory.
+    """
+    n_images, n_trials, n_units, n_bins = trials.shape
+    keys = rng.random((n_images, n_halvings, n_trials), dtype=np.float32)
+    check_memory(
+        {"averages of halves": 8.0 * n_halvings * n_images * n_units * n_bins},
+        "lower the number of images, units or halvings",
+    )
+    halves = np.empty((2, n_halvings, n_images, n_units, n_bins), np.float32)
+    for start in range(0, n_images, _IMAGES_AT_ONCE):
+        images = slice(start, start + _IMAGES_AT_ONCE)
+        some = trials.isel(image=images).values
+        present = np.asarray(np.isfinite(some).all(axis=3))
+        filled = np.where(present[..., None], some, 0).astype(np.float32)
+        patterns, member = np.unique(present.reshape(-1, n_units), axis=1, return_inverse=True)
+        for k, pattern in enumerate(patterns.T):
+            units = np.flatnonzero(member.ravel() == k)
+            there = pattern.reshape(len(some), 1, n_trials)
+            rank = np.where(there, keys[images], np.inf).argsort(axis=-1).argsort(axis=-1)
+            first = rank < there.sum(axis=-1, keepdims=True) // 2
+            values = filled[:, :, units].reshape(len(some), n_trials, -1)
+            for half, mask in enumerate((first, there & ~first)):
+                with np.errstate(invalid="ignore"):
+                    mean = mask.astype(np.float32) @ values / mask.sum(axis=-1, keepdims=True)
+                shaped = mean.reshape(len(some), n_halvings, len(units), n_bins)
+                halves[half][:, images, units] = shaped.swapaxes(0, 1)
+    return halves

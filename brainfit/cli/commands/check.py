@@ -1,0 +1,107 @@
+"""``brainfit check``: whether a model or a recording has the form that brainfit relies on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainfit.cli import options
+from brainfit.cli.output import others_code, print_json, print_table
+from brainfit.registry import lookup
+from brainfit.support.suggestions import unknown_name
+
+if TYPE_CHECKING:
+    from brainfit.contracts.model import Model
+    from brainfit.contracts.recording import Recording
+
+
+def check(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|RECORDING",
+            help="A name, a recording's file, package.module:factory or path/to/file.py:factory.",
+        ),
+    ],
+    weights: Annotated[
+        str | None, typer.Option(help="A model's, as for `brainfit score`.", show_default="the model's own")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check that a model or a recording keeps to its contract.
+
+    Says what it is, or what is off.
+
+    A model is shown a few random images, several times over. Of a recording all labels are read, five images
+    spread over it, and all responses to these.
+
+    Example: brainfit check path/to/my_models.py:my_model
+    """
+    asked = {"weights": weights, "image_size": image_size}
+    options = {option: value for option, value in asked.items() if value is not None}
+    with others_code():
+        # Only models have options.
+        thing: Any = lookup.load_model(name, **options) if options else _load(name)
+        facts = _check_recording(thing) if hasattr(thing, "responses") else _check_model(thing)
+    if as_json:
+        print_json({"name": name, "ok": True, **facts})
+        return
+    layers = facts.pop("layers", [])
+    typer.echo(f"{name}: a valid {facts.pop('kind')}")
+    for fact, value in facts.items():
+        typer.echo(f"  {fact.replace('_', ' ')}: {value}")
+    if layers:
+        rows = [[str(value) for value in layer.values()] for layer in layers]
+        print_table([column.replace("_", " ") for column in layers[0]], rows)
+
+
+def _load(name: str) -> Any:
+    models, recordings = lookup.list_models(), lookup.list_recordings()
+    if name in models:
+        return lookup.load_model(name)
+    if name in recordings or lookup.is_recording_file(name):
+        return lookup.load_recording(name)
+    if ":" in name:
+        return lookup.load_object(name)
+    raise unknown_name("model or recording", name, [*models, *recordings])
+
+
+def _check_model(model: Model) -> dict[str, Any]:
+    from brainfit.features.check_model import check_model
+
+    layers = check_model(model).layers
+    return {
+        "kind": "model",
+        "layers": [asdict(layer) for layer in layers],
+        "image_size": model.image_size,
+        "step_ms": model.step_ms,
+        "weights": model.weights,
+    }
+
+
+def _check_recording(recording: Recording) -> dict[str, Any]:
+    import numpy as np
+
+    from brainfit.analyses.recording_summary import read_some
+    from brainfit.contracts.recording import check_recording
+
+    check_recording(recording)
+    read = read_some(recording)
+    regions, counts = np.unique(recording.responses["region"].values.astype(str), return_counts=True)
+    return {
+        "kind": "simulated recording" if recording.simulated else "recording",
+        "shape": ", ".join(f"{size} {dim}s" for dim, size in recording.responses.sizes.items()),
+        "units": ", ".join(f"{region} {count}" for region, count in zip(regions, counts, strict=True)),
+        "noise_ceiling": "from single trials"
+        if recording.has_trials
+        else "none, so it cannot be scored: it has no single trials",
+        "read": read,
+    }

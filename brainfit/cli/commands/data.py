@@ -1,0 +1,181 @@
+"""``brainfit data``: recordings, fetched, described and converted."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainfit.cli import options
+from brainfit.cli.output import note, others_code, print_json
+from brainfit.registry import lookup, plugins
+from brainfit.support.messages import shown
+
+if TYPE_CHECKING:
+    from brainfit.contracts.recording import Recording
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+class Layout(StrEnum):
+    """What a recording can be converted to."""
+
+    netcdf = "netcdf"
+    brainio = "brainio"
+
+
+@app.callback()
+def data() -> None:
+    """Fetch, describe and convert recordings.
+
+    Example: brainfit data info my_recording.nc
+    """
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="majaj2015, majaj2015-static or freemanziemba2013.")],
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to put it in.", show_default="brainfit's cache")
+    ] = None,
+) -> None:
+    """Download a published recording.
+
+    Prints where it is. What has been fetched before is checked and not fetched again, and what was cut off
+    goes on where it ended.
+
+    Example: brainfit data fetch majaj2015
+    """
+    typer.echo(_loaders("published:fetch")(name, to, progress=sys.stderr.isatty()))
+
+
+@app.command()
+def info(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="PATH|NAME", help="A recording's file, or a name as for `brainfit score`."),
+    ],
+    as_json: options.AsJson = False,
+) -> None:
+    """Say what a recording holds, and what a score would leave out.
+
+    Responses of a small recording are all read; of a large one those of some units of each region and animal.
+
+    Example: brainfit data info my_recording.nc
+    """
+    from brainfit.analyses.recording_summary import survey
+
+    with others_code():
+        recording = lookup.load_recording(name)
+        facts = survey(recording, progress=sys.stderr.isatty())
+    if name not in lookup.list_recordings() and lookup.is_recording_file(name):
+        size = Path(name).stat().st_size / 1e9
+        layout = _loaders("layouts:layout_of")(name)
+        facts = {"file": name, "layout": layout, "file_gb": round(size, 3), **facts}
+    facts["provenance"] = dict(recording.provenance)
+    if as_json:  # what is no number is null, and what a loader of others left there is text
+        print_json(json.loads(json.dumps(facts, default=str), parse_constant=lambda _: None))
+        return
+    for fact, value in _lines(facts):
+        typer.echo(f"{fact}: {shown(value, longest=1000)}")
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A recording's file in any layout, or a name.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The file to write; with --to brainio, the folder.")
+    ],
+    stimuli: Annotated[
+        Path | None,
+        typer.Option(
+            help="For BrainIO: the CSV of the stimuli, whose zip lies beside it.",
+            show_default="those beside SRC",
+        ),
+    ] = None,
+    to: Annotated[Layout, typer.Option(help="The layout to write.")] = Layout.netcdf,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Write a recording to one netCDF file, or in BrainIO's layout.
+
+    The file holds all of it. Prints what was written. SRC is only read. Responses go through a few at a time,
+    however many there are.
+
+    Example: brainfit data convert ventral_neural_data.hdf5 hvm.nc
+    """
+    if force and to is Layout.brainio:
+        raise typer.BadParameter("files of BrainIO's layout are never replaced: choose another folder")
+    with others_code():
+        options: dict[str, Any] = {} if stimuli is None else {"stimuli": stimuli}
+        recording = lookup.load_recording(source, **options)
+        if to is Layout.netcdf:
+            written = _loaders("netcdf.recording:to_netcdf")(
+                recording, target, overwrite=force, progress=sys.stderr.isatty()
+            )
+        else:
+            called = re.sub(r"[^A-Za-z0-9._-]", "_", recording.name).lstrip(".-") or "recording"
+            written = _loaders("brainio.write:to_brainio")(recording, target, identifier=called)
+    note(f"converted {source}: {_size(recording)}")
+    typer.echo(written)
+
+
+def _loaders(target: str) -> Any:
+    return plugins.own_attribute("data_loaders", target)
+
+
+def _size(recording: Recording) -> str:
+    return ", ".join(f"{size} {dim}s" for dim, size in recording.responses.sizes.items())
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, object]]:
+    """Return the facts as words, one line each."""
+    images, bins, values, trials, read = (
+        facts[key] for key in ("images", "time_bins", "values", "trials", "read")
+    )
+    units = "; ".join(
+        f"{region} {sum(animals.values())} ({', '.join(f'{animal} {n}' for animal, n in animals.items())})"
+        for region, animals in facts["units"].items()
+    )
+    narrow, wide = bins["width_ms"]
+    width = f"{narrow:g}" if narrow == wide else f"{narrow:g} to {wide:g}"
+    how = "overlapping: each is taken by its centre" if bins["overlap"] else "not overlapping"
+    lines: list[tuple[str, object]] = []
+    if "file" in facts:
+        lines = [("file", f"{facts['file']}, {facts['file_gb']:g} GB"), ("layout", facts["layout"])]
+    lines += [
+        ("recording", f"{facts['name']}{' (simulated)' if facts['simulated'] else ''}"),
+        ("units", units),
+        (
+            "images",
+            f"{images['n']} of {images['objects']} objects, {images['pixels']} pixels, {images['dtype']}",
+        ),
+        ("trials", "averaged over" if trials is None else f"{trials['min']} to {trials['max']} an image"),
+        (
+            "time bins",
+            f"{bins['n']} from {bins['start_ms']:g} to {bins['end_ms']:g} ms, {width} ms wide, {how}",
+        ),
+        (
+            "values",
+            f"{values['kind']}: {values['min']:.4g} to {values['max']:.4g}, {values['nan_percent']:g} % NaN, "
+            f"{values['dtype']}, {facts['responses_gb']:g} GB",
+        ),
+        ("left out by the loader", _records(facts["left_out"])),
+    ]
+    for region in facts["would_drop"]:
+        why = region["cannot_be_scored"]
+        said = f"cannot be scored: {why}" if why else _records(region["dropped"])
+        lines.append((f"{region['region']}: a score would drop", said))
+    lines.append(("known from", f"responses of {read['units']} of {read['of']} units"))
+    told = {key: value for key, value in facts["provenance"].items() if isinstance(value, str)}
+    return [*lines, *((f"its {key}", value) for key, value in told.items())]
+
+
+def _records(records: list[dict[str, Any]]) -> str:
+    return "; ".join(f"{row['n']} {row['what']}, {row['why']}" for row in records) or "nothing"

@@ -1,0 +1,66 @@
+"""``brainfit inter-animal``: how well one animal's units predict another's."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from brainfit.cli import options
+from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.registry import lookup
+
+_NUMBERS = ("consistency", "image_driven", "normalized", "r")
+
+
+def inter_animal(
+    region: Annotated[str, typer.Option(help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three.")],
+    recording: Annotated[
+        str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
+    ] = "simulated",
+    images: options.Images = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split and the halves of the trials.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Predict one animal's units from another's.
+
+    The map is fitted and judged as that of a model is; one animal's units take the place of its features.
+    Consistency is Pearson's r, corrected for the noise of both animals' trials; image-driven is that without
+    the time course that all images share; normalized is corrected for the noise of the predicted ones only.
+    Numbers are medians over the units that tell images apart for sure; one that is not predicted counts as 0.
+
+    Example: brainfit inter-animal --region V4 --recording mine.npz
+    """
+    from brainfit.analyses.inter_animal import inter_animal_consistency, summary
+
+    with others_code():
+        data = lookup.load_recording(recording, n_images=images)
+        found = inter_animal_consistency(data, region=region, n_images=images, seed=seed, progress=True)
+    result = summary(found)
+    if result["simulated"]:
+        note(f"the recording {data.name!r} is simulated: its animals say nothing about brains")
+    if as_json:
+        print_json(result)
+        return
+    rows = [row for one in result["directions"] for row in _rows(f"{one['source']} to {one['target']}", one)]
+    print_table(
+        ["prediction", "bins", "consistency", "image-\ndriven", "normalized", "r", "units\ndefined"],
+        [*rows, *_rows("all", result["pooled"])],
+        title=f"{result['region']} of {result['recording']}: "
+        f"{result['n_train_images']} images to fit, {result['n_test_images']} to judge",
+    )
+    for line in result["dropped"]:
+        note(f"dropped {line}")
+
+
+def _rows(prediction: str, numbers: dict[str, Any]) -> list[list[str]]:
+    """Return a row for each window."""
+    return [
+        [
+            prediction,
+            window,
+            *("–" if found[name] is None else f"{found[name]:.3f}" for name in _NUMBERS),
+            f"{found['n_defined']} of {numbers['n_units']}",
+        ]
+        for window, found in numbers["windows"].items()
+    ]

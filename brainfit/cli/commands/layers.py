@@ -1,0 +1,140 @@
+"""``brainfit layers``: which layer of a model belongs to which region."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainfit.cli import options
+from brainfit.cli.commands.score import build_model
+from brainfit.cli.logs import logged
+from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.cli.pictures import FORMATS, check_picture, save_picture
+from brainfit.registry import lookup
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def layers(
+    model: options.Model,
+    recording: Annotated[
+        str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
+    ] = "simulated",
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three; may be repeated.", show_default="all"
+        ),
+    ] = None,
+    images: options.Images = None,
+    weights: Annotated[str, typer.Option(help="As for `brainfit score`.")] = "random",
+    image_size: options.ImageSize = None,
+    batch_size: options.BatchSize = None,
+    device: options.OnDevice = options.Device.cpu,
+    precision: options.InPrecision = options.Precision.float32,
+    no_cache: options.NoCache = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the split, the folds, and the weights of models that draw any.")
+    ] = 0,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Draw the votes to this file ({', '.join(FORMATS)}), too.", show_default="no figure"
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find the layer of a model that belongs to each region.
+
+    Each unit chooses the layer that predicts it best on training images, each region the layer that most
+    of its units choose. Images that `brainfit score` with the same --seed holds out have no part in it.
+    Loss is squared error over variance; a unit whose loss is 1 or more for all layers does not choose.
+
+    Example: brainfit layers --model ff --region V4 --region pIT
+    """
+    if figure is not None:
+        check_picture(figure)
+    from brainfit.analyses.layer_assignment import assign_layers
+
+    with others_code(), logged():
+        net = build_model(model, weights, image_size, seed)
+        data = lookup.load_recording(recording, n_images=images)
+        found = assign_layers(
+            net,
+            data,
+            regions=region,
+            n_images=images,
+            batch_size=batch_size,
+            device=device.value,
+            precision=precision.value,
+            cache=not no_cache,
+            seed=seed,
+            progress=True,
+        )
+    if net.weights.startswith("random"):
+        note(f"the weights of {net.name} are random")
+    if data.simulated:
+        note(f"the recording {data.name!r} is simulated: the choice says nothing about a brain")
+    for layer in found["layer"].values[~found["converged"].values]:
+        note(f"layer {layer}: the fit stopped before it converged: its loss may be too high")
+    if figure is not None:
+        from brainfit.figures import layer_votes
+
+        save_picture(layer_votes(found), figure)
+    if as_json:
+        print_json(_summary(found))
+    else:
+        _print(found)
+        if figure is not None:
+            typer.echo(figure)
+
+
+def _summary(found: xr.Dataset) -> dict[str, Any]:
+    """Return the votes as plain values; None where a model commits to no layer."""
+    regions = {}
+    for name in found["region"].values.tolist():
+        at = found.sel(region=name)
+        of_region = at["unit_layer"].values[at["unit_region"].values == name]
+        regions[name] = {
+            "chosen": at["chosen"].item(),
+            "committed": at["committed"].item() or None,
+            "tied": at["tied"].item(),
+            "n_units": len(of_region),
+            "n_undecided": int((of_region == "").sum()),
+            "layers": {
+                layer: {key: at[key].sel(layer=layer).item() for key in ("share", "votes", "median_loss")}
+                for layer in at["layer"].values.tolist()
+            },
+        }
+    return {**found.attrs, "simulated": bool(found.attrs["simulated"]), "regions": regions}
+
+
+def _print(found: xr.Dataset) -> None:
+    summary = _summary(found)
+    regions = summary["regions"]
+    rows = [
+        [layer, *(_cell(region["layers"][layer]) for region in regions.values())]
+        for layer in found["layer"].values.tolist()
+    ]
+    rows += [[key, *(region[key] or "–" for region in regions.values())] for key in ("chosen", "committed")]
+    heads = [f"{name}\n{region['n_units']} units" for name, region in regions.items()]
+    print_table(
+        ["share of units\nmedian loss", *heads],
+        rows,
+        title=f"Layers of {summary['model']} that units of {summary['recording']} choose, "
+        f"by {summary['n_train_images']} training images",
+    )
+    for name, region in regions.items():
+        if region["tied"]:
+            note(f"{name}: two layers or more had as many votes; the lower median loss decided")
+        if region["n_undecided"]:
+            note(f"{name}: {region['n_undecided']} units chose none, for no layer predicts them")
+    for line in summary["dropped"]:
+        note(f"dropped {line}")
+
+
+def _cell(votes: dict[str, Any]) -> str:
+    return f"{votes['share']:.0%}, {votes['median_loss']:.3f}"

@@ -1,0 +1,1 @@
+"""What flows between the folders, and what models, mappings and recordings must offer."""

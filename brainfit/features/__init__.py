@@ -1,0 +1,1 @@
+"""Compute what layers do for images, once, and keep it."""

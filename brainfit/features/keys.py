@@ -1,0 +1,115 @@
+"""Under what features are kept: all that their bits depend on, and never a name.
+
+These are the images of the whole batch, for its size may change the order of sums; the presentation, the
+layer and the precision; the model with all its code (`brainfit.features.model_content`); and the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict
+
+import numpy as np
+import torch
+import xarray as xr
+
+from brainfit import __version__
+from brainfit.features.store import GROUP
+from brainfit.scoring.request import Request
+
+_FORMAT = 2
+_SETTINGS = ("ONEDNN_", "DNNL_", "MKL_", "NVIDIA_TF32", "CUBLAS_")
+"""How the names of variables of the environment start that libraries choose their kernels by."""
+
+
+class Stimuli:
+    """The images of a request, batch by batch, and the hash of each.
+
+    Parameters
+    ----------
+    images
+        Dims ``("image", "height", "width", "channel")``; may be lazy.
+    batch_size
+        Images a batch; the last may have fewer.
+    """
+
+    def __init__(self, images: xr.DataArray, batch_size: int) -> None:
+        self._images = images
+        self._hashes: dict[int, bytes] = {}
+        self._last: tuple[int, np.ndarray] | None = None
+        starts = range(0, images.sizes["image"], batch_size)
+        self.batches = [np.arange(start, min(start + batch_size, images.sizes["image"])) for start in starts]
+
+    def pixels(self, number: int) -> np.ndarray:
+        """Return a batch as it is stored, shape (image, height, width, 3)."""
+        if self._last is None or self._last[0] != number:
+            batch = self.batches[number]
+            pixels = self._images.isel(image=slice(batch[0], batch[-1] + 1)).values
+            kind = f"{pixels.dtype.str} {pixels.shape[1:]}".encode()
+            for image, values in zip(batch.tolist(), pixels, strict=True):
+                self._hashes[image] = hashlib.sha256(kind + np.ascontiguousarray(values).tobytes()).digest()
+            self._last = number, pixels
+        return self._last[1]
+
+    def hash(self, number: int) -> bytes:
+        """Return the sha256 of each image of a batch, one after the other."""
+        batch = self.batches[number].tolist()
+        if batch[0] not in self._hashes:
+            self.pixels(number)
+        return b"".join(self._hashes[image] for image in batch)
+
+    def hashes(self, images: np.ndarray) -> np.ndarray:
+        """Return the sha256 of each of these images, shape (image, 32)."""
+        for number, batch in enumerate(self.batches):
+            if np.isin(batch, images).any():
+                self.hash(number)
+        found = b"".join(self._hashes[image] for image in images.tolist())
+        return np.frombuffer(found, np.uint8).reshape(-1, 32)
+
+
+def batch_key(layer_key: str, pixels: bytes) -> str:
+    """Return under what a layer's answer to a batch is kept; `pixels` are the images' hashes."""
+    return f"{layer_key[:GROUP]}-{hashlib.sha256(layer_key.encode() + pixels).hexdigest()}"
+
+
+def layer_key(request: Request, layer: str) -> str:
+    """Hash all that the bits of a layer's answer depend on, beside the images."""
+    facts = {
+        "format": _FORMAT,
+        "brainfit": __version__,
+        "content": request.content,
+        "image_size": request.model.image_size,
+        "presentation": asdict(request.presentation),
+        "layer": layer,
+        "precision": request.precision,
+        "machine": _machine(request.device),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _machine(device: str) -> list[object]:
+    """Return what changes the last bits of sums: the processor, how many threads share them, and settings."""
+    precision = [
+        torch.get_float32_matmul_precision(),
+        str(torch.get_default_dtype()),
+        torch.are_deterministic_algorithms_enabled(),
+        [torch.is_autocast_enabled(kind) and str(torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")],
+        sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)),
+    ]
+    if device == "cuda":
+        cudnn = torch.backends.cudnn
+        settings = [cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic]
+        return [
+            device,
+            torch.cuda.get_device_name(),
+            torch.version.cuda,
+            torch.backends.cudnn.version(),
+            settings,
+            precision,
+        ]
+    capability = torch.backends.cpu.get_cpu_capability()
+    onednn = torch.backends.mkldnn.enabled
+    return [device, platform.machine(), capability, torch.get_num_threads(), onednn, precision]

@@ -1,0 +1,237 @@
+"""What layers do for the images of a request: computed once, kept, and read again.
+
+Images are cut into consecutive batches, which are always computed whole, whoever asks for which of their
+images: so features are the same, bit by bit, for every split, region and map. Where they can be kept
+(`brainfit.features.store`), a batch of a layer is one file, under a key that says all that its bits depend on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from brainfit.contracts.trajectory import Trajectory
+from brainfit.features.extraction import rows_of, show
+from brainfit.features.keys import Stimuli, batch_key, layer_key
+from brainfit.features.model_contract import full_precision, image_of
+from brainfit.features.sizing import FirstBatch, look_ahead, shown_alone
+from brainfit.features.store import FeatureStore, open_store, temporary_store
+from brainfit.scoring.memory_plan import Unroll
+from brainfit.scoring.request import Request
+from brainfit.storage.size_limit import VARIABLE, size_text
+from brainfit.support.memory import Watch, available_bytes
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A few images and what a layer did for them.
+
+    Attributes
+    ----------
+    images
+        Positions of the images among those of the request.
+    trajectory
+        Of the one layer asked for, in float32, or in float64 if the model computes in it.
+    """
+
+    images: np.ndarray
+    trajectory: Trajectory
+
+
+class Features:
+    """What layers do for batches of images; `open_features` makes it, and says where it is kept.
+
+    Parameters
+    ----------
+    request
+        Says which model, images, presentation and precision.
+    layers
+        Names of the layers that will be asked for.
+    stimuli
+        The images, cut into batches.
+    store
+        Where answers are kept, if anywhere.
+    kept
+        Positions of the images whose answers are kept; None for all.
+    together
+        Whether all layers are computed in one unroll.
+    first
+        What is known of the first batch that is needed.
+
+    Attributes
+    ----------
+    n_computed
+        Batches so far.
+    batch_size
+        Images that go through the model together.
+    unroll
+        What memory showing images takes: as one image alone took it, then as the first batch did.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        layers: Sequence[str],
+        stimuli: Stimuli,
+        store: FeatureStore | None,
+        kept: np.ndarray | None,
+        together: bool,
+        first: FirstBatch,
+    ) -> None:
+        self.together = together
+        self.n_computed = 0
+        self.batch_size, self.unroll = request.batch_size, first.unroll
+        self._first, self._samples = first, dict(first.alone)
+        self._request, self._layers, self._stimuli = request, tuple(layers), stimuli
+        self._store, self._kept = store, kept
+        self._keys = {layer: layer_key(request, layer) for layer in layers}
+
+    def sample(self, layer: str) -> Trajectory:
+        """Return what a layer does for one of the images, on the CPU, without computing a batch."""
+        if layer not in self._samples:
+            number = self._first.number
+            held = self._store.get(self._key(number, layer)) if self._store else None
+            self._samples[layer] = (
+                shown_alone(self._request, [layer], self._stimuli, number)[layer]
+                if held is None
+                else image_of(held, -1)
+            )
+        return full_precision(self._samples[layer])
+
+    def batches(self, layer: str, images: np.ndarray) -> Iterator[Batch]:
+        """Yield what `layer` does for the images at these increasing positions, batch by batch."""
+        for number, batch in enumerate(self._stimuli.batches):
+            wanted = batch[np.isin(batch, images)]
+            if len(wanted):
+                seen = full_precision(self._rows(number, layer, wanted))
+                # In one layout, kept or not: what sums them must not go another way.
+                blocks = (block.to(self._request.device).contiguous() for block in seen.blocks)
+                yield Batch(wanted, Trajectory(tuple(blocks), seen.index))
+
+    def pixel_hashes(self, images: np.ndarray) -> np.ndarray:
+        """Return the sha256 of each of these images as it is stored, shape (image, 32)."""
+        return self._stimuli.hashes(images)
+
+    def _rows(self, number: int, layer: str, wanted: np.ndarray) -> Trajectory:
+        """Return what a layer does for some images of a batch, from the store if it has them."""
+        batch = self._stimuli.batches[number]
+        kept = batch if self._kept is None else batch[np.isin(batch, self._kept)]
+        if self._store is None or not len(kept):
+            return rows_of(self._show(number, [layer])[layer], wanted - batch[0])
+        held = self._store.get(self._key(number, layer)) if np.isin(wanted, kept).all() else None
+        if held is not None:
+            return rows_of(held, np.searchsorted(kept, wanted))
+        others = [name for name in self._layers if name != layer] if self.together else []
+        missing = [name for name in others if self._store.size_of(self._key(number, name)) is None]
+        seen = self._show(number, [layer, *missing])
+        for name, trajectory in seen.items():
+            self._store.put(self._key(number, name), rows_of(trajectory, kept - batch[0]))
+        return rows_of(seen[layer], wanted - batch[0])
+
+    def _key(self, number: int, layer: str) -> str:
+        return batch_key(self._keys[layer], self._stimuli.hash(number))
+
+    def _show(self, number: int, layers: Sequence[str]) -> dict[str, Trajectory]:
+        self.n_computed += 1
+        pixels = self._stimuli.pixels(number)
+        with Watch() if self.n_computed == 1 else nullcontext() as watch:  # to watch takes time
+            seen = show(
+                self._request.model,
+                layers,
+                pixels,
+                self._request.presentation,
+                device=self._request.device,
+                precision=self._request.precision,
+                alone=self._first.alone if number == self._first.number else None,
+            )
+        if watch and watch.peak:
+            self.unroll = Unroll.of(watch.peak, len(pixels), self.unroll.fixed)
+        return seen
+
+
+@contextmanager
+def open_features(
+    request: Request, layers: Sequence[str], *, used: np.ndarray, again: np.ndarray
+) -> Iterator[Features]:
+    """Say where features are kept while the block lasts, and beyond.
+
+    In the cache, if `request.content` is known and they fit; else those that are needed again, in a temporary
+    folder, which is gone after the block; and none, if not even these fit.
+
+    Parameters
+    ----------
+    request
+        Says which model, images, presentation, precision and batch size.
+    layers
+        Names of the layers that will be asked for.
+    used
+        Positions of the images that will be asked for.
+    again
+        Positions of those that will be asked for more than once.
+
+    Raises
+    ------
+    ContractError, PluginError, ResourceError
+        If the model does not answer as it must (`brainfit.features.extraction.show`).
+    IntegrityError
+        If the cache cannot be written.
+    """
+    store = None
+    if request.content is not None:
+        store = open_store()
+        store.prepare([layer_key(request, layer) for layer in layers])
+    request, stimuli, first = look_ahead(request, layers, used, store)
+    numbers = [number for number, batch in enumerate(stimuli.batches) if np.isin(batch, used).any()]
+    total = first.n_bytes * len(numbers)
+    # Once as computed, once as it is written.
+    together = len(layers) == 1 or 2 * first.n_bytes <= available_bytes()
+    if store and together:
+        if total <= (room := store.room()):
+            with closing(store):
+                features = Features(request, layers, stimuli, store, None, True, first)
+                yield features
+                computed, found = features.n_computed, max(len(numbers) - features.n_computed, 0)
+                _log.info("features: %d batches computed, %d found in the cache", computed, found)
+            return
+        _log.warning(
+            "features of %s take about %s, and %s can be kept: they are computed anew for each score "
+            "(free the disk, or raise %s)",
+            ", ".join(layers),
+            size_text(total),
+            size_text(room),
+            VARIABLE,
+        )
+    part = total * len(again) / sum(len(stimuli.batches[number]) for number in numbers)
+    with temporary_store() as spool:
+        if together and 0 < part <= spool.room():
+            yield Features(request, layers, stimuli, spool, again, True, first)
+        else:
+            yield Features(request, layers, stimuli, None, None, len(layers) == 1, first)
+
+
+def each_layer(
+    request: Request, layers: Sequence[str], *, used: np.ndarray, again: np.ndarray
+) -> Iterator[tuple[str, Features]]:
+    """Yield each layer, with what has its features: those of one unroll if they can be kept, or else its own.
+
+    Parameters
+    ----------
+    request, layers, used
+        As for `open_features`.
+    again
+        Positions of the images that will be asked for more than once for the same layer.
+    """
+    with open_features(request, layers, used=used, again=again if len(layers) == 1 else used) as features:
+        if features.together:
+            for layer in layers:
+                yield layer, features
+            return
+    for layer in layers:
+        with open_features(request, [layer], used=used, again=again) as features:
+            yield layer, features

@@ -1,0 +1,146 @@
+"""Moments of rows, and X'X times some directions: all that a ridge map needs to know of rows.
+
+Everything is about a mean: a ridge map with an intercept is one without, of centred features and responses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from brainfit.mappings.solvers.matmul import add_transposed, multiplies_in_bfloat16, times
+from brainfit.mappings.solvers.rows import Rows, chunk_length
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Moments of some rows.
+
+    Attributes
+    ----------
+    n
+        How many image x bin rows they stand for, shape ().
+    x, y
+        Sums of features, shape (feature,), and of targets, shape (unit,).
+    yx
+        Sums of their products, shape (unit, feature).
+    yy
+        Sums of squared targets, shape (unit,).
+    """
+
+    n: torch.Tensor
+    x: torch.Tensor
+    y: torch.Tensor
+    yx: torch.Tensor
+    yy: torch.Tensor
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.n + other.n, self.x + other.x, self.y + other.y, self.yx + other.yx, self.yy + other.yy
+        )
+
+    def xy_along(self, block: torch.Tensor, mean_x: torch.Tensor, mean_y: torch.Tensor) -> torch.Tensor:
+        """Return the block times X'Y once these means are taken off, shape (direction, unit)."""
+        xy = times(self.yx, block).T.addr(block @ mean_x, self.y, alpha=-1)
+        return xy.addr_(block @ (self.x - self.n * mean_x), mean_y, alpha=-1)
+
+    def yy_about(self, mean_y: torch.Tensor) -> torch.Tensor:
+        """Squared norm of Y once this mean is taken off, shape (unit,)."""
+        return self.yy - 2 * mean_y * self.y + self.n * mean_y**2
+
+
+class Products(Protocol):
+    """Blocks of directions, times X'X of the rows of each fold."""
+
+    def __call__(
+        self, means: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Multiply a block for each fold, and last one more.
+
+        Parameters
+        ----------
+        means
+            The features about which X is centred, for each block, shape (feature,).
+        blocks
+            Shape (direction, feature).
+
+        Returns
+        -------
+        inside, total
+            For each fold its block times X'X of its rows; for each block that times X'X of all rows.
+        """
+        ...
+
+
+class RowProducts:
+    """One pass over the rows for all blocks together."""
+
+    def __init__(self, folds: Sequence[Sequence[Rows]]) -> None:
+        self._folds = folds
+
+    def __call__(
+        self, means: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Multiply; see `Products`."""
+        wide = torch.cat(list(blocks))
+        widths = [len(block) for block in blocks]
+        offset = torch.cat([block @ mean for mean, block in zip(means, blocks, strict=True)])
+        total, ones_total = torch.zeros_like(wide), torch.zeros_like(offset)
+        product, inside = torch.empty_like(wide), []
+        kinds = wide, wide.bfloat16() if multiplies_in_bfloat16(wide.device) else wide
+        for k, fold in enumerate(self._folds):
+            ones_product = torch.zeros_like(offset)
+            product.zero_()
+            for rows in _pieces(fold):
+                directions = kinds[rows.faint]
+                projected = times(rows.features, directions).to(wide.dtype).addr_(rows.ones, offset, alpha=-1)
+                add_transposed(product, rows.features, projected.to(directions.dtype))
+                ones_product += rows.ones @ projected
+            total += product
+            ones_total += ones_product
+            mine = slice(sum(widths[:k]), sum(widths[: k + 1]))
+            inside.append(torch.addr(product[mine], ones_product[mine], means[k], alpha=-1))
+        parts = zip(total.split(widths), means, ones_total.split(widths), strict=True)
+        return inside, [part.addr_(ones, mean, alpha=-1) for part, mean, ones in parts]
+
+
+def chunks(batches: Sequence[Rows]) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Features, ones and targets of so many rows at a time that what is made of them stays small."""
+    for rows in _pieces(batches):
+        yield rows.features.to(rows.ones.dtype), rows.ones, rows.targets
+
+
+def _pieces(batches: Sequence[Rows]) -> Iterator[Rows]:
+    """Rows of each batch in parts of one size, near that on which work is fastest."""
+    for rows in batches:
+        n = len(rows.ones)
+        length = max(1, math.ceil(n / max(1, round(n / chunk_length(rows.features.shape[1])))))
+        for start in range(0, n, length):
+            yield rows[start : start + length]
+
+
+def sum_rows(batches: Sequence[Rows]) -> Sums:
+    """Moments of all rows of the batches."""
+    first = batches[0]
+    n_features, n_units = first.features.shape[1], first.targets.shape[1]
+    yx, x = first.ones.new_zeros(n_units, n_features), first.ones.new_zeros(n_features)
+    y, n, yy = first.ones.new_zeros(n_units), first.ones.new_zeros(()), first.ones.new_zeros(n_units)
+    for rows in _pieces(batches):
+        add_transposed(yx, rows.features, rows.targets)
+        x += rows.ones @ rows.features.to(x.dtype)
+        y, n, yy = y + rows.ones @ rows.targets, n + rows.ones @ rows.ones, yy + rows.targets.square().sum(0)
+    return Sums(n, x, y, yx, yy)
+
+
+def mean_eigenvalue(folds: Sequence[Sequence[Rows]], mean_x: torch.Tensor) -> float:
+    """Mean eigenvalue of X'X of all rows, about that mean; above zero."""
+    energy = 0.0
+    for fold in folds:
+        for features, ones, _ in chunks(fold):
+            centred = torch.addr(features, ones, mean_x, alpha=-1)
+            energy += float(torch.linalg.vector_norm(centred, dim=1).double().square().sum())
+    return max(energy / len(mean_x), torch.finfo(mean_x.dtype).tiny)

@@ -1,0 +1,1 @@
+"""Turn a name into a model, a recording or a benchmark."""

@@ -1,0 +1,1 @@
+"""The method: who reads `brainfit.scoring.score` has read it."""

@@ -1,0 +1,229 @@
+"""Responses ready to be fitted: bins matched to steps, trials averaged, what is missing dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.recording import Recording
+from brainfit.errors import ContractError
+from brainfit.statistics.splits import image_folds, train_test_split
+from brainfit.support.progress import progress_bar
+
+CHUNK_BYTES = 256 * 2**20
+"""Of single trials that are read at a time, about, if they are float32."""
+_MIN_SEEN = 0.5
+_LARGE = 1e12
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Trial-averaged responses.
+
+    Attributes
+    ----------
+    mean
+        Shape (image, unit, time_bin), float64; NaN where an image has no trial for a unit.
+    n_trials
+        Trials averaged, shape (image, unit); a trial with NaN in any bin does not count.
+    """
+
+    mean: np.ndarray
+    n_trials: np.ndarray
+
+
+@dataclass
+class Dropped:
+    """What was left out, and why: goes into every Score."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, what: str, n: int, why: str) -> None:
+        """Note that `n` of `what` were left out, if any were."""
+        if n:
+            self.records.append({"what": what, "n": int(n), "why": why})
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Responses of a region, ready to be fitted.
+
+    Attributes
+    ----------
+    recording
+        Units and bins that are used; all images.
+    mean
+        Trial averages, shape (image, unit, time_bin), float64.
+    steps
+        For each time bin, the model steps that it is compared with.
+    train, test
+        Positions of images.
+    folds
+        The inner fold of each training image, shape (training image,).
+    dropped
+        What was left out, and why.
+    """
+
+    recording: Recording
+    mean: np.ndarray
+    steps: list[range]
+    train: np.ndarray
+    test: np.ndarray
+    folds: np.ndarray
+    dropped: Dropped
+
+
+def prepare(
+    recording: Recording,
+    presentation: Presentation,
+    *,
+    test_fraction: float,
+    n_folds: int,
+    seed: int,
+    progress: bool = False,
+) -> Responses:
+    """Match bins to steps, average trials, drop what is missing, and split images within object."""
+    dropped = Dropped()
+    recording, steps = align_bins(recording, presentation, dropped)
+    with progress_bar("average trials (images)", recording.n_images, shown=progress) as advance:
+        averages = average_trials(recording.responses, advance)
+    seen = seen_images(averages, dropped)
+    objects = recording.responses["object_name"].values
+    split = train_test_split(objects[seen], test_fraction=test_fraction, seed=seed)
+    train, test = (seen[part] for part in split)
+    units = complete_units(averages, train, test, dropped)
+    folds = image_folds(objects[train], n_folds, seed=seed)
+    return Responses(
+        recording.select_units(units), averages.mean[:, units], steps, train, test, folds, dropped
+    )
+
+
+def require_trials(recording: Recording) -> None:
+    """Raise unless the recording has the single trials that a noise ceiling needs."""
+    n_trials = recording.responses.sizes.get("trial", 0)
+    if n_trials < 2:
+        raise ContractError(
+            f"recording {recording.name!r} has {('no single trials', 'one trial')[n_trials]} "
+            f"({', '.join(map(str, recording.responses.dims))}), but a noise ceiling needs at least 2 trials "
+            "an image; give the trial-level responses (image, trial, unit, time_bin)"
+        )
+
+
+def align_bins(
+    recording: Recording, presentation: Presentation, dropped: Dropped
+) -> tuple[Recording, list[range]]:
+    """Keep the bins that the presentation reaches, and say which model steps each is compared with.
+
+    A bin of up to two steps is compared with the step that holds its centre, so that overlapping
+    windows of 20 ms, 10 ms apart, are not smeared; a wider one with the mean of the steps whose
+    centres lie in it. Bins before the image or after the last step are dropped.
+
+    Returns
+    -------
+    recording, steps
+        The recording with the bins kept, and for each the steps.
+    """
+    step, length = presentation.step_ms, presentation.n_steps * presentation.step_ms
+    start = recording.responses["time_bin_start"].values.astype(float)
+    end = recording.responses["time_bin_end"].values.astype(float)
+    center = (start + end) / 2
+    inside = (center >= 0) & (center < length)
+    if not inside.any() or end[inside].max() < step:
+        raise ContractError(
+            f"recording {recording.name!r}: its time bins run from {start[0]:g} to {end[-1]:g}, "
+            f"the presentation from 0 to {length} ms in steps of {step} ms; are they in ms from image onset?"
+        )
+    steps = []
+    for first, last, middle in zip(start[inside], end[inside], center[inside], strict=True):
+        covered = range(max(0, round(first / step)), min(presentation.n_steps, round(last / step)))
+        steps.append(
+            covered if last - first > 2 * step else range(int(middle // step), int(middle // step) + 1)
+        )
+    if len({group for group in steps if len(group) == 1}) < sum(len(group) == 1 for group in steps):
+        raise ContractError(
+            f"recording {recording.name!r}: several time bins fall in one {step} ms step; "
+            f"average them to bins of at least {step} ms"
+        )
+    dropped.add("time bins", int((~inside).sum()), f"outside the presentation's 0 to {length} ms")
+    return replace(recording, responses=recording.responses.isel(time_bin=inside)), steps
+
+
+def average_trials(responses: xr.DataArray, advance: Callable[[int], None] = lambda images: None) -> Averages:
+    """Average over trials, reading as many images at a time as fit a fixed budget.
+
+    Parameters
+    ----------
+    responses
+        Dims (image, trial, unit, time_bin), may be lazy.
+    advance
+        Called with the number of images done.
+    """
+    n_images, _, n_units, n_bins = responses.shape
+    mean = np.empty((n_images, n_units, n_bins))
+    n_trials = np.empty((n_images, n_units), int)
+    for images in _chunks(responses, "image"):
+        trials = responses.isel(image=images).values
+        present = np.asarray(np.isfinite(trials).all(axis=3))
+        n_trials[images] = present.sum(axis=1)
+        total = np.where(present[..., None], trials, 0).sum(axis=1, dtype=float)
+        with np.errstate(invalid="ignore"):
+            mean[images] = total / n_trials[images][..., None]
+        advance(len(trials))
+    return Averages(mean, n_trials)
+
+
+def unit_chunks(responses: xr.DataArray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield slices of units with their single trials, shape (image, trial, unit, time_bin)."""
+    for units in _chunks(responses, "unit"):
+        yield units, responses.isel(unit=units).values
+
+
+def _chunks(responses: xr.DataArray, dim: str) -> Iterator[slice]:
+    size = responses.sizes[dim]
+    chunk = max(1, int(CHUNK_BYTES // (4 * responses.size / size)))
+    return (slice(start, min(start + chunk, size)) for start in range(0, size, chunk))
+
+
+def seen_images(averages: Averages, dropped: Dropped) -> np.ndarray:
+    """Positions of the images that at least half of the units have trials of.
+
+    A unit must have seen all images that are used (`complete_units`), so an image that most units
+    missed would cost most units.
+    """
+    seen = (averages.n_trials > 0).mean(axis=1) >= _MIN_SEEN
+    dropped.add("images", int((~seen).sum()), "no trial for more than half of the region's units")
+    if not seen.any():
+        raise ContractError("no image has trials for half of the region's units; the responses are NaN")
+    return np.flatnonzero(seen)
+
+
+def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, dropped: Dropped) -> np.ndarray:
+    """Units with a trial of every training image and two of every test image, shape (unit,), bool."""
+    complete = (averages.n_trials[train].min(axis=0) >= 1) & (averages.n_trials[test].min(axis=0) >= 2)
+    if not complete.any():
+        raise ContractError(
+            f"none of {len(complete)} units has a trial of every training image and two of every test image; "
+            "leave out the images that few units saw"
+        )
+    dropped.add(
+        "units", int((~complete).sum()), "no trial of some training image, or under two of some test image"
+    )
+    with np.errstate(over="ignore"):  # of what is refused right below
+        spread = np.nan_to_num(averages.mean[train]).std(axis=(0, 2))
+    if not (spread[complete] <= _LARGE).all() or (spread[complete] < 1 / _LARGE)[spread[complete] > 0].any():
+        raise ContractError(
+            f"responses vary by {spread[complete].min():.3g} to {spread[complete].max():.3g}, beyond "
+            "what float32 sums can hold; give them in other units"
+        )
+    constant = complete & (spread == 0)
+    if (constant == complete).all():
+        raise ContractError(
+            "no unit responds at all: every response is the same number for all images and bins"
+        )
+    dropped.add("units", int(constant.sum()), "the same response to every training image in every bin")
+    return complete & ~constant

@@ -1,0 +1,273 @@
+"""The result of scoring one model layer against one region of a recording."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+from xarray.backends import NetCDF4DataStore
+
+from brainfit.errors import IntegrityError
+from brainfit.storage.atomic_files import replaced
+from brainfit.support.messages import shown
+
+FORMAT = 1
+_VARIABLES = {
+    ("image", "unit", "time_bin"): "response predicted",
+    ("unit", "time_bin"): "r split_half reliability ceiling pearson_reliability defined normalized spearman "
+    "spearman_normalized",
+    ("window", "unit"): "window_r window_ceiling window_reliability window_pearson_reliability "
+    "window_normalized window_spearman window_spearman_normalized window_time_course window_image_driven",
+    ("window", "bound"): "window_ci95",
+    ("window", "time_bin"): "window_bins",
+    ("unit",): "unit_id temporal_correlation temporal_correlation_time_course alpha",
+    ("image",): "image_id",
+    ("time_bin",): "time_bin_start time_bin_end",
+    ("window",): "window",
+    ("bound",): "bound",
+}
+DIMS = {name: dims for dims, names in _VARIABLES.items() for name in names.split()}
+"""Dims of every variable and coordinate that a score must have; `Score` says what they mean."""
+INFO = (
+    "model", "recording", "benchmark", "region", "layer", "mapping", "control", "seed", "n_images",
+    "n_train_images", "n_test_images", "weights", "simulated", "dropped", "seconds", "peak_memory_gb",
+    "provenance",
+)  # fmt: skip
+_SEAL = b"\nbrainfit sha256 "
+# Whatever netCDF4, xarray and json raise on a file that is not what it should be.
+_UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
+MIN_DEFINED = 0.5
+"""A bin's median is given where at least this share of the units is defined in it."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Scores of every unit and time bin, their ceilings, and all that is needed to defend them.
+
+    Attributes
+    ----------
+    data
+        Dataset over dims ``image`` (held-out images), ``unit``, ``time_bin``, ``window``
+        (``pooled`` over all bins with a response, ``early`` 70-130 ms, ``late`` 130-200 ms)
+        and ``bound`` (``low``, ``high``):
+
+        ================================ ===================== =============================================
+        variable                         dims                  meaning; range; what NaN means
+        ================================ ===================== =============================================
+        response                         image, unit, time_bin trial-averaged response to held-out images
+        predicted                        image, unit, time_bin the model's prediction of it
+        r                                unit, time_bin        Pearson over held-out images; [-1, 1]; 0: the
+                                                               prediction is constant; NaN: the response is
+        split_half                       unit, time_bin        Spearman between halves of the trials
+        reliability                      unit, time_bin        the same, Spearman-Brown corrected
+        ceiling                          unit, time_bin        sqrt(reliability); [0, 1]; NaN: not defined
+        pearson_reliability              unit, time_bin        as reliability, with Pearson
+        defined                          unit, time_bin        split-half correlations, Spearman and Pearson,
+                                                               are distinguishable from zero
+        normalized                       unit, time_bin        r / sqrt(pearson_reliability); NaN: not defined
+        spearman                         unit, time_bin        as r, with Spearman
+        spearman_normalized              unit, time_bin        spearman / ceiling; NaN: not defined
+        window_r                         window, unit          Pearson over held-out images x bins together
+        window_ceiling, and so on        window, unit          ceiling, reliability, pearson_reliability,
+                                                               normalized, spearman, spearman_normalized: as
+                                                               above, over images x bins together
+        window_time_course               window, unit          window_normalized of a predictor that knows the
+                                                               unit's mean time course and not the image
+        window_image_driven              window, unit          window_normalized once each bin's mean over
+                                                               images is taken off prediction and response:
+                                                               0 for that predictor
+        window_ci95                      window, bound         bootstrap interval of the median
+                                                               window_normalized, over images and units
+        window_bins                      window, time_bin      which bins the window pools
+        temporal_correlation             unit                  median over images of the correlation between
+                                                               trajectories from 50 to 250 ms
+        temporal_correlation_time_course unit                  the same for the unit's mean time course
+        alpha                            unit                  the ridge penalty chosen for the unit
+        ================================ ===================== =============================================
+    info
+        What was scored, as plain JSON values: model, recording, benchmark, region, layer, mapping, control,
+        seed, n_images, n_train_images, n_test_images, weights, simulated, dropped, seconds,
+        peak_memory_gb, provenance.
+    """
+
+    data: xr.Dataset
+    info: Mapping[str, Any]
+
+    def _repr_html_(self) -> str:
+        from brainfit.report.html_repr import score_html
+
+        return score_html(self)
+
+    @property
+    def windows(self) -> dict[str, dict[str, Any]]:
+        """Medians over the defined units for each window.
+
+        `r`, `ceiling`, `reliability`, `normalized`, its interval `ci95`; `spearman` and
+        `spearman_normalized`, the same with ranks; and what to hold it against: `time_course`, the
+        normalised score of a predictor that knows the mean time course and not the image, and
+        `image_driven`, the normalised score without the time course.
+        A unit is defined where its split-half correlation over the window, and the image-driven one, are
+        distinguishable from zero; NaN where no unit is. `ceiling` and `reliability` are Spearman split-half;
+        `normalized` divides Pearson by Pearson.
+        """
+        data = self.data
+        return {
+            str(window): {
+                "r": _median(data["window_r"].where(data["window_normalized"].notnull()).sel(window=window)),
+                "ceiling": _median(data["window_ceiling"].sel(window=window)),
+                "reliability": _median(data["window_reliability"].sel(window=window)),
+                "normalized": _median(data["window_normalized"].sel(window=window)),
+                "spearman": _median(
+                    data["window_spearman"]
+                    .where(data["window_spearman_normalized"].notnull())
+                    .sel(window=window)
+                ),
+                "spearman_normalized": _median(data["window_spearman_normalized"].sel(window=window)),
+                "time_course": _median(data["window_time_course"].sel(window=window)),
+                "image_driven": _median(data["window_image_driven"].sel(window=window)),
+                "ci95": [float(v) for v in data["window_ci95"].sel(window=window).values],
+            }
+            for window in data["window"].values
+        }
+
+    @property
+    def pooled(self) -> dict[str, Any]:
+        """The headline: the ``pooled`` entry of `windows`."""
+        return self.windows["pooled"]
+
+    @property
+    def per_bin(self) -> xr.Dataset:
+        """Median over the defined units of `r`, `ceiling`, `normalized` in each bin.
+
+        NaN, a gap, where fewer than half of the units are defined; `n_defined` counts them.
+        """
+        defined = self.data["defined"]
+        enough = defined.mean("unit") >= MIN_DEFINED
+        medians = {
+            name: self.data[name].where(defined).median("unit").where(enough)
+            for name in ("r", "ceiling", "normalized")
+        }
+        return xr.Dataset({**medians, "n_defined": defined.sum("unit")})
+
+    @property
+    def temporal_correlation(self) -> float:
+        """Median over the units defined in the pooled window of the correlation of trajectories."""
+        defined = self.data["window_normalized"].sel(window="pooled").notnull()
+        return _median(self.data["temporal_correlation"].where(defined))
+
+    @property
+    def temporal_correlation_time_course(self) -> float:
+        """The same for each unit's mean time course, which knows nothing about the image."""
+        defined = self.data["window_normalized"].sel(window="pooled").notnull()
+        return _median(self.data["temporal_correlation_time_course"].where(defined))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as plain values, NaN as None: what ``brainfit score --json`` prints."""
+        windows = self.windows
+        bins = self.per_bin
+        per_bin = [
+            {
+                "time_bin_start": float(bins["time_bin_start"][t]),
+                "time_bin_end": float(bins["time_bin_end"][t]),
+                "n_defined": int(bins["n_defined"][t]),
+                **{name: float(bins[name][t]) for name in ("r", "ceiling", "normalized")},
+            }
+            for t in range(bins.sizes["time_bin"])
+        ]
+        summary = {
+            **self.info,
+            "n_units": self.data.sizes["unit"],
+            "n_bins": self.data.sizes["time_bin"],
+            "pooled": windows.pop("pooled"),
+            "windows": windows,
+            "per_bin": per_bin,
+            "temporal_correlation": self.temporal_correlation,
+            "temporal_correlation_time_course": self.temporal_correlation_time_course,
+        }
+        return _without_nan(summary)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the summary as JSON."""
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        with replaced(Path(path)) as new:
+            new.write_text(text + "\n", encoding="utf-8")
+
+    def to_netcdf(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one netCDF file; `from_netcdf` reads it back equal.
+
+        The file ends with its own sha256, where no reader of netCDF looks.
+        """
+        data = self.data.drop_encoding().assign_attrs(brainfit_score=FORMAT, info=json.dumps(dict(self.info)))
+        with replaced(Path(path)) as new:
+            data.to_netcdf(new, engine="netcdf4")
+            seal = _seal(new.read_bytes())
+            with new.open("ab") as file:
+                file.write(seal)
+
+    @classmethod
+    def from_netcdf(cls, path: str | os.PathLike[str]) -> Score:
+        """Read a score that `to_netcdf` wrote.
+
+        Raises
+        ------
+        IntegrityError
+            If the file is missing, cannot be read, is not a brainfit score, or is not as it was written.
+        """
+        try:
+            return cls(*_read(Path(path).read_bytes()))
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise IntegrityError(
+                f"cannot read {shown(str(path), longest=4096)} as a score: {reason}"
+            ) from error
+
+
+def _seal(content: bytes) -> bytes:
+    return _SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def _read(sealed: bytes) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return data and info of a file.
+
+    The seal is checked before anything is parsed, because HDF5 can hang on a file with one wrong bit;
+    and the file is parsed from memory, because netCDF keeps what it knows of a path.
+    """
+    content, mark, _ = sealed.rpartition(_SEAL)
+    if not mark:
+        raise IntegrityError("it is not a brainfit score, or cut short")
+    if sealed != content + _seal(content):
+        raise IntegrityError("it is not as it was written (its sha256 differs); score again")
+    store = NetCDF4DataStore(netCDF4.Dataset("score", memory=content))
+    data = xr.load_dataset(store, decode_times=False).drop_encoding()
+    if data.attrs.pop("brainfit_score", None) != FORMAT:
+        raise IntegrityError(f"it is not a brainfit score of format {FORMAT}")
+    info = json.loads(data.attrs.pop("info"))
+    missing = [name for name, dims in DIMS.items() if name not in data or data[name].dims != dims]
+    missing += [key for key in INFO if key not in info]
+    if missing:
+        raise IntegrityError(f"it is not a whole score: it lacks {', '.join(missing)}; score again")
+    return data, info
+
+
+def _median(values: xr.DataArray) -> float:
+    """Median that ignores NaN; NaN, without a warning, where nothing is left."""
+    finite = values.values[np.isfinite(values.values)]
+    return float(np.median(finite)) if finite.size else float("nan")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,256 @@
+"""Score a model against a recording. This page is the method.
+
+images -> model -> trajectories -> one linear map for all time bins -> held-out predictions -> Score
+                                                 ^                                              ^
+trials -> averages -----------------------------'         trials of held-out images -> ceiling -'
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brainfit.analyses.layer_assignment import choose_layer
+from brainfit.analyses.noise_ceiling import N_SPLITS
+from brainfit.contracts.model import Model
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.recording import Recording
+from brainfit.contracts.response_mapping import ResponseMapping
+from brainfit.errors import ContractError
+from brainfit.features.stream import Features
+from brainfit.mappings.controls import make_controlled
+from brainfit.mappings.projection import Projected
+from brainfit.scoring.evaluation import assemble
+from brainfit.scoring.fitting import N_FOLDS, predict, prepare_request, split_features, take_in
+from brainfit.scoring.request import AUTO, Request, check_request
+from brainfit.scoring.responses import Responses
+from brainfit.scoring.result import Score
+from brainfit.support.memory import peak_bytes
+from brainfit.support.progress import progress_bar
+from brainfit.support.provenance import ContentHash, environment, weights_sha256
+
+MIN_TEST_IMAGES = 4
+"""Of fewer, no split-half correlation passes the threshold of `brainfit.statistics.split_half.distinguishable`."""
+
+
+def score(
+    model: Model | str,
+    recording: Recording | str | Path = "simulated",
+    *,
+    region: str,
+    layer: str = "committed",
+    mapping: str = "ridge",
+    control: str | None = None,
+    projection: int | None = None,
+    presentation: Presentation | None = None,
+    test_fraction: float = 0.25,
+    benchmark: str | None = None,
+    n_images: int | None = None,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    cache: bool = True,
+    seed: int = 0,
+    progress: bool = False,
+) -> Score:
+    """Fit one linear map from a layer to each unit of a region, and score it on held-out images.
+
+    Parameters
+    ----------
+    model
+        A model, or its name.
+    recording
+        A recording with single trials, or its name or path.
+    region
+        ``V1``, ``V2``, ``V4``, ``pIT``, ``cIT``, ``aIT``, or ``IT`` for the last three.
+    layer
+        A layer of the model; ``"committed"`` is the one it commits to for the region, ``"auto"`` the one
+        that `brainfit.assign_layers` gives the region, chosen on the training images of this score.
+    mapping
+        ``"ridge"``: exact ridge regression, with a penalty for each unit chosen on inner folds of the
+        training images; ``"sgd"``: gradient descent stopped early, as in the paper; ``"pls"``: partial least
+        squares with 25 components; ``"factorized"``: a place times a mixture of channels.
+    control
+        One of `brainfit.mappings.controls`, if any: ``"per-bin"``, a map of its own for each time bin;
+        ``"time-shuffled"``, the layer's steps in another order; ``"graded"``, the layer's answer to an image
+        that stays, with one time course for all units, fitted to their responses.
+    projection
+        Map so many random projections of the layer's features rather than the features; it costs score.
+        A choice of the layer is made without it.
+    presentation
+        What the model is shown; by default 100 ms image, 150 ms gray, in the model's steps.
+    test_fraction
+        Share of images held out within each object.
+    benchmark
+        Name to record in the result.
+    n_images
+        Use so many images of the recording, balanced over objects; by default all.
+    batch_size
+        Images that go through the model together; by default 16, or fewer if memory is short. The result
+        depends on it by rounding only. Features that were kept are found again for the same size and the
+        same images only.
+    device
+        ``"cpu"`` or ``"cuda"``.
+    precision
+        In which the model computes, ``"float32"`` or ``"bfloat16"``; all that follows has float32 or more.
+    cache
+        Whether the model's features are kept on disk, for a score that is begun again or another region or
+        map. They are found by all that they depend on, so the result is the same, bit by bit.
+    seed
+        Of the split, the inner folds, the trial halves and the bootstrap.
+    progress
+        Whether to show progress bars on stderr.
+
+    Returns
+    -------
+    Score
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model, recording, region, layer or mapping.
+    ContractError
+        If the model or the recording does not have the form it must have.
+    ResourceError
+        If a stage would not fit into memory; said before the long work, with what would fit.
+    IntegrityError
+        If the cache cannot be written; what was finished is kept, and the same score goes on from there.
+
+    References
+    ----------
+    Nayebi et al. (2018), arXiv:1807.00053, section 2 and supplement 6.6.
+    """
+    started = time.monotonic()
+    request = check_request(
+        model,
+        recording,
+        region=region,
+        layer=layer,
+        mapping=mapping,
+        control=control,
+        projection=projection,
+        presentation=presentation,
+        n_images=n_images,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        cache=cache,
+        seed=seed,
+        may_choose=True,
+    )
+    responses = prepare_request(request, test_fraction, progress)
+    if len(responses.test) < MIN_TEST_IMAGES:
+        raise ContractError(
+            f"{len(responses.test)} test images: with fewer than {MIN_TEST_IMAGES} no unit can be told from "
+            "noise, whatever it responds (a correlation would have to exceed 1); give more images"
+        )
+    choice: dict[str, Any] = {"how": layer if layer in ("committed", AUTO) else "named"}
+    if request.layer == AUTO:
+        chosen = choose_layer(request, responses, progress)
+        request, choice = replace(request, layer=chosen.layer), {**choice, **chosen.summary()}
+    with split_features(request, responses) as features:
+        request = replace(request, batch_size=features.batch_size)
+        fitted = _fit(request, responses, features, progress)
+        predicted = predict(request, responses, fitted, features, progress)
+        content = _content(responses, features)
+    data = _judge(request, responses, predicted, progress)
+
+    undefined = int((~data["defined"]).sum())
+    responses.dropped.add(
+        "unit x bin pairs", undefined, "split-half correlation not distinguishable from zero"
+    )
+    info = {
+        **_description(request, responses),
+        "benchmark": benchmark,
+        "seconds": round(time.monotonic() - started, 1),
+        "peak_memory_gb": round(peak_bytes() / 1e9, 2),
+        "provenance": {
+            "layer_choice": choice,
+            **_provenance(request, responses, fitted, content, test_fraction),
+        },
+    }
+    return Score(data.assign(alpha=("unit", fitted.alpha_)), info)
+
+
+def _fit(request: Request, responses: Responses, features: Features, progress: bool) -> ResponseMapping:
+    """Fit one map for all bins, from features that stream through and are never held whole."""
+    if request.control is not None and responses.mean.shape[-1] < 2:
+        raise ContractError(f"control {request.control!r} is about time, but the recording has one time bin")
+    mapping = make_controlled(request.mapping, request.control, responses.mean[responses.train], request.seed)
+    if request.projection is not None:
+        mapping = Projected(mapping, request.projection, request.seed)
+    take_in(request, responses, mapping, features, progress)
+    with progress_bar(
+        f"fit {request.mapping} (passes, at most)", mapping.n_passes, shown=progress
+    ) as advance:
+        return mapping.solve(lambda: advance(1))
+
+
+def _content(responses: Responses, features: Features) -> str:
+    """Hash the images and responses that were used, whatever the split."""
+    used = np.union1d(responses.train, responses.test)
+    content = ContentHash()
+    content.update("images", features.pixel_hashes(used))
+    content.update("responses", responses.mean[used])
+    return content.hexdigest()
+
+
+def _judge(request: Request, responses: Responses, predicted: np.ndarray, progress: bool) -> xr.Dataset:
+    """Hold predictions against held-out responses, and these against their own trials."""
+    mean, n_units = responses.mean, responses.mean.shape[1]
+    with progress_bar("noise ceiling (units, thrice)", 3 * n_units, shown=progress) as advance:
+        return assemble(
+            predicted,
+            mean[responses.test],
+            mean[responses.train].mean(axis=0),
+            responses.recording.responses.isel(image=responses.test),
+            n_splits=N_SPLITS,
+            seed=request.seed,
+            advance=advance,
+        )
+
+
+def _description(request: Request, responses: Responses) -> dict[str, Any]:
+    return {
+        "model": request.model.name,
+        "recording": request.recording.name,
+        "region": request.region,
+        "layer": request.layer,
+        "mapping": request.mapping,
+        "control": request.control,
+        "seed": request.seed,
+        "n_images": len(responses.train) + len(responses.test),
+        "n_train_images": len(responses.train),
+        "n_test_images": len(responses.test),
+        "weights": request.model.weights,
+        "simulated": request.recording.simulated,
+        "dropped": responses.dropped.records,
+    }
+
+
+def _provenance(
+    request: Request,
+    responses: Responses,
+    mapping: ResponseMapping,
+    content: str,
+    test_fraction: float,
+) -> dict[str, Any]:
+    return {
+        "presentation": asdict(request.presentation),
+        "recording": {**responses.recording.provenance, "sha256": content},
+        "weights_sha256": weights_sha256(request.model),
+        "image_size": request.model.image_size,
+        "batch_size": request.batch_size,
+        "device": request.device,
+        "precision": request.precision,
+        "test_fraction": test_fraction,
+        "inner_folds": N_FOLDS,
+        "trial_splits": N_SPLITS,
+        "fit": mapping.summary(),
+        **environment(),
+    }

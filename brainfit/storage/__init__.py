@@ -1,0 +1,1 @@
+"""Files that are kept or fetched: written whole or not at all."""

@@ -1,0 +1,191 @@
+"""Presentations of a file as images and trials: where each one lies, and reading only what is asked for."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import netCDF4
+import numpy as np
+
+from brainfit.errors import ContractError
+from brainfit.support.messages import shown
+
+from ..netcdf.file import NetCDFFile
+from .blank_normalization import Baseline
+from .file import PACKING, as_numbers, opened
+
+_BLOCK_BYTES = 32 * 2**20
+_GAP_BYTES = 64 * 2**10
+"""As much is read and thrown away rather than asked for apart: about what a call costs."""
+_MOSTLY_EMPTY = 64
+
+
+def trial_table(images: np.ndarray, repetition: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Group presentations by the image shown.
+
+    Parameters
+    ----------
+    images
+        The image of each presentation, shape (presentation,).
+    repetition
+        Which time the image was shown, shape (presentation,); presentations of an image with the same
+        number, or all without any, keep the order of the file.
+
+    Returns
+    -------
+    names, table
+        Images in order of their names, shape (image,); and the position of each trial's presentation,
+        shape (image, trial), -1 where an image has fewer trials than others.
+
+    Raises
+    ------
+    ContractError
+        If the table would be all but empty, one image having been shown far more often than others.
+    """
+    names, image, counts = np.unique(images, return_inverse=True, return_counts=True)
+    n_trials = int(counts.max())
+    if names.size * n_trials > max(_MOSTLY_EMPTY * images.size, 2**20):
+        often = shown(repr(str(names[counts.argmax()])))
+        raise ContractError(
+            f"image {often} was shown {n_trials} times, and {names.size} images {images.size} times in all; "
+            "leave it out, or give a part of its trials"
+        )
+    order = np.lexsort(
+        (np.arange(images.size), np.zeros(images.size) if repetition is None else repetition, image)
+    )
+    trial = np.arange(images.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((names.size, n_trials), -1)
+    table[image[order], trial] = order
+    return names, table
+
+
+@dataclass(frozen=True, eq=False)
+class Presentations:
+    """Responses in a file, of which only what is asked for is read, in pieces of bounded size.
+
+    The file is opened for each reading, so that this can be sent to other processes.
+
+    Attributes
+    ----------
+    file, variable, axes
+        The file, its variable, and which axis is neuroid, presentation and maybe time_bin.
+    dtype
+        Of the values returned, float.
+    table
+        Position of the presentation of each image and trial, shape (image, trial), -1 for none.
+    units
+        Position of each unit among the neuroids, shape (unit,).
+    bins
+        Positions of the file's time bins that are averaged to each bin, shape (time_bin, n), increasing.
+    baseline
+        By which responses are normalised, if they are.
+    """
+
+    file: NetCDFFile
+    variable: str
+    axes: tuple[int, ...]
+    dtype: np.dtype
+    table: np.ndarray
+    units: np.ndarray
+    bins: np.ndarray
+    baseline: Baseline | None = None
+
+    def trials(
+        self, image: np.ndarray, trial: np.ndarray, unit: np.ndarray, time_bin: np.ndarray
+    ) -> np.ndarray:
+        """Return the outer selection, shape (image, trial, unit, time_bin); NaN where there is no trial."""
+        rows = self.table[np.ix_(image, trial)]
+        values = self._read(rows.ravel(), unit, time_bin)
+        return values.reshape(*rows.shape, unit.size, time_bin.size)
+
+    def images(self, image: np.ndarray, unit: np.ndarray, time_bin: np.ndarray) -> np.ndarray:
+        """Return the outer selection of the only trial of each image, shape (image, unit, time_bin)."""
+        return self._read(self.table[image, 0], unit, time_bin)
+
+    def _read(self, rows: np.ndarray, unit: np.ndarray, time_bin: np.ndarray) -> np.ndarray:
+        """Return values of the presentations at `rows`, shape (row, unit, time_bin)."""
+        time_bin, asked = np.unique(time_bin, return_inverse=True)
+        there = np.flatnonzero(rows >= 0)
+        averaged = self.bins.shape[1]
+        values = np.full((rows.size, unit.size, time_bin.size), np.nan, self.dtype)
+        values[there] = 0
+        wanted = (self.units[unit], rows[there], self.bins[time_bin].ravel())
+        if all(positions.size for positions in wanted):
+            for (units, presentations, bins), piece in self._pieces(wanted):
+                if averaged == 1:
+                    values[_outer(there[presentations], units, bins)] = piece
+                else:  # summed first, since a piece may end among the bins of one average
+                    bins, start = np.unique(bins // averaged, return_index=True)
+                    sums = np.add.reduceat(piece, start, axis=2)
+                    values[_outer(there[presentations], units, bins)] += sums / averaged
+        if self.baseline is not None:
+            self.baseline.normalize(values, rows, self.units[unit])
+        return values[:, :, asked] if (np.diff(asked) != 1).any() else values
+
+    def _pieces(self, wanted: Sequence[np.ndarray]) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+        """Yield which of the wanted units, presentations and bins a piece has, and what these hold.
+
+        A piece has shape (presentation, unit, bin).
+        """
+        orders = [np.argsort(positions, kind="stable") for positions in wanted]
+        places = [positions[order] for positions, order in zip(wanted, orders, strict=True)]
+        with opened(self.file) as dataset:
+            variable = dataset.variables[self.variable]
+            attributes = {name: variable.getncattr(name) for name in PACKING if name in variable.ncattrs()}
+            on_disk = np.argsort(self.axes)
+            runs = [
+                list(_runs(places[dim], *step)) for dim, step in zip(on_disk, _steps(variable), strict=True)
+            ]
+            for run in itertools.product(*runs):  # the last axis changes first, as on disk
+                reached = [places[dim][some] for dim, some in zip(on_disk, run, strict=True)]
+                block = variable[tuple(slice(int(at[0]), int(at[-1]) + 1) for at in reached)]
+                some = [run[axis] for axis in self.axes]
+                inside = [reached[axis] - reached[axis][0] for axis in self.axes]
+                block = np.transpose(block, self.axes)
+                if len(some) == 2:  # no axis of time: one bin
+                    block, some, inside = block[..., None], [*some, slice(None)], [*inside, 0 * places[2]]
+                for axis, positions in enumerate(inside):
+                    block = block[(slice(None),) * axis + _outer(positions)]
+                piece = as_numbers(np.swapaxes(block, 0, 1), attributes, self.dtype)
+                if np.isinf(piece).any():
+                    raise ContractError(
+                        f"{self.file} holds infinite responses; wanted finite numbers, or NaN for no trial"
+                    )
+                yield [order[which] for order, which in zip(orders, some, strict=True)], piece
+
+
+def _outer(*positions: np.ndarray) -> tuple:
+    """Return what selects the outer product, by slices, which copy nothing, where positions adjoin."""
+    slices = tuple(slice(p[0], p[-1] + 1) if (np.diff(p) == 1).all() else p for p in positions)
+    arrays = sum(isinstance(one, np.ndarray) for one in slices)
+    return slices if arrays <= 1 else np.ix_(*positions)
+
+
+def _steps(variable: netCDF4.Variable) -> list[tuple[int, int, int]]:
+    """Return, for each axis, how far a piece reaches, what lies together, and what gap is read over."""
+    item = variable.dtype.itemsize
+    layout = variable.chunking()
+    chunks = list(layout) if isinstance(layout, list | tuple) else [1] * variable.ndim
+    reach = list(chunks)
+    for axis in reversed(range(variable.ndim)):
+        others = item * math.prod(reach) // reach[axis]
+        most = max(_BLOCK_BYTES // others, 1)
+        reach[axis] = min(max(most // chunks[axis], 1) * chunks[axis], variable.shape[axis])
+        if reach[axis] < variable.shape[axis]:
+            break
+    gaps = [1] * variable.ndim
+    if layout in ("contiguous", None):
+        apart = [item * math.prod(variable.shape[axis + 1 :]) for axis in range(variable.ndim)]
+        gaps = [max(_GAP_BYTES // n_bytes, 1) for n_bytes in apart]
+    return list(zip(reach, chunks, gaps, strict=True))
+
+
+def _runs(positions: np.ndarray, reach: int, chunk: int, gap: int) -> Iterator[slice]:
+    """Part sorted positions into pieces that are read at once."""
+    apart = (np.diff(positions // reach) > 0) | (np.diff(positions // chunk) > gap)
+    edges = np.concatenate([[0], np.flatnonzero(apart) + 1, [positions.size]])
+    for start, stop in itertools.pairwise(edges):
+        yield slice(int(start), int(stop))

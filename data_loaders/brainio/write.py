@@ -1,0 +1,176 @@
+"""A recording in BrainIO's netCDF layout, with its stimuli beside it as a CSV and a zip."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+from brainfit.contracts.recording import IT, Recording, check_recording
+from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.storage.atomic_files import file_path
+from brainfit.support.arguments import text
+from brainfit.support.messages import reason, shown
+
+from ..images.table import write_stimuli
+from .labels import IMAGE_DEFAULTS, IMAGE_EXTRAS, UNIT_EXTRAS
+from .stimuli import store_name
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_BUDGET = 64 * 2**20
+_CHUNK = (16, 512)
+"""Units and presentations that are compressed together, with all time bins."""
+
+
+def to_brainio(recording: Recording, folder: str | os.PathLike[str], *, identifier: str) -> Path:
+    """Write a recording as BrainIO stores it, and return the path of its netCDF file.
+
+    ``assy_<identifier>.nc`` holds the responses, ``stimulus_<identifier>.csv`` and ``.zip`` the images, as
+    PNG, with ``_`` for the dots of the identifier. Trials that are all NaN are left out, but for those that
+    hold the place of later ones. `from_brainio` reads it back equal, but images in the order of their names,
+    ids as text, and responses as float32 or float64; of provenance it keeps whether it is simulated.
+    Responses are read and written a few images at a time.
+
+    Parameters
+    ----------
+    recording
+        With uint8 images, since PNG holds no others.
+    folder
+        Made where it is missing.
+    identifier
+        Such as ``dicarlo.MajajHong2015``: letters, digits, dots, ``-`` and ``_``.
+
+    Raises
+    ------
+    ContractError
+        If the images are float, or the identifier makes no file's name.
+    IntegrityError
+        If one of the files is there already, or cannot be written.
+    """
+    check_recording(recording)
+    if not _IDENTIFIER.fullmatch(text("identifier", identifier)):
+        raise ContractError(
+            f"identifier is letters, digits, dots, - and _, such as dicarlo.MajajHong2015; got {identifier!r}"
+        )
+    if recording.stimuli.dtype != np.uint8:
+        raise ContractError(
+            f"recording {recording.name!r} has {recording.stimuli.dtype} images, which PNG does not hold; "
+            "make them uint8 in [0, 255], or save the recording as one .nc file"
+        )
+    folder = file_path(folder)
+    names = [f"{store_name('stimulus', identifier)}{end}" for end in (".csv", ".zip")]
+    names.append(f"{store_name('assy', identifier)}.nc")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if there := [name for name in names if os.path.lexists(folder / name)]:
+            raise IntegrityError(
+                f"{shown(folder / there[0], 300)} is there already; remove it, or choose another folder or "
+                "identifier"
+            )
+        staging = Path(tempfile.mkdtemp(prefix=".brainio-", dir=folder))
+        try:
+            write_stimuli(
+                recording.stimuli, _image_columns(recording.responses), *(staging / n for n in names[:2])
+            )
+            _write(recording, staging / names[2], identifier)
+            for name in names:  # the responses last: where they are, all is
+                os.replace(staging / name, folder / name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except BrainfitError:
+        raise
+    except (OSError, RuntimeError) as error:  # RuntimeError: HDF5, on a disk that is full
+        raise IntegrityError(f"cannot write to {shown(folder, 300)}: {reason(error)}") from error
+    return folder / names[2]
+
+
+def _image_columns(responses: xr.DataArray) -> dict[str, np.ndarray]:
+    names = ("image_id", *IMAGE_DEFAULTS, *IMAGE_EXTRAS)
+    return {name: responses[name].values for name in names if name in responses.coords}
+
+
+def _write(recording: Recording, path: Path, identifier: str) -> None:
+    responses = recording.responses
+    trials = responses if recording.has_trials else responses.expand_dims("trial", axis=1)
+    image, trial = np.nonzero(
+        _written(trials) if recording.has_trials else np.ones((trials.shape[0], 1), bool)
+    )
+    units = responses.transpose("unit", ...)
+    with netCDF4.Dataset(path, "w") as dataset:
+        dataset.setncatts({"identifier": identifier, "stimulus_set_identifier": identifier})
+        if recording.simulated:
+            dataset.setncattr("simulated", np.int8(1))
+        sizes = (units.sizes["unit"], image.size, units.sizes["time_bin"])
+        for dim, size in zip(("neuroid", "presentation", "time_bin"), sizes, strict=True):
+            dataset.createDimension(dim, size)
+        for name, values in _image_columns(responses).items():
+            _label(dataset, name, "presentation", values[image])
+        _label(dataset, "stimulus_id", "presentation", responses["image_id"].values[image])
+        if recording.has_trials:
+            _label(dataset, "repetition", "presentation", trial)
+        for name, values in _unit_labels(responses).items():
+            _label(dataset, name, "neuroid", values)
+        for name in ("time_bin_start", "time_bin_end"):
+            _label(dataset, name, "time_bin", responses[name].values)
+        labels = " ".join(dataset.variables)
+        data = dataset.createVariable(
+            "data",
+            np.float32 if np.can_cast(responses.dtype, np.float32) else np.float64,
+            ("neuroid", "presentation", "time_bin"),
+            compression="zlib",
+            complevel=1,
+            chunksizes=(min(_CHUNK[0], sizes[0]), min(_CHUNK[1], sizes[1]), sizes[2]),
+            fill_value=np.nan,
+        )
+        data.setncattr("coordinates", labels)  # by which xarray tells labels from data
+        for some in _some_images(trials):
+            here = (image >= some.start) & (image < some.stop)
+            values = trials.isel(image=some).values[image[here] - some.start, trial[here]]
+            first = int(np.searchsorted(image, some.start))
+            data[:, first : first + len(values)] = np.swapaxes(values, 0, 1)
+
+
+def _written(trials: xr.DataArray) -> np.ndarray:
+    """Which trials are stored, (image, trial): up to an image's last with a number, and one at least.
+
+    The first image keeps all, so that how many there are is read back.
+    """
+    seen = np.zeros(trials.shape[:2], bool)
+    for some in _some_images(trials):
+        seen[some] = ~np.isnan(trials.isel(image=some).values.astype(float, copy=False)).all(axis=(2, 3))
+    stored = np.flip(np.maximum.accumulate(np.flip(seen, 1), axis=1), 1)
+    stored[:, 0] = True
+    if not stored[:, -1].any():
+        stored[0] = True
+    return stored
+
+
+def _some_images(trials: xr.DataArray) -> Iterator[slice]:
+    some = max(1, _BUDGET // max(trials.dtype.itemsize * trials.size // trials.shape[0], 1))
+    return (slice(start, start + some) for start in range(0, trials.shape[0], some))
+
+
+def _unit_labels(responses: xr.DataArray) -> dict[str, np.ndarray]:
+    region = responses["region"].values.astype(str)
+    labels = {
+        "neuroid_id": responses["unit_id"].values,
+        "subregion": region,
+        "region": np.where(np.isin(region, IT), "IT", region),
+        "animal": responses["animal"].values,
+        "arr": responses["array"].values,
+    }
+    return labels | {name: responses[name].values for name in UNIT_EXTRAS if name in responses.coords}
+
+
+def _label(dataset: netCDF4.Dataset, name: str, dim: str, values: np.ndarray) -> None:
+    values = values.astype(np.int8) if values.dtype.kind == "b" else values  # which netCDF does not have
+    kind = str if values.dtype.kind in "UO" else values.dtype.newbyteorder("=")
+    variable = dataset.createVariable(name, kind, (dim,))
+    variable[...] = values.astype(object) if kind is str else values

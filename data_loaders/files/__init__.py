@@ -1,0 +1,1 @@
+"""Open files that others wrote, safely and a part at a time."""

@@ -1,0 +1,63 @@
+"""A netCDF file that is being written, which gets its name once it is whole and on the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.support.messages import reason, shown
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise unless a file may be called so.
+
+    Raises
+    ------
+    ContractError
+        If something is there that is not to be replaced.
+    """
+    if os.path.lexists(path) and (path.is_dir() or not overwrite):
+        raise ContractError(
+            f"{shown(path, 300)} is there already; choose another name, or replace it (--force)"
+        )
+
+
+@contextmanager
+def staged(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Give a new file beside `path`, which takes its place once it is whole; nothing else is left.
+
+    Raises
+    ------
+    ContractError
+        If there is a file by then that is not to be replaced.
+    IntegrityError
+        If it cannot be written.
+    """
+    try:
+        # Not `brainfit.storage.atomic_files.replaced`: whether the disk is full shows only while the partial file is there.
+        folder = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
+    except OSError as error:
+        raise IntegrityError(
+            f"cannot write {shown(path, 300)}: {reason(error)}; choose another folder"
+        ) from error
+    partial = Path(folder, "recording.nc")
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        check_free(path, overwrite)  # which it was when this began
+        os.replace(partial, path)
+    except BrainfitError:
+        raise
+    except (OSError, RuntimeError) as error:  # netCDF4 says "HDF error" of whatever the disk refuses
+        full = getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(folder).free < 1 << 20
+        why = "No space left on device; free some" if full else f"{reason(error)}; choose another folder"
+        raise IntegrityError(f"cannot write {shown(path, 300)}: {why}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

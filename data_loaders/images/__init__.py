@@ -1,0 +1,1 @@
+"""Stimulus images: their table, their files and their pixels."""

@@ -1,0 +1,236 @@
+"""Stimuli as they are published: a table of what each image shows, and a zip or folder of the images.
+
+The table is CSV with a column ``stimulus_id`` or, in older ones, ``image_id``, and one with the names of the
+files: ``filename``, ``image_file_name`` or ``image_file``. The zip is flat.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from PIL import Image
+
+from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.storage.atomic_files import file_path, regular_file, replaced
+from brainfit.support.messages import reason, shown
+
+from .files import stays_inside
+from .pixels import open_pictures
+
+_IDS = ("stimulus_id", "image_id")
+_FILES = ("filename", "image_file_name", "image_file")
+_TEXT = ("image_id", "object_name", "category_name")
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Stimuli:
+    """Images, and what is known of each.
+
+    Attributes
+    ----------
+    pixels
+        Dims ``("image", "height", "width", "channel")``, uint8 in [0, 255], RGB; read when asked for.
+    columns
+        By their names, one entry an image, in the order of `pixels`: ``image_id`` and whatever the table has
+        beside it and the names of the files. Numbers where all entries of a column are, else text.
+    """
+
+    pixels: xr.DataArray
+    columns: Mapping[str, np.ndarray]
+
+
+def load_stimuli(
+    table: str | os.PathLike[str], images: str | os.PathLike[str], image_ids: Sequence[str] | None = None
+) -> Stimuli:
+    """Return the stimuli of a table, once all images that it names are known to be there.
+
+    Parameters
+    ----------
+    table
+        CSV in UTF-8, separated by commas, semicolons or tabs.
+    images
+        A zip or a folder; it may have more files than the table names.
+    image_ids
+        Those to keep, in this order; by default all, in the order of the table.
+
+    Raises
+    ------
+    ContractError
+        If the table has not this form, names an image that is not there or is no 8-bit gray or RGB image of
+        the size of the others, or lacks one of `image_ids`.
+    IntegrityError
+        If a file cannot be read or is damaged.
+    """
+    table, images = file_path(table), file_path(images)
+    columns = read_table(table)
+    files = columns.pop("image_file").tolist()
+    if image_ids is None:
+        return Stimuli(open_pictures(images, files), columns)
+    at = {name: row for row, name in enumerate(columns["image_id"].tolist())}
+    wanted = [str(name) for name in image_ids]
+    if missing := [name for name in wanted if name not in at]:
+        raise ContractError(
+            f"{shown(table, 300)} lacks {len(missing)} of {len(wanted)} images of the recording, such as "
+            f"{shown(repr(missing[0]))}; it has others, such as {shown(repr(next(iter(at))))}"
+        )
+    rows = np.array([at[name] for name in wanted], int)
+    pixels = open_pictures(images, files).isel(image=rows)
+    return Stimuli(pixels, {name: column[rows] for name, column in columns.items()})
+
+
+def read_table(table: Path) -> dict[str, np.ndarray]:
+    """Return the columns of a table of images, with ``image_id`` and ``image_file`` so called.
+
+    Raises
+    ------
+    ContractError
+        If it is not CSV in UTF-8, lacks one of the two, or has an image twice.
+    IntegrityError
+        If it cannot be read.
+    """
+    header, *rows = _lines(table)
+    names = [name.strip() for name in header]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ContractError(f"{shown(table, 300)}: column {shown(repr(twice))} is there twice")
+    wrong = next((n for n, row in enumerate(rows, 2) if len(row) != len(names)), None)
+    if wrong is not None:
+        raise ContractError(
+            f"{shown(table, 300)}: row {wrong} has {len(rows[wrong - 2])} entries; wanted {len(names)}, as "
+            "the first row has"
+        )
+    if not rows:
+        raise ContractError(f"{shown(table, 300)} has no row below its names; wanted one for each image")
+    texts = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    ids, files = _take(table, texts, _IDS), _take(table, texts, _FILES)
+    values, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise ContractError(
+            f"{shown(table, 300)}: image {shown(repr(str(values[counts > 1][0])))} is there {counts.max()} "
+            "times; wanted one row for each"
+        )
+    # The other of two names for the same is no news, and the nameless one is a row number.
+    others = {k: v if k in _TEXT else _numbers(v) for k, v in texts.items() if k not in ("", *_IDS, *_FILES)}
+    return {"image_id": ids, **others, "image_file": files}
+
+
+def _lines(table: Path) -> list[list[str]]:
+    regular_file(table)
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        first = text.partition("\n")[0]
+        separator = max(",;\t", key=first.count)
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error, MemoryError) as error:
+        wrong = ContractError if isinstance(error, UnicodeDecodeError | csv.Error) else IntegrityError
+        raise wrong(
+            f"cannot read {shown(table, 300)} as CSV in UTF-8: {reason(error)}; wanted a table of images"
+        ) from error
+    lines = [line for line in lines if line]
+    if not lines:
+        raise ContractError(
+            f"{shown(table, 300)} is empty; wanted a table of images with columns {_wanted()}"
+        )
+    return lines
+
+
+def _take(table: Path, texts: dict[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    for name in names:
+        if name in texts:
+            if not all(texts[name].tolist()):
+                raise ContractError(f"{shown(table, 300)}: column {name!r} has an empty entry")
+            return texts[name]
+    raise ContractError(
+        f"{shown(table, 300)} has no column {' or '.join(names)}; it has {shown(', '.join(texts), 200)}"
+    )
+
+
+def _wanted() -> str:
+    return f"{'|'.join(_IDS)} and {'|'.join(_FILES)}"
+
+
+def _numbers(column: np.ndarray) -> np.ndarray:
+    """Whole numbers or others where all entries are, an empty one being NaN; else the text."""
+    entries = column.tolist()
+    if all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", entry) for entry in entries):
+        return column.astype(np.int64)
+    number = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?|nan|NaN|"
+    if any(entries) and all(re.fullmatch(number, entry) for entry in entries):
+        return np.array([float(entry or "nan") for entry in entries])
+    return column
+
+
+def write_stimuli(
+    pixels: xr.DataArray,
+    columns: Mapping[str, np.ndarray],
+    table: str | os.PathLike[str],
+    archive: str | os.PathLike[str],
+) -> None:
+    """Write images as PNG into a flat zip, and the table that goes with it; `load_stimuli` reads both.
+
+    Parameters
+    ----------
+    pixels
+        Dims ``("image", "height", "width", "channel")``, uint8, or float in [0, 1], which is rounded to 8
+        bits; may be lazy: a few images are read at a time.
+    columns
+        Of the table, one entry an image; ``image_id`` is needed, and is written as ``stimulus_id``.
+    table, archive
+        Where to; each appears whole or not at all.
+
+    Raises
+    ------
+    ContractError
+        If there is no ``image_id``.
+    IntegrityError
+        If a file cannot be written.
+    """
+    table, archive = file_path(table), file_path(archive)
+    if "image_id" not in columns:
+        raise ContractError("the columns of stimuli lack 'image_id', by which responses find them")
+    ids = [str(name) for name in columns["image_id"]]
+    named = all(stays_inside(f"{name}.png") and not set(r"/\:") & set(name) for name in ids)
+    files = [f"{name}.png" if named else f"image_{at:06d}.png" for at, name in enumerate(ids)]
+    others = {name: column for name, column in columns.items() if name not in (*_IDS, *_FILES)}
+    with _replaced(table) as new:
+        with new.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["stimulus_id", "filename", *others])
+            writer.writerows(zip(ids, files, *others.values(), strict=True))
+        with _replaced(archive) as new, zipfile.ZipFile(new, "w") as zipped:
+            for start in range(0, len(ids), _BATCH):
+                some = pixels.isel(image=slice(start, start + _BATCH)).values
+                for name, image in zip(files[start : start + _BATCH], some, strict=True):
+                    # ZipInfo has a fixed date: the same images give the same file.
+                    zipped.writestr(zipfile.ZipInfo(name), _png(image))
+
+
+def _png(image: np.ndarray) -> bytes:
+    if image.dtype != np.uint8:
+        image = np.rint(image * 255).astype(np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    return content.getvalue()
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """Give a new file beside `path` to write to, which takes its place once it is whole."""
+    try:
+        with replaced(path) as new:
+            yield new
+    except BrainfitError:
+        raise
+    except OSError as error:
+        raise IntegrityError(f"cannot write {shown(path, 300)}: {reason(error)}") from error

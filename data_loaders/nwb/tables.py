@@ -1,0 +1,76 @@
+"""All that is read of an NWB file before any spike: who was shown what when, and where the units were."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from brainfit.errors import BrainfitError, ContractError, IntegrityError, PluginError
+from brainfit.support.messages import shown
+
+from ..files.hdf5 import UNREADABLE, Hdf5File, damage
+from .images import Templates, template_images
+from .presentations import Presentations, find_presentations
+from .units import Units, find_units
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is known of a recording before its spikes are read.
+
+    Attributes
+    ----------
+    presentations, units
+        As `find_presentations` and `find_units` return them.
+    templates
+        The images in the file; None if it has none, or they were not asked for.
+    animal
+        Its name.
+    """
+
+    presentations: Presentations
+    units: Units
+    templates: Templates | None
+    animal: str
+
+
+def read_tables(source: Hdf5File, presentations: str | None, with_templates: bool) -> Tables:
+    """Return the tables of a file; raises as `from_nwb` does."""
+    with _opened(source) as nwb:
+        found = find_presentations(nwb, presentations)
+        return Tables(
+            found,
+            find_units(nwb),
+            template_images(source, nwb, found.image_id) if with_templates else None,
+            str(nwb.subject.subject_id or "unknown") if nwb.subject else "unknown",
+        )
+
+
+@contextmanager
+def _opened(source: Hdf5File) -> Iterator[Any]:
+    """Give what pynwb reads of a file."""
+    try:
+        import pynwb
+        from hdmf.build.errors import BuildError, ConstructError, ContainerConfigurationError
+    except ImportError as error:
+        raise PluginError(
+            f'reading {shown(source.path, 300)} needs pynwb: pip install "brainfit[nwb]"'
+        ) from error
+    try:
+        with warnings.catch_warnings(), source.opened() as file:
+            warnings.simplefilter("ignore")  # of older versions of the format, which it reads all the same
+            with pynwb.NWBHDF5IO(file=file, mode="r") as io:
+                yield io.read()
+    except ContractError as error:
+        if str(error).startswith(shown(source.path, 300)):
+            raise
+        raise ContractError(f"{shown(source.path, 300)}: {error}") from error
+    except BrainfitError:
+        raise
+    except (*UNREADABLE, BuildError, ConstructError, ContainerConfigurationError) as error:
+        raise IntegrityError(
+            f"cannot read {shown(source.path, 300)} as NWB, it may be damaged: {damage(error)}"
+        ) from error

@@ -1,0 +1,1 @@
+"""Step a graph of layers through time, and skip every step that repeats."""

@@ -1,0 +1,222 @@
+"""The engine: nodes with feedforward and feedback edges, stepped all at once, 10 ms a step.
+
+At step t every node reads what its predecessors gave at step t-1 and its own state at t-1; only the
+first node reads the frame of step t itself. At t = 0 all outputs and states are zero, and nodes are
+evaluated all the same, so that a layer that nothing has reached yet shows its biases.
+
+What a node computes in a step is in `model_zoo.engine.node`, in two parts: what depends on its feedforward input
+alone, and the rest. The input often stays the same *object* for many steps; its part is then done once.
+
+References
+----------
+.. [1] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
+   NeurIPS. arXiv:1807.00053, section 2 and supplement 6.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from brainfit.contracts.diagram import Edge, Part, Wiring, in_words
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.trajectory import Trajectory
+from brainfit.errors import ContractError
+from brainfit.support.suggestions import unknown_name
+
+from .inputs import check_request, normalizer
+from .node import Node, NodeDrive, State
+
+
+class Edges(NamedTuple):
+    """Where a node's input comes from: ``None`` is the frame."""
+
+    feedforward: str | None
+    feedback: tuple[str, ...] = ()
+
+
+class GraphState(NamedTuple):
+    """Outputs and cell states of all nodes after one step; a cell that has not run yet has ``()``."""
+
+    outputs: dict[str, Tensor]
+    cells: dict[str, State]
+
+
+class GraphModel(nn.Module):
+    """Nodes that are unrolled in time; satisfies `brainfit.contracts.model.Model`.
+
+    Parameters
+    ----------
+    nodes
+        From the input up.
+    edges
+        For each node, where its inputs come from. Concatenated feedback has the order given here.
+    name, image_size, region_layers
+        As in `brainfit.contracts.model.Model`.
+    presentation
+        What it was trained under; its number of steps is the least that makes sense of the last layer.
+
+    Attributes
+    ----------
+    weights
+        What its weights are called in results: as who built it says. Those that are loaded by hand with
+        `load_state_dict` do not change it: set it then, or build the model with ``weights=`` a file.
+
+    Raises
+    ------
+    UnknownNameError
+        If an edge comes from no node, or a cell's `loops` are no submodules of it.
+    ContractError
+        If a node has no edges, or feedback that nothing in it takes; or for a name that torch cannot take.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        edges: Mapping[str, Edges],
+        *,
+        name: str,
+        image_size: int,
+        region_layers: Mapping[str, str],
+        presentation: Presentation,
+    ) -> None:
+        super().__init__()
+        _check(nodes, edges)
+        self.nodes = nn.ModuleDict(nodes)
+        self.edges = dict(edges)
+        self.name = name
+        self.layers: Sequence[str] = tuple(nodes)
+        self.image_size = image_size
+        self.region_layers = dict(region_layers)
+        self.weights = "none yet"
+        self.presentation = presentation
+        self.step_ms: int = presentation.step_ms
+        self.normalize = normalizer()
+        self.eval()  # for cells of one's own with dropout or batch statistics
+
+    def wiring(self) -> Wiring:
+        """Return its layers and edges as plain values: what `brainfit.figures.schematic` draws."""
+        parts, edges = [], []
+        for name, node in self._items():
+            cell = in_words(type(node.cell).__name__) if node.cell else None
+            parameters = sum(parameter.numel() for parameter in node.parameters())
+            parts.append(Part(name, cell, node.out_shape, parameters))
+            edges.append(Edge(self.edges[name].feedforward, name))
+            edges += [Edge(source, name, feedback=True) for source in self.edges[name].feedback]
+        return Wiring(self.name, self.image_size, tuple(parts), tuple(edges), self.presentation.n_steps)
+
+    def initial_state(self, like: Tensor, batch: int = 1) -> GraphState:
+        """Return zeros, on the device and of the type of `like`; by default for any number of images."""
+        outputs = {name: like.new_zeros(batch, *node.out_shape) for name, node in self._items()}
+        return GraphState(outputs, dict.fromkeys(outputs, ()))
+
+    def step(self, frame: Tensor, state: GraphState) -> GraphState:
+        """Move every node by one step, in the plain way.
+
+        Parameters
+        ----------
+        frame
+            What is seen, normalised: (image, 3, image_size, image_size).
+        state
+            Of the step before; `initial_state` at first.
+        """
+        outputs, cells = {}, {}
+        for name, node in self._items():
+            source, feedback = self.edges[name]
+            ff = frame if source is None else state.outputs[source]
+            fb = [state.outputs[origin] for origin in feedback]
+            outputs[name], cells[name] = node(ff, fb, state.cells[name])
+        return GraphState(outputs, cells)
+
+    @torch.no_grad()  # not inference mode, in which autocast casts all weights again at every step
+    def unroll(
+        self, images: Tensor, presentation: Presentation, layers: Sequence[str]
+    ) -> dict[str, Trajectory]:
+        """Show `images` and return what each of `layers` did: what `step` gives, with less work.
+
+        Nothing is approximated. A drive is computed again only when its input is another tensor object;
+        what does not depend on the image (gray, and all before the signal arrives) stays a batch of
+        one; and what can no longer reach one of `layers` is left out.
+
+        Parameters
+        ----------
+        images
+            Pixels in [0, 1], shape (image, 3, image_size, image_size); moved to the model's device.
+        presentation
+            What is shown when.
+        layers
+            Some of `self.layers`.
+
+        Raises
+        ------
+        UnknownNameError, ContractError
+            For an unknown layer; for images or a presentation that do not fit.
+        """
+        layers = check_request(self, images, presentation, layers)
+        images = images.to(next(self.parameters())).contiguous(memory_format=torch.channels_last)
+        shown = (frame for frame, steps in presentation.frames(images, self.normalize) for _ in range(steps))
+        outputs, cells = self.initial_state(_like(images))
+        drives: dict[str, tuple[Tensor, NodeDrive]] = {}  # for each node the input it last saw, and its drive
+        kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+        for frame, wanted in zip(shown, self._needed(layers, presentation.n_steps), strict=True):
+            now = {}
+            for name, node in self._items():
+                if name not in wanted:
+                    continue
+                source, feedback = self.edges[name]
+                ff = frame if source is None else outputs[source]
+                if name not in drives or drives[name][0] is not ff:
+                    drives[name] = ff, node.drive(ff)
+                fb = [outputs[origin] for origin in feedback]
+                now[name], cells[name] = node.advance(drives[name][1], fb, cells[name])
+            outputs = now
+            for layer, steps in kept.items():
+                steps.append(outputs[layer])
+        return {layer: Trajectory.from_steps(steps) for layer, steps in kept.items()}
+
+    def _needed(self, layers: Sequence[str], n_steps: int) -> list[set[str]]:
+        """Return, for each step, the nodes whose output can still reach one of `layers`.
+
+        The sets grow backwards in time, so a node that is needed at a step was needed, and has its
+        state, at all steps before.
+        """
+        needed = [set(layers)]
+        for _ in range(n_steps - 1):
+            before = set(layers)
+            for name in needed[-1]:
+                source, feedback = self.edges[name]
+                before |= {*feedback} if source is None else {source, *feedback}
+            needed.append(before)
+        return needed[::-1]
+
+    def _items(self) -> list[tuple[str, Node]]:
+        return [(name, cast(Node, node)) for name, node in self.nodes.items()]
+
+
+def _like(images: Tensor) -> Tensor:
+    """Return some tensor of the type in which layers answer: zeros in more bits would make all sums wide."""
+    device = images.device.type
+    return images.new_empty(
+        0, dtype=torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
+    )
+
+
+def _check(nodes: Mapping[str, Node], edges: Mapping[str, Edges]) -> None:
+    """Raise unless these make a graph."""
+    if odd := nodes.keys() ^ edges.keys():
+        raise ContractError(f"nodes and edges must have the same names; only one of them has {sorted(odd)}")
+    reserved = nn.ModuleDict()
+    for name, node in nodes.items():
+        if not name or "." in name or hasattr(reserved, name):
+            raise ContractError(f"a node cannot be called {name!r}, which torch does not take; rename it")
+        source, feedback = edges[name]
+        for origin in (*feedback, *([] if source is None else [source])):
+            if origin not in nodes:
+                raise unknown_name(f"source of node {name!r}", origin, nodes)
+        if feedback and not (node.cell and node.cell.takes_feedback):
+            raise ContractError(f"node {name!r} is given feedback, but has no cell that takes it")
+        if node.cell:
+            node.cell.check_loops()

@@ -1,0 +1,1 @@
+"""The networks of the catalogue, one family a file."""

@@ -1,0 +1,123 @@
+"""What the networks of the paper have in common: layers one upon the other, each a convolution at first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import nn
+
+from brainfit.contracts.presentation import Presentation
+from brainfit.errors import ContractError
+from brainfit.support.arguments import whole_number
+
+from ..engine.graph import Edges, GraphModel
+from ..engine.layers import Conv, ConvReadout, MaxPool, MeanReadout
+from ..engine.node import Cell, Node, Place
+from ..weights.load import choose_image_size, set_weights
+
+
+def narrowed(channels: int, channel_divisor: int) -> int:
+    """Return so many times fewer channels; raises ContractError unless a whole number is left."""
+    divisor = whole_number("channel_divisor", channel_divisor, 1)
+    if channels % divisor:
+        raise ContractError(
+            f"channel_divisor must divide all channels, got {divisor} where there are {channels}; "
+            "take a smaller power of 2"
+        )
+    return channels // divisor
+
+
+class Stack:
+    """Nodes and edges of a network while it is built, from the input up.
+
+    The first layer has a 7 x 7 convolution with stride 2, all others a 3 x 3 one.
+
+    Parameters
+    ----------
+    image_size
+        Height and width of its images in pixels; None: what the weights were trained on, or 128.
+    weights
+        As in `model_zoo.weights.load.set_weights`.
+    least
+        Pixels of the smallest image that it can take.
+
+    Attributes
+    ----------
+    nodes, edges, image_size
+        What `model_zoo.engine.graph.GraphModel` takes.
+    below, channels, size
+        The last layer, and its output's channels and map; at first those of the image.
+    """
+
+    def __init__(self, image_size: int | None, weights: str, least: int) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[str, Edges] = {}
+        self.below: str | None = None
+        self.weights = weights
+        self.image_size = choose_image_size(image_size, weights, least)
+        self.channels = 3
+        self.size = self.image_size
+
+    def place(self, layer: str, channels: int, feedback: tuple[int, ...] = ()) -> Place:
+        """Return the place of a cell in the layer that comes next."""
+        size = self.size if self.below else math.ceil(self.size / 2)
+        return Place(layer, self.channels, channels, size, feedback)
+
+    def add(
+        self,
+        place: Place,
+        cell: Cell | None = None,
+        *,
+        elu: bool,
+        pool: bool,
+        feedback: tuple[str, ...] = (),
+        activate: nn.Module | None = None,
+        post: nn.Module | None = None,
+        shortcut: nn.Module | None = None,
+    ) -> None:
+        """Add the layer at `place`, which `elu` and `pool` finish; the rest is as in `Node`."""
+        channels = cell.channels if cell and post is None else place.channels
+        self.size = math.ceil(place.size / 2) if pool else place.size
+        first = self.below is None
+        self.nodes[place.layer] = Node(
+            (channels, self.size, self.size),
+            Conv(place.inputs, place.channels, 7, stride=2)
+            if first
+            else Conv(place.inputs, place.channels, 3),
+            activate=activate,
+            cell=cell,
+            post=post,
+            shortcut=shortcut,
+            # The output of a cell is its state, which must not be overwritten.
+            finish=nn.Sequential(
+                *[nn.ELU(inplace=cell is None or post is not None)] * elu, *[MaxPool()] * pool
+            ),
+        )
+        self.edges[place.layer] = Edges(self.below, feedback)
+        self.below, self.channels = place.layer, channels
+
+    def finish(
+        self,
+        readout: type[MeanReadout | ConvReadout],
+        n_classes: int,
+        *,
+        name: str,
+        seed: int,
+        region_layers: Mapping[str, str],
+        presentation: Presentation,
+    ) -> GraphModel:
+        """Add the readout to classes, which the authors call imnetds; return the model with its weights."""
+        n_classes = whole_number("n_classes", n_classes, 1)
+        self.nodes["imnetds"] = Node((n_classes,), readout(self.channels, n_classes))
+        self.edges["imnetds"] = Edges(self.below)
+        model = GraphModel(
+            self.nodes,
+            self.edges,
+            name=name,
+            image_size=self.image_size,
+            region_layers=region_layers,
+            presentation=presentation,
+        )
+        model.weights = set_weights(model, self.weights, seed)
+        return model

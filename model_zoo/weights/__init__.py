@@ -1,0 +1,1 @@
+"""Draw, fetch, convert and load weights."""

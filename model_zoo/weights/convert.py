@@ -1,0 +1,185 @@
+"""Other people's files of weights into ours: TensorFlow's checkpoints, torch's files, safetensors files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import pickle
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brainfit.contracts.model import Model
+from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.support.messages import shown
+
+from ..engine.graph import GraphModel
+from .file import SUFFIX, WeightsInfo, check_target, read_file, read_tensors, save_weights
+from .load import load_tensors
+from .tf_checkpoint import checkpoint_files, read_checkpoint
+from .tf_names import decoder_settings, load_variables
+
+_WRAPPER, _PREFIX = "state_dict", "module."  # of training scripts, and of torch.nn.DataParallel
+# What torch.load raises on bytes that are no torch file, or a damaged one: there is no list of it.
+_DAMAGED = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile),
+)
+
+
+def convert(source: Path, model: Model, out: Path, *, origin: str = "", image_size: int = 224) -> WeightsInfo:
+    """Read somebody's weights into a model, and write them to a file that ``weights=`` takes.
+
+    Parameters
+    ----------
+    source
+        A TensorFlow checkpoint (as for `model_zoo.weights.tf_checkpoint.read_checkpoint`) of one of the authors'
+        networks; or a torch or safetensors file of a ``state_dict()``, bare or under that key, with or
+        without ``module.`` before every name. Nothing is unpickled but tensors and plain values.
+    model
+        What they are for. Its weights are replaced.
+    out
+        A new file, ending on ``.safetensors``.
+    origin
+        Where `source` came from, for `WeightsInfo`. Default: its name.
+    image_size
+        In pixels, of the images that they were trained on.
+
+    Returns
+    -------
+    WeightsInfo
+        What was written about them.
+
+    Raises
+    ------
+    IntegrityError
+        If `source` is not there or damaged or holds other objects, or `out` cannot be written.
+    ResourceError
+        If there is not enough memory for `source`.
+    ContractError
+        If the weights do not fit the model, or `out` is there already.
+    """
+    check_target(out)
+    module = model if isinstance(model, nn.Module) else getattr(model, "network", None)
+    if not isinstance(module, nn.Module):
+        raise ContractError(f"model {model.name!r} has no torch module that could hold weights")
+    decoder: Mapping[str, float] = {}
+    if _is_tensorflow(source):
+        if not isinstance(model, GraphModel):
+            raise ContractError(
+                f"{source} is a TensorFlow checkpoint; of {model.name!r} only torch files can be converted"
+            )
+        variables = read_checkpoint(source)
+        load_variables(model, variables)
+        decoder = _decoder(source, variables)
+        hashes = {file.name: _sha256(file) for file in checkpoint_files(source)}
+    else:
+        tensors, sha256 = read_tensors(source) if source.suffix == SUFFIX else _read_torch(source)
+        load_tensors(module, _unwrap(source, tensors, module.state_dict().keys()), str(source))
+        hashes = {source.name: sha256}
+    return save_weights(
+        module,
+        out,
+        model=model.name,
+        image_size=image_size,
+        source=origin or source.name,
+        source_sha256=hashes,
+        decoder=decoder,
+    )
+
+
+def _is_tensorflow(source: Path) -> bool:
+    # Unlike Path, os.path takes any name.
+    there = os.path.isdir(source) or os.path.isfile(f"{source}.index")  # noqa: PTH112, PTH113
+    return there or source.suffix == ".index"
+
+
+def _decoder(source: Path, variables: Mapping[str, np.ndarray]) -> dict[str, float]:
+    try:
+        decoder = decoder_settings(variables)
+    except ValueError as error:  # of numpy, for what is not one number
+        raise ContractError(f"{source} has a setting of the decoder that is not one number") from error
+    if wrong := [name for name, value in decoder.items() if not math.isfinite(value)]:
+        raise ContractError(f"{source} has no finite number for the decoder's {' and '.join(wrong)}")
+    return decoder
+
+
+def _read_torch(source: Path) -> tuple[Any, str]:
+    """Return what a torch file holds, only plain values and tensors, and the sha256 of its bytes."""
+    data = read_file(source)
+    try:
+        _refuse_compressed(source, data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of formats that it then reads or refuses
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except BrainfitError:
+        raise
+    except _DAMAGED as error:
+        other = re.search(r"nsupported (?:\w+: )?GLOBAL (\S+)", str(error))
+        why = f"holds {shown(other[1])}" if other else "is damaged or none"
+        raise IntegrityError(
+            f"cannot read {source} as a torch file: it {why}, "
+            "and nothing is unpickled but tensors and plain values, since the rest could run code; wanted a "
+            "state_dict() saved with torch.save, or the .index file of a TensorFlow checkpoint"
+        ) from error
+    return content, hashlib.sha256(data).hexdigest()
+
+
+def _refuse_compressed(source: Path, data: bytes) -> None:
+    """Refuse a zip file that could grow: torch.save compresses nothing.
+
+    Nor does it write anything before or behind, where a second table of contents could lie.
+    """
+    if not data.startswith(b"PK\3\4"):  # of a zip file; an older one has no compression
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members, comment = archive.infolist(), archive.comment
+    strange = comment or min((member.header_offset for member in members), default=0)
+    compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if strange or compressed or sum(member.file_size for member in members) > len(data):
+        raise IntegrityError(
+            f"cannot read {source} as a torch file: it is compressed, or several in one; wanted "
+            "a state_dict() saved with torch.save"
+        )
+
+
+def _unwrap(source: Path, content: Any, wanted: Collection[str]) -> dict[str, Tensor]:
+    """Return the bare ``state_dict()``."""
+    if isinstance(content, Mapping) and isinstance(content.get(_WRAPPER), Mapping):
+        content = content[_WRAPPER]
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and _is_plain(values) for name, values in content.items()
+    ):
+        raise ContractError(
+            f"{source} holds something else than plain tensors by their names; wanted a state_dict(), bare "
+            f"or under the key {_WRAPPER!r}"
+        )
+    wrapped = all(name.startswith(_PREFIX) for name in content)
+    if wrapped and not all(name.startswith(_PREFIX) for name in wanted):
+        return {name.removeprefix(_PREFIX): values for name, values in content.items()}
+    return dict(content)
+
+
+def _is_plain(values: object) -> bool:
+    return (
+        isinstance(values, Tensor)
+        and values.layout is torch.strided
+        and values.device.type == "cpu"
+        and not values.is_quantized
+        and not values.is_nested
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,148 @@
+"""The weights of a model of the zoo: drawn at random, or from a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from brainfit.errors import ContractError, IntegrityError
+from brainfit.support.arguments import whole_number
+from brainfit.support.messages import shown
+from brainfit.support.suggestions import unknown_name
+
+from ..engine.init import fill
+from .file import SUFFIX, read_info, read_tensors
+
+DEFAULT_SIZE = 128  # pixels: the training size of Nayebi et al. (2018)
+_LARGEST_SEED = 2**64 - 1  # of torch
+_OTHERS = {".bin", ".ckpt", ".index", ".pt", ".pth", ".tar"}  # of files that can be converted
+
+
+def set_weights(
+    module: nn.Module, weights: str, seed: int, initialise: Callable[[nn.Module, int], None] = fill
+) -> str:
+    """Give `module` its weights, and return what they are called in results.
+
+    Parameters
+    ----------
+    module
+        Has the parameters and buffers that are replaced.
+    weights
+        ``"random"``, the path of a ``.safetensors`` file, or the name of published weights that were fetched.
+    seed
+        Of random weights: 0 to 2**64 - 1.
+    initialise
+        Draws random weights for a module from a seed.
+
+    Returns
+    -------
+    str
+        ``"random:<seed>"``, or ``"sha256:<hash of the file>"``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there are no weights of that name.
+    IntegrityError
+        If the file is not there, or is damaged.
+    ContractError
+        If it is of another kind, or does not fit the module, which is then unchanged.
+    """
+    seed = whole_number("seed", seed)
+    if seed > _LARGEST_SEED:
+        raise ContractError(f"seed is a whole number of at most {_LARGEST_SEED}, got {seed}")
+    if weights == "random":
+        initialise(module, seed)
+        return f"random:{seed}"
+    path = find_weights(weights)
+    tensors, sha256 = read_tensors(path)
+    info = read_info(path)
+    load_tensors(module, tensors, f"{path} (of model {shown(info.model or 'unknown')})", info.image_size)
+    return f"sha256:{sha256}"
+
+
+def choose_image_size(asked: int | None, weights: str, least: int) -> int:
+    """Return the size that was asked for, if any; else that on which the weights were trained, or 128."""
+    if asked is not None or weights == "random":
+        return whole_number("image_size", DEFAULT_SIZE if asked is None else asked, least)
+    trained = read_info(find_weights(weights)).image_size
+    return whole_number(f"image_size in {weights}", trained or DEFAULT_SIZE, least)
+
+
+def find_weights(weights: str) -> Path:
+    """Return the file that a path, or the name of published weights, stands for; raises as `set_weights`."""
+    name = str(weights)
+    if name.lower().endswith(SUFFIX):
+        if not os.path.isfile(name):  # noqa: PTH113 - unlike Path, it takes any name
+            raise IntegrityError(f"there is no file of weights {name}")
+        return Path(name)
+    from .published import PUBLISHED, stored  # which converts what it fetches, with this module
+
+    if name in PUBLISHED:
+        if path := stored(name):
+            return path
+        raise IntegrityError(
+            f"the weights {name!r} are not here; fetch them first: brainfit weights fetch {name}"
+        )
+    if Path(name).suffix in _OTHERS or os.path.exists(name):  # noqa: PTH110
+        raise ContractError(
+            f"weights {name!r} are not a {SUFFIX} file; convert them first: "
+            f"brainfit weights convert {name} --model MODEL -o FILE{SUFFIX}"
+        )
+    raise unknown_name("weights", name, ["random", *PUBLISHED])
+
+
+def load_tensors(
+    module: nn.Module, tensors: Mapping[str, Tensor], label: str, image_size: int | None = None
+) -> None:
+    """Replace all parameters and buffers of `module`, once every tensor is known to fit.
+
+    Parameters
+    ----------
+    module
+        Unchanged, if anything does not fit.
+    tensors
+        By their names in ``module.state_dict()``; counters of batches may be missing. They are cast.
+    label
+        What they are called in errors.
+    image_size
+        In pixels, of the images that they were trained on, if known: some weights fit no other.
+
+    Raises
+    ------
+    ContractError
+        If one is missing, is one too many, or has another shape, another kind of numbers, or one that is not
+        finite.
+    """
+    wanted = module.state_dict()
+    missing = {name for name in wanted.keys() - tensors.keys() if not name.endswith("num_batches_tracked")}
+    _refuse(label, "lacks", missing)
+    _refuse(label, "has unknown", tensors.keys() - wanted.keys())
+    shapes = {name: (tuple(values.shape), tuple(wanted[name].shape)) for name, values in tensors.items()}
+    misshapen = {f"{shown(n)} {got} instead of {ours}" for n, (got, ours) in shapes.items() if got != ours}
+    resized = image_size is not None and image_size != getattr(module, "image_size", image_size)
+    _refuse(label, "has misshapen", misshapen, f"; use image_size={image_size}" * resized)
+    kinds = {n for n, values in tensors.items() if _kind(values) != _kind(wanted[n])}
+    _refuse(label, "has no real numbers, or whole ones where others are wanted, in", kinds)
+    cast = {name: values.to(wanted[name].dtype) for name, values in tensors.items()}
+    _refuse(
+        label, "has numbers that are not finite in", {n for n, v in cast.items() if not v.isfinite().all()}
+    )
+    module.load_state_dict(cast, strict=False)
+
+
+def _refuse(label: str, what: str, names: set[str], advice: str = "") -> None:
+    if names:
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        first = ", ".join(shown(name, 160) for name in sorted(names)[:4])
+        raise ContractError(
+            f"{label} does not fit: it {what} {first}{more}; "
+            f"wanted the weights of the same model, built with the same options{advice}"
+        )
+
+
+def _kind(values: Tensor) -> tuple[bool, bool]:
+    return values.is_floating_point(), values.is_complex()

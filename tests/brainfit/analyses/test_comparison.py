@@ -1,0 +1,158 @@
+"""Paired comparison of scores: its arithmetic, what it finds, what it does not find, and what it refuses."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_scores import fake_score
+from typer.testing import CliRunner
+
+import brainfit
+from brainfit.analyses.comparison import Difference, _holm, compare
+from brainfit.cli.app import app
+from brainfit.errors import ContractError
+from brainfit.report import run_folder
+from brainfit.scoring.result import Score
+from brainfit.statistics.bootstrap import Sums, pearson_of_resamples
+
+SMALL: dict[str, Any] = {"n_units": 12, "n_images": 40}
+
+
+def with_prediction(score: Score, predicted: np.ndarray, **info: object) -> Score:
+    """The same recording, predicted by another model: what `compare` reads is computed anew."""
+    data = score.data.assign(predicted=(score.data["predicted"].dims, predicted))
+    r = np.full(data["window_r"].shape, np.nan)
+    for w, bins in enumerate(data["window_bins"].values):
+        for u in range(data.sizes["unit"]):
+            pair = [data[name].values[:, u][:, bins].ravel() for name in ("predicted", "response")]
+            r[w, u] = np.corrcoef(pair)[0, 1]
+    scaled = r / np.sqrt(data["window_pearson_reliability"])
+    data = data.assign(window_r=(("window", "unit"), r), window_normalized=scaled)
+    return replace(score, data=data, info={**score.info, **info})
+
+
+def noisy(score: Score, amount: float, seed: int) -> Score:
+    """A model that is the response with noise: the more, the worse."""
+    rng = np.random.default_rng(seed)
+    response = score.data["response"].values
+    return with_prediction(score, response + amount * rng.normal(size=response.shape), model=f"noisy{seed}")
+
+
+def test_resampled_correlation_is_numpys_over_repeated_images(rng) -> None:
+    predicted, response = rng.normal(size=(2, 20, 3, 7))
+    predicted += response
+    bins = rng.random(7) > 0.4
+    drawn = rng.integers(20, size=20)
+    counts = np.bincount(drawn, minlength=20)[None].astype(float)
+    ours = pearson_of_resamples(Sums.over(predicted, response, bins), counts)[0]
+    for unit in range(3):
+        pair = [values[drawn][:, unit][:, bins].ravel() for values in (predicted, response)]
+        assert ours[unit] == pytest.approx(np.corrcoef(pair)[0, 1], abs=1e-12)
+
+
+def test_a_better_model_is_found_better() -> None:
+    base = fake_score(**SMALL)
+    better, worse = noisy(base, 0.3, 1), noisy(base, 1.5, 2)
+    found = {pair.window: pair for pair in compare([better, worse])}
+    assert set(found) == {"pooled", "early", "late"}
+    pooled = found["pooled"]
+    observed = (better.data["window_normalized"] - worse.data["window_normalized"]).sel(window="pooled")
+    assert pooled.difference == pytest.approx(float(observed.median()))
+    assert pooled.ci95[0] > 0
+    assert pooled.ci95[0] <= pooled.difference <= pooled.ci95[1]
+    assert pooled.p < 0.01
+    assert pooled.n_units == int(observed.notnull().sum())
+
+
+def test_the_p_value_and_the_interval_agree() -> None:
+    base = fake_score(**SMALL)
+    models = [noisy(base, amount, k) for k, amount in enumerate([0.5, 0.55, 0.6, 0.7])]
+    found = [pair.p < 0.05 for pair in compare(models)]
+    assert found == [not pair.ci95[0] <= 0 <= pair.ci95[1] for pair in compare(models)]
+    assert len(set(found)) == 2
+
+
+def test_order_only_turns_the_sign() -> None:
+    base = fake_score(**SMALL)
+    first, second = noisy(base, 0.5, 1), noisy(base, 0.6, 2)
+    for a, b in zip(compare([first, second]), compare([second, first]), strict=True):
+        assert a.difference == pytest.approx(-b.difference)
+        assert a.ci95 == pytest.approx((-b.ci95[1], -b.ci95[0]))
+        assert a.p == pytest.approx(b.p)
+
+
+def test_a_model_is_no_better_than_itself() -> None:
+    score = noisy(fake_score(**SMALL), 0.5, 1)
+    pooled = compare([score, score])[0]
+    assert (pooled.difference, pooled.ci95, pooled.p) == (0, (0, 0), 1)
+
+
+def test_equally_good_models_rarely_differ() -> None:
+    """Sixty pairs of models whose errors are independent and as large: about three may be found different."""
+    rejected = 0
+    for seed in range(60):
+        base = fake_score(n_units=10, n_images=30, seed=seed)
+        pair = [noisy(base, 0.8, 1000 + 2 * seed + k) for k in range(2)]
+        rejected += compare(pair, n_resamples=200, seed=seed)[0].p < 0.05
+    assert rejected <= 8  # more than 8 of 60 happens in 0.6 % of cases at a true rate of 5 %
+
+
+def test_holm_is_the_textbooks() -> None:
+    pairs = [Difference(0, k, "pooled", 5, 0.1, (0.0, 0.2), p, p) for k, p in enumerate([0.04, 0.01, 0.03])]
+    assert [pair.p_holm for pair in _holm(pairs)] == pytest.approx([0.06, 0.03, 0.06])
+
+
+def test_undefined_units_are_left_out() -> None:
+    score = noisy(fake_score(**SMALL), 0.5, 1)
+    normalized = score.data["window_normalized"].copy()
+    normalized[:, :4] = np.nan
+    gaps = replace(score, data=score.data.assign(window_normalized=normalized))
+    assert compare([score, gaps])[0].n_units == 8
+    one = normalized.where(score.data["unit_id"] == score.data["unit_id"][5])
+    single = replace(score, data=score.data.assign(window_normalized=one))
+    pooled = compare([score, single])[0]
+    assert (pooled.n_units, pooled.difference) == (1, 0)
+    assert np.isnan([pooled.p, *pooled.ci95]).all()
+    nothing = replace(score, data=score.data.assign(window_normalized=normalized * np.nan))
+    pooled = compare([score, nothing])[0]
+    assert pooled.n_units == 0
+    assert np.isnan([pooled.difference, pooled.p, *pooled.ci95]).all()
+    assert pooled.to_dict()["p"] is None
+
+
+def test_what_is_not_of_the_same_data_is_refused() -> None:
+    score = fake_score(**SMALL)
+    renamed = score.data.assign_coords(image_id=("image", [f"x{k}" for k in range(40)]))
+    table = {
+        "two scores or more, got 1": [score],
+        "score 2 is a str": [score, "runs/mine"],
+        "different region: 'pIT' and 'V4'": [score, replace(score, info={**score.info, "region": "V4"})],
+        "different held-out images": [score, replace(score, data=renamed)],
+        "different units": [score, fake_score(n_units=13, n_images=40)],
+        "different responses": [score, fake_score(**SMALL, seed=1)],
+    }
+    for message, scores in table.items():
+        with pytest.raises(ContractError, match=message):
+            brainfit.compare(scores)
+
+
+def test_command(tmp_path) -> None:
+    base = fake_score(**SMALL)
+    folders = []
+    for name, amount in (("good", 0.4), ("bad", 1.2), ("worse", 2.0)):
+        folders.append(tmp_path / name)
+        run_folder.write_run(
+            with_prediction(base, noisy(base, amount, 3).data["predicted"].values, model=name), folders[-1]
+        )
+    result = CliRunner().invoke(app, ["compare", *map(str, folders)])
+    assert result.exit_code == 0, result.output
+    assert "1 - 3" in result.stdout
+    result = CliRunner().invoke(app, ["compare", *map(str, folders), "--json"])
+    printed = json.loads(result.stdout)
+    assert [run["model"] for run in printed["runs"]] == ["good", "bad", "worse"]
+    assert len(printed["differences"]) == 9
+    assert printed["differences"][0]["difference"] > 0
+    one = CliRunner().invoke(app, ["compare", str(folders[0])])
+    assert one.exit_code == 1

@@ -1,0 +1,198 @@
+"""The help of every command, the commands that README and docs/ say to type, and what a shell completes."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from brainfit.cli.app import app
+from brainfit.registry import lookup
+
+ROOT = Path(__file__).parents[3]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs/decisions").glob("*.md")),
+]
+BRAINFIT = get_command(app)
+MORE = "…"
+
+
+def below(command):
+    """The commands of a group; of a command there are none."""
+    return getattr(command, "commands", {})
+
+
+def commands(command=BRAINFIT, path=("brainfit",)):
+    """All commands and groups with their full names."""
+    yield " ".join(path), command
+    for name, part in below(command).items():
+        yield from commands(part, (*path, name))
+
+
+COMMANDS = dict(commands())
+
+
+def find(line):
+    """The command that a line calls, and the words that are left for it."""
+    words = shlex.split(line, comments=True)
+    assert words.pop(0) == "brainfit"
+    command = BRAINFIT
+    while words and words[0] in below(command):
+        command = below(command)[words.pop(0)]
+    if below(command):  # a group by itself is fine, as long as nothing follows that should be one
+        assert not words or words[0].startswith(("-", MORE)), f"{line}: no command {words[0]!r}"
+    return command, words
+
+
+def options(command):
+    return {name: p for p in command.params for name in (*p.opts, *p.secondary_opts) if name.startswith("-")}
+
+
+def check(line):
+    """Whether a line can be typed; one that ends on … may lack what is needed."""
+    command, words = find(line)
+    known = {**options(command), "--help": None}
+    if command is BRAINFIT and words and words[0] == "--debug":
+        return
+    for word in words:
+        if word.startswith("-"):
+            assert word.partition("=")[0] in known, f"{line}: no option {word}"
+    if MORE not in words and "--help" not in words and not below(command):
+        command.make_context("brainfit", words)  # parses, and calls nothing
+
+
+def lines(page):
+    """Commands that stand in blocks of a page, and those within a sentence."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^(?:    )?(?:\$ )?(brainfit [^`\n]+)$", text, flags=re.MULTILINE)
+    blocks = [line for line in blocks if f"    {line}" in text or f"$ {line}" in text]
+    spoken = re.findall(r"`(brainfit [^`]+)`", text)
+    return blocks, [" ".join(line.split()) for line in spoken if "COMMAND" not in line]
+
+
+def test_a_wrong_line_is_found_out():
+    for line in (
+        "brainfit scor --model ff",
+        "brainfit score --model ff --regions pIT",
+        "brainfit data fly x",
+    ):
+        with pytest.raises((AssertionError, Exception), match=r"no command|no option|[Uu]nexpected|extra"):
+            check(line)
+    with pytest.raises(Exception, match=r"[Mm]issing"):
+        check("brainfit score --region pIT")
+    with pytest.raises(Exception, match=r"cudda"):
+        check("brainfit score --model ff --region pIT --device cudda")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_on_pages_can_be_typed(page):
+    blocks, spoken = lines(page)
+    for line in blocks:
+        check(line)
+    for line in spoken:
+        check(line if line.split()[-1] == MORE else f"{line} {MORE}")
+
+
+def test_pages_have_commands():
+    assert len(lines(ROOT / "README.md")[0]) > 10
+    assert sum(len(spoken) for _, spoken in map(lines, PAGES)) > 20
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_one_sentence_and_an_example_that_can_be_typed(name):
+    command = COMMANDS[name]
+    first, *paragraphs = [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
+    assert re.fullmatch(r"[A-Z][^.]*\.", first), first
+    examples = [part.removeprefix("Example: ") for part in paragraphs if part.startswith("Example: ")]
+    assert len(examples) == 1
+    called, _ = find(examples[0])
+    assert called is command or called in below(command).values()
+    check(examples[0])
+
+
+@pytest.mark.parametrize("name", [name for name, c in COMMANDS.items() if below(c)])
+def test_the_list_of_commands_cuts_no_sentence(name):
+    for part in below(COMMANDS[name]).values():
+        assert not part.get_short_help_str(62).endswith("..."), part.name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_and_argument_says_what_it_is(name):
+    for parameter in COMMANDS[name].params:
+        said = getattr(parameter, "help", None)
+        assert said, parameter.name
+        assert said.strip().endswith("."), parameter.name
+
+
+def test_every_command_that_prints_a_result_can_print_json():
+    without = {"brainfit report", "brainfit data fetch", "brainfit data convert", "brainfit weights fetch"}
+    for name, command in COMMANDS.items():
+        if not below(command):
+            assert ("--json" in options(command)) is (name not in without), name
+
+
+def complete(line):
+    """What bash would be told, for the last word of a line."""
+    words = line.split(" ")
+    place = {"_BRAINFIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    code = (
+        "import sys\n"
+        "from brainfit.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in ('torch', 'numpy', 'xarray') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **place}, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"
+    return done.stdout.split()
+
+
+COMPLETED = [
+    ("brainfit ce", ["ceiling"]),
+    ("brainfit score --mod", ["--model"]),
+    ("brainfit score --model median", [n for n in lookup.list_models() if n.startswith("median")]),
+    ("brainfit score --model ff --region p", ["pIT"]),
+    ("brainfit score --recording maj", ["majaj2015", "majaj2015-static"]),
+    ("brainfit score --benchmark simulated-p", ["simulated-pIT"]),
+    ("brainfit layers --model ff_w", ["ff_wider"]),
+    ("brainfit ceiling --region V", ["V1", "V2", "V4"]),
+    ("brainfit inter-animal --recording sim", ["simulated"]),
+    ("brainfit draw median_convrnn_n", ["median_convrnn_nofeedback"]),
+    ("brainfit check freeman", ["freemanziemba2013"]),
+    ("brainfit data fetch maj", ["majaj2015", "majaj2015-static"]),
+    ("brainfit data info sim", ["simulated"]),
+    ("brainfit weights convert --model lstm_s", ["lstm_shallow"]),
+    ("brainfit list m", ["models"]),
+]
+
+
+@pytest.mark.parametrize(("line", "wanted"), COMPLETED, ids=lambda value: str(value)[:50])
+def test_a_shell_completes_names_and_loads_nothing(line, wanted):
+    start = time.perf_counter()
+    assert complete(line) == wanted
+    assert time.perf_counter() - start < 10  # 0.3 s on an idle machine
+
+
+def test_what_is_registered_is_completed(monkeypatch):
+    from brainfit.cli import completion
+
+    monkeypatch.setitem(lookup._REGISTERED["model"], "mine", object)
+    assert completion.models("mi") == ["mine"]
+    assert completion.models_and_recordings("s") == [
+        name for name in (*lookup.list_models(), *lookup.list_recordings()) if name.startswith("s")
+    ]
+
+
+def test_completion_knows_every_region():
+    from brainfit.cli import completion
+    from brainfit.contracts.recording import REGIONS
+
+    assert completion.regions("") == [*REGIONS, "IT"]

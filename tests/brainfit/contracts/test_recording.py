@@ -1,0 +1,153 @@
+"""The contract of recordings, and what is made ready of them for a fit."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from tiny import tiny_recording
+
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.recording import check_recording
+from brainfit.errors import ContractError, UnknownNameError
+from brainfit.scoring.responses import Dropped, align_bins, average_trials, complete_units, require_trials
+from brainfit.support.lazy_arrays import lazy_variable
+
+
+def changed(**coords):
+    recording = tiny_recording()
+    return replace(recording, responses=recording.responses.assign_coords(coords))
+
+
+def stimuli(shape, dtype: Any = np.uint8, dims=("image", "height", "width", "channel")):
+    return replace(tiny_recording(), stimuli=xr.DataArray(np.zeros(shape, dtype), dims=dims))
+
+
+def test_a_good_recording_passes_averaged_too():
+    recording = tiny_recording()
+    check_recording(recording)
+    check_recording(replace(recording, responses=recording.responses.mean("trial")))
+
+
+@pytest.mark.parametrize(
+    ("recording", "message"),
+    [
+        (replace(tiny_recording(), responses=tiny_recording().responses.rename(unit="neuroid")), "have dims"),
+        (
+            replace(tiny_recording(), responses=tiny_recording().responses.drop_vars("region")),
+            "'region' is missing",
+        ),
+        (tiny_recording().select_images([]), "no image at all"),
+        (changed(unit_id=("unit", ["u"] * 6)), "'u' occurs 6 times"),
+        (changed(image_id=("image", ["i"] * 16)), "'i' occurs 16 times"),
+        (changed(region=("unit", ["V4", "MT"] * 3)), "unknown region 'MT'"),
+        (changed(time_bin_end=("time_bin", np.zeros(25))), "end after they start"),
+        (changed(time_bin_start=("time_bin", np.arange(25.0)[::-1])), "must increase"),
+        (None, "wanted a brainfit.Recording, got NoneType"),
+        (
+            replace(tiny_recording(), responses=np.zeros((16, 4, 6, 25))),
+            "responses are ndarray, wanted an xarray",
+        ),
+        (replace(tiny_recording(), name="a\nb"), "name of a recording is text"),
+        (changed(unit_id=("unit", [*"abcde", "\ud800"])), r"each unit_id is text .* '\\ud800'"),
+        (changed(object_name=("image", ["a\0b"] * 16)), "each object_name is text"),
+        (changed(animal=("unit", np.array(["a", 3] * 3, object))), "each animal is text .* 3"),
+        (changed(date=("unit", np.zeros(6, "M8[ns]"))), "'date' is datetime64"),
+        (changed(**{"the depth": ("unit", np.zeros(6))}), "'the depth' is float64"),
+        (stimuli((16, 0, 0, 3)), "at least 1 pixel"),
+        (stimuli((16, 8, 8, 3), ">f4"), "byte order"),
+        (stimuli((16, 8, 9, 3)), "square"),
+        (stimuli((16, 8, 8, 1)), "3 channels"),
+        (stimuli((15, 8, 8, 3)), "15 images but responses to 16"),
+        (stimuli((16, 8, 8, 3), np.int64), "uint8 in"),
+        (stimuli((16, 3, 8, 8), dims=("image", "channel", "height", "width")), "have dims"),
+    ],
+)
+def test_what_is_off_is_said_in_one_line(recording, message):
+    with pytest.raises(ContractError, match=message) as caught:
+        check_recording(recording)
+    assert "\n" not in str(caught.value)
+
+
+def test_regions_are_selected_and_it_is_three():
+    recording = tiny_recording()
+    assert recording.select_region("V4").responses.sizes["unit"] == 3
+    assert set(recording.select_region("IT").responses["region"].values) == {"pIT"}
+    with pytest.raises(UnknownNameError, match="did you mean 'pIT'"):
+        recording.select_region("pITT")
+    with pytest.raises(ContractError, match="region is text"):
+        recording.select_region(np.array(["V4", "pIT"]))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ContractError, match=r"no units in region 'cIT'; it has V4 3, pIT 3"):
+        recording.select_region("cIT")
+
+
+def test_lazy_values_are_read_only_where_selected(rng):
+    values = rng.normal(size=(5, 6, 7))
+    asked = []
+
+    def read(*positions):
+        asked.append([len(p) for p in positions])
+        return values[np.ix_(*positions)]
+
+    lazy = xr.DataArray(lazy_variable(("a", "b", "c"), values.shape, float, read))
+    part = lazy.isel(a=[3, 1], b=slice(1, 5, 2)).isel(c=0)
+    assert not asked
+    np.testing.assert_array_equal(part.values, values[[3, 1]][:, 1:5:2, 0])
+    assert asked == [[2, 2, 1]]
+
+
+def test_averages_leave_missing_trials_out():
+    responses = tiny_recording().responses.copy(deep=True)
+    responses[3, 2] = np.nan  # an image shown less often
+    responses[4, 1, 5, 7] = np.nan  # a trial that lost a bin is no trial for that unit
+    responses[5, :, 0] = np.nan  # an image that a unit did not see
+    averages = average_trials(responses)
+    assert (averages.n_trials[3] == 3).all()
+    assert averages.n_trials[4, 5] == 3
+    assert averages.n_trials[5, 0] == 0
+    np.testing.assert_allclose(averages.mean[3], responses[3, [0, 1, 3]].mean("trial"), rtol=1e-6)
+    np.testing.assert_allclose(averages.mean[4, 5], responses[4, [0, 2, 3], 5].mean("trial"), rtol=1e-6)
+    assert np.isnan(averages.mean[5, 0]).all()
+    dropped = Dropped()
+    kept = complete_units(averages, np.arange(8), np.arange(8, 16), dropped)
+    assert list(kept) == [False, True, True, True, True, True]
+    assert dropped.records[0]["n"] == 1
+
+
+def test_bins_are_matched_to_steps_by_their_centre():
+    recording = tiny_recording(n_bins=30)
+    shifted = recording.responses.assign_coords(
+        time_bin_start=("time_bin", np.arange(30) * 10.0 - 20),
+        time_bin_end=("time_bin", np.arange(30) * 10.0),
+    )
+    shifted = shifted.assign_coords(time_bin_end=("time_bin", np.arange(30) * 10.0 - 10))
+    dropped = Dropped()
+    aligned, steps = align_bins(replace(recording, responses=shifted), Presentation(), dropped)
+    assert steps == [range(k, k + 1) for k in range(25)]
+    assert list(aligned.responses["time_bin_start"].values[:2]) == [0, 10]
+    assert dropped.records[0]["n"] == 5
+
+
+def test_bins_in_seconds_and_bins_too_fine_are_refused():
+    seconds = changed(time_bin_start=("time_bin", np.arange(25) / 100 + 1000))
+    seconds = replace(
+        seconds,
+        responses=seconds.responses.assign_coords(time_bin_end=("time_bin", np.arange(25) / 100 + 1000.01)),
+    )
+    with pytest.raises(ContractError, match="in ms from image onset"):
+        align_bins(seconds, Presentation(), Dropped())
+    fine = changed(time_bin_start=("time_bin", np.arange(25.0)))
+    fine = replace(
+        fine, responses=fine.responses.assign_coords(time_bin_end=("time_bin", np.arange(25.0) + 1))
+    )
+    with pytest.raises(ContractError, match="several time bins fall in one 10 ms step"):
+        align_bins(fine, Presentation(), Dropped())
+
+
+@pytest.mark.parametrize("drop", [{}, {"trial": [0]}])
+def test_a_ceiling_needs_trials(drop):
+    responses = tiny_recording().responses
+    responses = responses.isel(drop) if drop else responses.mean("trial")
+    with pytest.raises(ContractError, match="a noise ceiling needs at least 2 trials"):
+        require_trials(replace(tiny_recording(), responses=responses))

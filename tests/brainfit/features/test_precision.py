@@ -1,0 +1,146 @@
+"""In 16 bits a model gives about the same, stays as it was, and says no more than the truth."""
+
+from typing import Any
+
+import networks
+import pytest
+import torch
+
+import brainfit
+from brainfit.contracts.presentation import Presentation
+from brainfit.errors import ContractError, PluginError
+from brainfit.features.model_contract import full_precision, unroll
+from brainfit.features.precision import PRECISIONS, computing_in
+from brainfit.support.provenance import weights_sha256
+from model_zoo.adapters import from_module, from_sequence, from_step
+
+SHOWN = Presentation(on_ms=60, off_ms=60)
+SIZE = 72
+GRAPHS = ("rgc_intermediate", "timedecay_shallow", "lstm_shallow", "ugrnn_intermediate", "random_convrnn")
+
+
+class Plain:
+    """A model of a user's own that is no torch module."""
+
+    name, layers, region_layers, image_size, step_ms, weights = "plain", ("a",), {}, 16, 10, "none"
+
+    def __init__(self) -> None:
+        self.kernel = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def unroll(self, images, presentation, layers) -> dict[str, brainfit.Trajectory]:
+        kept = [torch.nn.functional.conv2d(images, self.kernel)] * presentation.n_steps
+        return {layer: brainfit.Trajectory.from_steps(kept) for layer in layers}
+
+
+def model_of(kind: str) -> Any:
+    if kind in GRAPHS:
+        return brainfit.load_model(kind, image_size=SIZE, n_classes=10, channel_divisor=16)
+    if kind == "resnet18":
+        return brainfit.load_model(kind, image_size=SIZE, n_classes=10)
+    layers = ["gates", "h"]
+    return {
+        "module": lambda: from_module(networks.net(), ["0", "5"], networks.SIZE),
+        "transformer": lambda: from_module(networks.Transformer(), ["patch", "norm"], networks.SIZE),
+        "step": lambda: from_step(networks.ConvLSTM(), layers, networks.SIZE),
+        "sequence": lambda: from_sequence(networks.Video(), ["space", "time"], networks.SIZE),
+        "no module": Plain,
+    }[kind]()
+
+
+def module_of(model: Any) -> torch.nn.Module | None:
+    return model if isinstance(model, torch.nn.Module) else getattr(model, "network", None)
+
+
+def images_for(model: Any) -> torch.Tensor:
+    size = model.image_size
+    return torch.rand(4, 3, size, size, generator=torch.Generator().manual_seed(3))
+
+
+def features(model: Any, precision: str, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    seen = unroll(model, images, SHOWN, model.layers, precision)
+    return {layer: full_precision(trajectory).dense(len(images)) for layer, trajectory in seen.items()}
+
+
+@pytest.mark.parametrize(
+    "kind", [*GRAPHS, "resnet18", "module", "transformer", "step", "sequence", "no module"]
+)
+def test_any_model_computes_in_16_bits_and_stays_as_it_was(kind) -> None:
+    model = model_of(kind)
+    images, module = images_for(model), module_of(model)
+    before = {} if module is None else {name: v.clone() for name, v in module.state_dict().items()}
+    hashed = weights_sha256(module)
+    narrow, wide = features(model, "bfloat16", images), features(model, "float32", images)
+    for layer, expected in wide.items():
+        ours = narrow[layer]
+        assert ours.dtype == torch.float32
+        # 8 bits: about 0.4 % of what is added up. In units of what all activities vary by.
+        error = (ours - expected).square().mean().sqrt() / expected.std()
+        assert 0 < error < 0.03, (layer, error)
+    assert weights_sha256(module) == hashed
+    if module is not None:
+        after = module.state_dict()
+        assert list(after) == list(before)
+        assert all(after[k].dtype == v.dtype and torch.equal(after[k], v) for k, v in before.items())
+
+
+@pytest.mark.parametrize("kind", ["rgc_intermediate", "lstm_shallow", "step"])
+def test_float32_is_as_precise_after_bfloat16(kind) -> None:
+    """Nothing that was rounded is used again."""
+    model = model_of(kind)
+    images = images_for(model)
+    first = features(model, "float32", images)
+    features(model, "bfloat16", images)
+    again = features(model, "float32", images)
+    assert all(torch.equal(first[layer], again[layer]) for layer in first)
+
+
+def test_features_are_in_16_bits_where_they_can_be() -> None:
+    """A zero in 32 bits, of which all begin, would widen every sum of the median model."""
+    model = model_of("rgc_intermediate")
+    seen = unroll(model, images_for(model), SHOWN, model.layers, "bfloat16")
+    assert {block.dtype for trajectory in seen.values() for block in trajectory.blocks} == {torch.bfloat16}
+
+
+def test_a_leaky_sum_stays_in_32_bits() -> None:
+    model = model_of("timedecay_shallow")
+    seen = unroll(model, images_for(model), SHOWN, ["conv3", "conv4"], "bfloat16")
+    assert {block.dtype for block in seen["conv3"].blocks[1:]} == {torch.float32}
+
+
+def test_images_do_not_see_each_other_in_16_bits() -> None:
+    model = model_of("rgc_intermediate")
+    images = images_for(model)
+    together, alone = features(model, "bfloat16", images), features(model, "bfloat16", images[1:2])
+    for layer, expected in together.items():
+        scale = expected.abs().max()
+        assert (alone[layer] - expected[1:2]).abs().max() <= 2**-5 * scale, layer
+
+
+@pytest.mark.parametrize("precision", ["float16", "bf16", "", None, 32])
+def test_other_precisions_are_refused(precision) -> None:
+    model = Plain()
+    with pytest.raises(ContractError, match=r"precision is 'float32' or 'bfloat16', got"):
+        unroll(model, images_for(model), SHOWN, ["a"], precision)
+
+
+def test_it_ends_with_the_block() -> None:
+    x = torch.rand(2, 2)
+    for precision, inside in zip(PRECISIONS, (torch.float32, torch.bfloat16), strict=True):
+        with computing_in(precision):
+            assert (x @ x).dtype == inside
+        assert (x @ x).dtype == torch.float32
+    with pytest.raises(PluginError, match="no such"), computing_in("bfloat16"):
+        raise PluginError("no such")
+    assert (x @ x).dtype == torch.float32
+
+
+def test_a_gpu_without_it_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    with (
+        pytest.raises(ContractError, match="does not compute in bfloat16; use"),
+        computing_in("bfloat16", "cuda"),
+    ):
+        pass
+    with computing_in("bfloat16", "cpu"), computing_in("float32", "cuda"):
+        assert not torch.is_autocast_enabled("cuda")

@@ -1,0 +1,404 @@
+"""Whoever asks for features, and wherever they come from, they are the same bits, computed once."""
+
+import logging
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from linear_recording import made_up
+from lookup_model import Lookup
+from lookup_model import made_up as made_up_layers
+from tiny import TinyModel, tiny_recording
+
+import brainfit
+from brainfit.analyses.mapping_consistency import mapping_consistency
+from brainfit.analyses.temporal_generalization import temporal_generalization
+from brainfit.contracts.presentation import Presentation
+from brainfit.errors import ContractError, IntegrityError
+from brainfit.features import model_content, source_files, store, stream
+from brainfit.features.keys import layer_key
+from brainfit.features.store import FeatureStore, open_store
+from brainfit.features.stream import open_features
+from brainfit.scoring.request import check_request
+from brainfit.scoring.result import Score
+from brainfit.scoring.score import score
+
+
+@pytest.fixture(autouse=True)
+def _old_files(monkeypatch):
+    """Files of the tree may be edited while tests run."""
+    monkeypatch.setattr(source_files, "_started", lambda: float("inf"))
+
+
+class Counting(TinyModel):
+    """The tiny model; how many images it was shown is no part of it."""
+
+    region_layers = {"pIT": "small", "V4": "small"}  # noqa: RUF012
+
+    def unroll(self, images, presentation, layers):
+        SHOWN.append(len(images))
+        return super().unroll(images, presentation, layers)
+
+
+SHOWN: list[int] = []
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """How many images were shown at each call; the code is taken to stay the same for the test."""
+    SHOWN.clear()
+    monkeypatch.setattr(model_content, "source_identity", lambda modules: [])
+    return SHOWN
+
+
+def asked(**options):
+    given = {"region": "pIT", "layer": "small", "mapping": "ridge", "control": None, "presentation": None}
+    given |= {"n_images": None, "batch_size": 4, "device": "cpu", "seed": 0}
+    model, recording = options.pop("model", None), options.pop("recording", None)
+    return check_request(model or Counting(), recording or tiny_recording(), **{**given, **options})
+
+
+def all_of(request, images=None, again=()):
+    images = np.arange(request.recording.n_images) if images is None else images
+    with open_features(request, ["small"], used=images, again=np.array(again, int)) as found:
+        return list(found.batches("small", images))
+
+
+def bits(batches):
+    return [
+        (b.images.tolist(), b.trajectory.index, [x.numpy().tobytes() for x in b.trajectory.blocks])
+        for b in batches
+    ]
+
+
+def test_features_are_the_same_bits_computed_read_and_unkept(shown):
+    wanted = bits(all_of(asked(cache=False)))
+    assert open_store().shards() == []
+    assert bits(all_of(asked())) == wanted
+    assert shown == [1, 4, 4, 4, 4] * 2
+    assert bits(all_of(asked())) == wanted
+    assert len(shown) == 10
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_any_images_of_a_batch_are_rows_of_the_whole_batch(shown, cache):
+    request = asked(cache=cache)
+    whole = rows(all_of(request))
+    for images in ([0], [3, 4], [1, 3, 5, 15], [15]):
+        wanted = {image: whole[image] for image in images}
+        assert rows(all_of(request, np.array(images))) == wanted
+        assert rows(all_of(request, np.array(images), again=images)) == wanted
+
+
+def rows(batches):
+    """The bits of each image's steps, by its position."""
+    dense = [(batch.images, batch.trajectory.dense(len(batch.images))) for batch in batches]
+    return {
+        int(k): row.numpy().tobytes() for images, steps in dense for k, row in zip(images, steps, strict=True)
+    }
+
+
+def test_batches_in_which_nothing_is_asked_for_are_not_computed(shown):
+    all_of(asked(), np.array([5, 13]))
+    assert shown == [1, 4, 4]
+
+
+def test_what_is_needed_again_is_not_computed_again_without_a_cache(shown):
+    request, test = asked(cache=False), np.array([2, 3, 9])
+    train = np.setdiff1d(np.arange(16), test)
+    with open_features(request, ["small"], used=np.arange(16), again=test) as found:
+        first = bits(found.batches("small", train))
+        assert len(shown) == 5
+        whole = rows(all_of(asked(cache=False)))
+        del shown[5:]
+        for some in (test, test[1:], test[:1]):
+            assert rows(found.batches("small", some)) == {image: whole[image] for image in some.tolist()}
+        assert len(shown) == 5
+        assert bits(found.batches("small", train)) == first
+        assert len(shown) == 9
+
+
+def test_the_second_pass_computes_again_where_no_disk_has_room(shown, monkeypatch):
+    monkeypatch.setattr(FeatureStore, "room", lambda self: 0)
+    request = asked(cache=False)
+    with open_features(request, ["small"], used=np.arange(16), again=np.array([3])) as found:
+        wanted = bits(found.batches("small", np.array([3])))
+        assert bits(found.batches("small", np.array([3]))) == wanted
+    assert shown == [1, 4, 4]
+
+
+@pytest.mark.parametrize("limit", ["0", "2kB"])
+def test_what_is_larger_than_the_limit_is_not_kept_and_said(shown, monkeypatch, caplog, limit):
+    wanted = bits(all_of(asked()))
+    open_store().clear()
+    monkeypatch.setenv("BRAINFIT_CACHE_LIMIT", limit)
+    with caplog.at_level(logging.WARNING):
+        assert bits(all_of(asked())) == wanted
+    assert "features of small take about" in caplog.text
+    assert "raise BRAINFIT_CACHE_LIMIT" in caplog.text
+    assert open_store().shards() == []
+
+
+def other_pixel(recording):
+    pixels = recording.stimuli.copy(deep=True)
+    pixels[7, 3, 3, 0] += 1
+    return replace(recording, stimuli=pixels)
+
+
+def test_each_thing_that_features_depend_on_gives_another_key():
+    class Gray(Counting):
+        def unroll(self, images, presentation, layers):
+            return super().unroll(images.mean(1, keepdim=True).expand(-1, 3, -1, -1), presentation, layers)
+
+    class Two(Counting):
+        layers = ("small", "other")
+
+    base = asked()
+    others = {
+        "presentation": asked(presentation=Presentation(on_ms=50)),
+        "gray": asked(presentation=Presentation(background=0.25)),
+        "image_size": asked(model=Counting(image_size=8)),
+        "seed of the model": asked(model=Counting(seed=1)),
+        "code": asked(model=Gray()),
+        "layer": asked(model=Two(), layer="other"),
+        "same layer of another model": asked(model=Two()),
+        "precision": replace(base, precision="bfloat16"),
+    }
+    keys = {name: layer_key(request, request.layer) for name, request in {"base": base, **others}.items()}
+    assert len(set(keys.values())) == len(keys), keys
+    assert layer_key(asked(region="V4"), "small") == keys["base"]
+    assert layer_key(asked(seed=5, mapping="pls", control="per-bin"), "small") == keys["base"]
+
+
+def test_another_thread_count_gives_another_key():
+    base, threads = layer_key(asked(), "small"), torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        assert layer_key(asked(), "small") != base
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("variable", ["ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG"])
+def test_what_libraries_choose_their_kernels_by_gives_another_key(monkeypatch, variable):
+    base = layer_key(asked(), "small")
+    monkeypatch.setenv(variable, "1")
+    assert layer_key(asked(), "small") != base
+
+
+def settings_of_torch():
+    def default_dtype():
+        torch.set_default_dtype(torch.float64)
+        yield
+        torch.set_default_dtype(torch.float32)
+
+    def deterministic():
+        torch.use_deterministic_algorithms(True)
+        yield
+        torch.use_deterministic_algorithms(False)
+
+    def no_onednn():
+        torch._C._set_mkldnn_enabled(False)
+        yield
+        torch._C._set_mkldnn_enabled(True)
+
+    def autocast():
+        with torch.autocast("cpu", torch.bfloat16):
+            yield
+
+    def precision():
+        torch.set_float32_matmul_precision("medium")
+        yield
+        torch.set_float32_matmul_precision("highest")
+
+    return [default_dtype, deterministic, no_onednn, autocast, precision]
+
+
+@pytest.mark.parametrize("setting", settings_of_torch(), ids=lambda setting: setting.__name__)
+def test_settings_of_torch_give_another_key(setting):
+    base = layer_key(asked(), "small")
+    with contextmanager(setting)():
+        assert layer_key(asked(), "small") != base
+    assert layer_key(asked(), "small") == base
+
+
+def test_a_model_that_changes_between_two_scores_is_another_one(shown):
+    model = Counting()
+    all_of(asked(model=model))
+    model.seed = 7
+    all_of(asked(model=model))
+    assert shown == [1, 4, 4, 4, 4] * 2
+
+
+def test_pixels_and_the_cut_into_batches_are_part_of_what_is_found(shown):
+    all_of(asked())
+    before = len(shown)
+    all_of(asked(recording=other_pixel(tiny_recording())))
+    assert shown[before:].count(4) == 1  # the batch of that image alone
+    before = len(shown)
+    all_of(asked(batch_size=8))
+    assert shown[before:] == [1, 8, 8]
+
+
+def test_a_damaged_file_is_computed_again_and_nothing_else(shown, caplog):
+    wanted = bits(all_of(asked()))
+    path = open_store().shards()[1].path
+    path.write_bytes(path.read_bytes()[:100])
+    before = len(shown)
+    assert bits(all_of(asked())) == wanted
+    assert [n for n in shown[before:] if n == 4] == [4]
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+class Fickle(Counting):
+    def unroll(self, images, presentation, layers):
+        return super().unroll(images - images.mean(dim=0), presentation, layers)
+
+
+@pytest.mark.parametrize("used", [[0, 1, 5], [5]])
+def test_a_model_whose_answers_depend_on_the_batch_is_refused(used):
+    with pytest.raises(ContractError, match="depend on the other images of its batch"):
+        all_of(asked(model=Fickle()), np.array(used))
+    assert open_store().shards() == []
+
+
+def test_a_model_that_has_no_hash_is_scored_without_a_cache(caplog):
+    model: Any = Counting()
+    model.extra = (k for k in "ab")
+    with caplog.at_level(logging.INFO):
+        request = asked(model=model)
+    assert request.content is None
+    assert "features of model 'tiny' are not kept in the cache: it holds a builtins.generator" in caplog.text
+    all_of(request)
+    assert open_store().shards() == []
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_any_work(shown, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(IntegrityError, match=r"cannot write features to .*--no-cache, cache=False"):
+        score(Counting(), tiny_recording(), region="pIT")
+    assert shown == []
+    score(Counting(), tiny_recording(), region="pIT", cache=False)
+
+
+def same_scores(a, b):
+    assert a.data.identical(b.data)
+    timed = ("seconds", "peak_memory_gb")
+    plain = [{k: v for k, v in one.info.items() if k not in timed} for one in (a, b)]
+    assert plain[0] == plain[1]
+
+
+def test_scores_are_the_same_with_a_cache_without_and_from_it(shown):
+    def scored(**options) -> Score:
+        return score(Counting(), tiny_recording(n_images=40), region="pIT", batch_size=8, **options)
+
+    without = scored(cache=False)
+    n = len(shown)
+    same_scores(scored(), without)
+    assert len(shown) == 2 * n == 12
+    same_scores(scored(), without)
+    for options in ({"seed": 3}, {"mapping": "pls"}, {"control": "per-bin"}, {"mapping": "factorized"}):
+        from_cache = scored(**options)
+        assert len(shown) == 2 * n
+        same_scores(from_cache, scored(cache=False, **options))
+        del shown[2 * n :]
+    score(Counting(), tiny_recording(n_images=40), region="V4", batch_size=8)
+    assert len(shown) == 2 * n
+
+
+def test_the_hash_of_the_data_does_not_depend_on_the_split():
+    recording, model = made_up(n_images=60)
+    first, second = (score(model, recording, region="pIT", seed=seed, batch_size=7 + seed) for seed in (0, 1))
+    assert first.info["provenance"]["recording"]["sha256"] == second.info["provenance"]["recording"]["sha256"]
+    other = replace(recording, stimuli=recording.stimuli ^ 1)
+    third = score(LinearLike(model), other, region="pIT")
+    assert third.info["provenance"]["recording"]["sha256"] != first.info["provenance"]["recording"]["sha256"]
+
+
+class LinearLike(TinyModel):
+    def __init__(self, model):
+        super().__init__(image_size=8)
+
+
+class Layers(Lookup):
+    """Layers of known content; how often it was asked for which is no part of it."""
+
+    def unroll(self, images, presentation, layers):
+        SHOWN.append(len(layers))
+        return super().unroll(images, presentation, layers)
+
+
+def layered(**options):
+    recording, model = made_up_layers()
+    arrays = {name: value.numpy() for name, value in model.features.items()}
+    return Layers(recording, {"V4": "noise"}, **arrays), recording
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_all_candidate_layers_come_from_one_unroll(shown, cache):
+    model, recording = layered()
+    found = brainfit.assign_layers(model, recording, cache=cache)
+    assert shown == [3] * 6  # one image alone, and five batches of 16
+    wanted = brainfit.assign_layers(model, recording, cache=False, batch_size=16)
+    assert found.identical(wanted)
+
+
+def test_layers_that_cannot_be_kept_at_once_are_taken_one_by_one(shown, monkeypatch):
+    model, recording = layered()
+    wanted = brainfit.assign_layers(model, recording, cache=False)
+    del shown[:]
+    monkeypatch.setattr(stream, "available_bytes", lambda: 1000)
+    assert brainfit.assign_layers(model, recording, cache=False).identical(wanted)
+    assert shown == [3] + [1] * 18
+    monkeypatch.undo()
+    monkeypatch.setattr(source_files, "_started", lambda: float("inf"))
+    monkeypatch.setattr(model_content, "source_identity", lambda modules: [])
+    monkeypatch.setenv("BRAINFIT_CACHE_LIMIT", "100kB")
+    assert brainfit.assign_layers(model, recording).identical(wanted)
+    assert sum(shard.size for shard in open_store().shards()) <= 100_000
+
+
+def test_a_choice_of_a_layer_and_the_score_share_their_features(shown):
+    model, recording = layered()
+    found = score(model, recording, region="pIT", layer="auto")
+    assert found.info["layer"] == "second"
+    assert shown == [3] * 6
+    same = score(model, recording, region="pIT", layer="auto", cache=False)
+    same_scores(found, same)
+
+
+def test_other_analyses_use_the_same_features(shown):
+    recording = tiny_recording(n_images=24, n_trials=4)
+    score(Counting(), recording, region="pIT")
+    n = len(shown)
+    found = temporal_generalization(Counting(), recording, region="pIT")
+    consistency = mapping_consistency(Counting(), recording, region="pIT", n_halvings=2)
+    assert len(shown) == n
+    assert found.identical(temporal_generalization(Counting(), recording, region="pIT", cache=False))
+    assert consistency.identical(
+        mapping_consistency(Counting(), recording, region="pIT", n_halvings=2, cache=False)
+    )
+
+
+def test_a_full_disk_stops_the_score_in_one_line_and_the_next_goes_on(shown, monkeypatch):
+    wanted = score(Counting(), tiny_recording(), region="pIT", batch_size=4, cache=False)
+    del shown[:]
+    write, written = store.write_shard, []
+
+    def until_full(*arguments, **options):
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        written.append(1)
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(store, "write_shard", until_full)
+    with pytest.raises(IntegrityError, match="No space left on device; free some space and ask again"):
+        score(Counting(), tiny_recording(), region="pIT", batch_size=4)
+    assert shown == [1, 4, 4, 4]
+    monkeypatch.setattr(store, "write_shard", write)
+    same_scores(score(Counting(), tiny_recording(), region="pIT", batch_size=4), wanted)
+    assert shown == [1, 4, 4, 4, 4, 4]

@@ -1,0 +1,103 @@
+"""Controls take away from a model what its own dynamics are, and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import TinyModel, tiny_recording
+
+import brainfit
+from brainfit.contracts.trajectory import Trajectory
+from brainfit.errors import ContractError, UnknownNameError
+from brainfit.mappings.controls import CONTROLS, Graded, TimeShuffled, make_controlled, shared_time_course
+from brainfit.mappings.per_bin import PerBin
+from brainfit.mappings.ridge import Ridge
+
+
+def steps_of(features: np.ndarray) -> Trajectory:
+    return Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
+
+
+def test_time_shuffled_is_a_map_of_reordered_bins(rng) -> None:
+    features = rng.normal(size=(40, 6, 8)).astype(np.float32)
+    responses = rng.normal(size=(40, 3, 6))
+    order = np.array([3, 0, 5, 1, 4, 2])
+    ours = TimeShuffled(Ridge(), order).partial_fit(steps_of(features), responses, np.arange(40) % 5).solve()
+    theirs = Ridge().partial_fit(steps_of(features[:, order]), responses, np.arange(40) % 5).solve()
+    np.testing.assert_array_equal(
+        ours.predict(steps_of(features)), theirs.predict(steps_of(features[:, order]))
+    )
+    assert ours.summary() == theirs.summary()
+    assert ours.n_features == 8
+
+
+def test_the_order_is_drawn_by_the_seed_alone(rng) -> None:
+    responses = rng.normal(size=(5, 2, 25))
+    orders = [make_controlled("ridge", "time-shuffled", responses, seed) for seed in (0, 0, 1)]
+    first, again, other = (control.order.tolist() for control in orders if isinstance(control, TimeShuffled))
+    assert sorted(first) == list(range(25))
+    assert first == again != other
+
+
+def test_graded_is_the_last_block_at_several_sizes(rng) -> None:
+    last = rng.normal(size=(10, 4)).astype(np.float32)
+    steps = steps_of(np.stack([0 * last, 5 * last, last], axis=1))
+    seen = Graded(Ridge(), np.array([0.5, 1, -2])).transform(steps).dense().numpy().reshape(10, 3, 4)
+    np.testing.assert_allclose(seen, np.stack([0.5 * last, last, -2 * last], axis=1))
+
+
+def test_shared_time_course_is_found(rng) -> None:
+    course = np.exp(-((np.arange(25) - 9) ** 2) / 20)
+    size = rng.lognormal(size=(60, 8, 1)) * np.array([1, 10, 100, 1, 1, 0.1, 1, 1])[:, None]
+    found = shared_time_course(size * course + 0.01 * size * rng.normal(size=(60, 8, 25)))
+    np.testing.assert_allclose(found, course / course.max(), atol=0.01)
+    offset = 10 * rng.normal(size=(1, 8, 1))
+    shifted = shared_time_course(size * course + offset)
+    np.testing.assert_allclose(shifted, course / course.max(), atol=0.01)
+    assert shared_time_course(np.zeros((4, 2, 5))).shape == (5,)
+
+
+def test_graded_explains_what_has_one_time_course_and_no_more(rng) -> None:
+    """Units that all rise and fall alike are fitted exactly; a shift in time is not."""
+    features = rng.normal(size=(80, 6))
+    course = np.array([0.0, 0.3, 1.0, 0.6, 0.2])
+    held = steps_of(np.repeat(features[:, None], 5, axis=1).astype(np.float32))
+    weights = rng.normal(size=(6, 3))
+    alike = np.einsum("if,fu,t->iut", features, weights, course)
+    moved = alike.copy()
+    moved[:, 2] = np.roll(alike[:, 2], 2, axis=1)
+    folds = np.arange(80) % 5
+    errors = {}
+    for name, responses in (("alike", alike), ("moved", moved)):
+        control = make_controlled("ridge", "graded", responses, 0)
+        predicted = control.partial_fit(held, responses, folds).solve().predict(held)
+        errors[name] = ((predicted - responses) ** 2).mean(axis=(0, 2)) / responses.var(axis=(0, 2))
+    assert errors["alike"].max() < 1e-4
+    assert errors["moved"][2] > 0.5
+
+
+def test_per_bin_and_none() -> None:
+    responses = np.ones((3, 2, 5))
+    assert isinstance(make_controlled("ridge", "per-bin", responses, 0), PerBin)
+    assert isinstance(make_controlled("ridge", None, responses, 0), Ridge)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_score_says_its_control(control: str) -> None:
+    score = brainfit.score(TinyModel(), tiny_recording(n_images=40), region="pIT", control=control)
+    assert score.info["control"] == control
+    shown = score.info["provenance"]["presentation"]
+    assert (shown["on_ms"], shown["off_ms"]) == ((250, 0) if control == "graded" else (100, 150))
+
+
+def test_one_bin_has_no_time_to_control() -> None:
+    with pytest.raises(ContractError, match="the recording has one time bin"):
+        brainfit.score(TinyModel(), tiny_recording(n_images=40, n_bins=1), region="pIT", control="per-bin")
+
+
+def test_controls_are_named(tmp_path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'per-bin'"):
+        brainfit.score(TinyModel(), tiny_recording(), region="pIT", control="perbin")
+    score = brainfit.score(TinyModel(), tiny_recording(n_images=40), region="pIT", control="time-shuffled")
+    page = brainfit.write_report(score, tmp_path).read_text(encoding="utf-8")
+    assert "Control: time-shuffled" in page
+    assert "in another order" in page

@@ -1,0 +1,211 @@
+"""Split-half correlations against a plain loop, and against what is known of the noise."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from brainfit.errors import ContractError
+from brainfit.statistics import ranks, unit_scale
+from brainfit.statistics import split_half as split_half_module
+from brainfit.statistics.split_half import RandomHalves, distinguishable, spearman_brown, split_half
+
+
+def simulate(rng, n_images=60, n_trials=10, n_units=3, n_bins=4, noise=2.0):
+    signal = rng.normal(size=(n_images, 1, n_units, n_bins))
+    return signal + noise * rng.normal(size=(n_images, n_trials, n_units, n_bins))
+
+
+def plain_loop(trials, groups, n_splits, rng):
+    """Halve, average, correlate: one image, unit and group at a time, with scipy."""
+    n_images, n_trials, n_units, _ = trials.shape
+    keys = rng.random((n_splits, n_images, n_trials), dtype=np.float32)
+    spearman, pearson = np.zeros((2, n_splits, len(groups), n_units))
+    for s in range(n_splits):
+        for u in range(n_units):
+            halves = np.zeros((2, n_images, trials.shape[3]))
+            for i in range(n_images):
+                there = [k for k in np.argsort(keys[s, i]) if np.isfinite(trials[i, k, u]).all()]
+                cut = len(there) // 2
+                halves[0, i] = trials[i, there[:cut], u].mean(0)
+                halves[1, i] = trials[i, there[cut:], u].mean(0)
+            for g, bins in enumerate(groups):
+                a, b = halves[0][:, bins].ravel(), halves[1][:, bins].ravel()
+                spearman[s, g, u] = float(stats.spearmanr(a.astype("f4"), b.astype("f4"))[0])  # type: ignore[arg-type]
+                pearson[s, g, u] = float(stats.pearsonr(a, b)[0])  # type: ignore[arg-type]
+    return spearman.mean(0), pearson.mean(0)
+
+
+CASES = {
+    "continuous": lambda rng: simulate(rng),
+    "counts": lambda rng: rng.poisson(1 + rng.random((60, 1, 3, 4)), size=(60, 10, 3, 4)).astype(float),
+    "odd number of trials": lambda rng: simulate(rng, n_trials=7),
+    "two trials": lambda rng: simulate(rng, n_trials=2),
+}
+
+
+def unequal_trials(rng):
+    trials = simulate(rng)
+    trials[:20, 7:] = np.nan  # these images were shown less often …
+    trials[5, 2, 1, 3] = np.nan  # … and this unit lost one bin of one trial
+    return trials
+
+
+def every_unit_its_own_trials(rng):
+    trials = rng.poisson(2, size=(60, 11, 3, 4)).astype(float)
+    missing = rng.random((60, 11, 3, 1)) < 0.3
+    missing[:, :2] = False
+    return np.where(missing, np.nan, trials)
+
+
+def negative_counts(rng):
+    return rng.poisson(2, size=(60, 10, 3, 4)) - 3.0
+
+
+CASES |= {
+    "unequal trials": unequal_trials,
+    "every unit its own trials": every_unit_its_own_trials,
+    "whole numbers below zero": negative_counts,
+    "float32": lambda rng: simulate(rng).astype(np.float32),
+    "counts too many for a table": lambda rng: rng.poisson(30, size=(60, 10, 3, 4)),
+    "whole multiples": lambda rng: 0.25 * rng.poisson(1, size=(60, 10, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+def test_equals_a_plain_loop(make, rng):
+    trials = make(rng)
+    groups = np.vstack([np.eye(4, dtype=bool), [[True, True, False, True]]])
+    ours = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
+    spearman, pearson = plain_loop(trials, groups, 3, np.random.default_rng(1))
+    np.testing.assert_allclose(ours.spearman, spearman, atol=1e-6)
+    np.testing.assert_allclose(ours.pearson, pearson, atol=1e-6)
+
+
+def test_equals_a_plain_loop_where_keys_are_the_same(rng):
+    class Coarse:
+        def random(self, shape, dtype):
+            return np.floor(6 * np.random.default_rng(1).random(shape, dtype=dtype))
+
+    trials, groups = simulate(rng), np.eye(4, dtype=bool)
+    ours = split_half(trials, groups, n_splits=3, rng=Coarse())  # type: ignore[arg-type]
+    spearman, _ = plain_loop(trials, groups, 3, Coarse())
+    np.testing.assert_allclose(ours.spearman, spearman, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["_CHUNK_BYTES", "_BLOCK"])
+def test_the_size_of_what_is_done_at_once_does_not_matter(name, rng, monkeypatch):
+    trials, groups = unequal_trials(rng), np.vstack([np.eye(4, dtype=bool), [[True] * 4]])
+    whole = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
+    monkeypatch.setattr(split_half_module, name, 1)
+    monkeypatch.setattr(ranks, "_BLOCK", 1)
+    monkeypatch.setattr(unit_scale, "_BLOCK", 1)
+    parts = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(parts.spearman, whole.spearman, atol=1e-6)
+    np.testing.assert_allclose(parts.pearson, whole.pearson, atol=1e-6)
+
+
+def test_units_in_parts_have_the_same_halves(rng):
+    trials, groups = every_unit_its_own_trials(rng), np.eye(4, dtype=bool)
+    whole = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
+    halves = RandomHalves(60, 11, 3, np.random.default_rng(1))
+    for u in (2, 0, 1):
+        part = halves.correlate(trials[:, :, [u]], groups)
+        np.testing.assert_array_equal(part.spearman[:, 0], whole.spearman[:, u])
+
+
+def test_each_group_may_be_image_driven_or_not(rng):
+    trials, groups = simulate(rng) + 5 * np.arange(4), np.ones((2, 4), dtype=bool)
+    mixed, plain, driven = (
+        split_half(trials, groups, image_driven=flag, n_splits=3, rng=np.random.default_rng(1)).spearman
+        for flag in (np.array([False, True]), False, True)
+    )
+    np.testing.assert_array_equal(mixed, [plain[0], driven[1]])
+    assert (plain[0] > driven[1] + 0.1).all()
+
+
+def test_a_bin_that_is_constant_to_rounding_is_undefined(rng):
+    trials = simulate(rng)
+    trials[..., 2] = 1 / 3
+    halves = split_half(trials, np.eye(4, dtype=bool), n_splits=3, rng=rng)
+    assert np.isnan(halves.spearman[2]).all()
+    assert np.isnan(halves.pearson[2]).all()
+    assert np.isfinite(halves.spearman[[0, 1, 3]]).all()
+
+
+def test_ties_of_counts_survive_normalisation_to_the_blank(rng):
+    counts = rng.poisson(0.2, size=(80, 20, 2, 3)).astype(np.float32)
+    groups = np.eye(3, dtype=bool)
+    plain, normalised = (
+        split_half(values, groups, n_splits=5, rng=np.random.default_rng(1)).spearman
+        for values in (counts, counts / np.float32(0.137))
+    )
+    np.testing.assert_allclose(normalised, plain, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1, 1e4), (1e-30, 0), (1e18, 0)])
+def test_scale_and_offset_make_no_difference(scale, offset, rng):
+    trials = simulate(rng)
+    groups = np.eye(4, dtype=bool)
+    plain, other = (
+        split_half(values, groups, n_splits=5, rng=np.random.default_rng(1)).spearman
+        for values in (trials, trials * scale + offset)
+    )
+    np.testing.assert_allclose(other, plain, atol=1e-3)
+
+
+def test_a_time_course_without_images_is_no_image_driven_reliability(rng):
+    trials = rng.normal(size=(100, 10, 6, 5)) + 5 * np.arange(5)
+    pooled = np.ones((1, 5), bool)
+    plain, driven = (
+        split_half(trials, pooled, image_driven=flag, n_splits=10, rng=np.random.default_rng(1))
+        for flag in (False, True)
+    )
+    assert distinguishable(plain, 100).all()
+    assert not distinguishable(driven, 100).any()
+
+
+def test_reliability_is_that_of_the_average_of_all_trials(rng):
+    trials = simulate(rng, n_images=4000, n_trials=16, n_bins=1, noise=3.0)
+    halves = split_half(trials, np.ones((1, 1), bool), n_splits=10, rng=rng)
+    truth = 1 / (1 + 9 / 16)  # variance of the signal over that of the average
+    np.testing.assert_allclose(spearman_brown(halves.pearson), truth, atol=0.02)
+
+
+def test_permuting_units_permutes_ceilings_and_images_do_not_matter(rng):
+    trials = simulate(rng)
+    groups = np.eye(4, dtype=bool)
+    first = split_half(trials, groups, n_splits=4, rng=np.random.default_rng(1)).spearman
+    swapped = split_half(trials[:, :, ::-1], groups, n_splits=4, rng=np.random.default_rng(1)).spearman
+    np.testing.assert_allclose(swapped[:, ::-1], first, atol=1e-6)
+    shuffled = split_half(trials[::-1], groups, n_splits=50, rng=np.random.default_rng(1)).spearman
+    many = split_half(trials, groups, n_splits=50, rng=np.random.default_rng(1)).spearman
+    np.testing.assert_allclose(shuffled, many, atol=0.05)
+
+
+def test_what_carries_nothing_about_the_image_rarely_passes_as_reliable(rng):
+    noise = rng.normal(size=(160, 20, 40, 25))
+    halves = split_half(noise, np.eye(25, dtype=bool), n_splits=20, rng=rng)
+    assert 0.001 < distinguishable(halves, 160).mean() < 0.02
+
+
+def test_one_trial_is_refused_in_one_line(rng):
+    trials = simulate(rng, n_trials=3)
+    trials[4, 1:, 2] = np.nan
+    with pytest.raises(ContractError, match="at least 2 trials an image, but unit 2 has 1 for image 4"):
+        split_half(trials, np.eye(4, dtype=bool), n_splits=2, rng=rng)
+
+
+def test_groups_without_a_bin_are_undefined(rng):
+    halves = split_half(simulate(rng), np.zeros((2, 4), dtype=bool), n_splits=2, rng=rng)
+    assert np.isnan(halves.spearman).all()
+    assert halves.pearson.shape == (2, 3)
+
+
+def test_an_empty_group_and_a_silent_unit_are_undefined(rng):
+    trials = simulate(rng)
+    trials[:, :, 1] = 0
+    halves = split_half(trials, np.array([[False] * 4, [True] * 4]), n_splits=2, rng=rng)
+    assert np.isnan(halves.spearman[0]).all()
+    assert np.isnan(halves.spearman[1, 1])
+    assert np.isfinite(halves.spearman[1, [0, 2]]).all()
+    assert list(distinguishable(halves, 60)[1]) == [True, False, True]

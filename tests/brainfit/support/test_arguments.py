@@ -1,0 +1,101 @@
+"""What a caller gives: taken as a plain value, or refused in one line."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brainfit.errors import ContractError, UnknownNameError
+from brainfit.support.arguments import fraction, number, one_of, text, whole_number
+from brainfit.support.seeds import generator
+from brainfit.support.suggestions import unknown_name
+
+
+@pytest.mark.parametrize(
+    ("taken", "plain"),
+    [
+        (whole_number("n", np.int16(3)), 3),
+        (whole_number("n", 0), 0),
+        (whole_number("n", 2**80, least=5), 2**80),
+        (number("x", np.float32(0.5), 0, 1), 0.5),
+        (number("x", 1, 0, 1), 1.0),
+        (fraction("x", Fraction(1, 4)), 0.25),
+        (text("name", np.str_("conv 7, é")), "conv 7, é"),
+        (text("name", ""), ""),
+        (one_of("device", "cpu", ("cpu", "cuda")), "cpu"),
+    ],
+)
+def test_what_fits_becomes_a_plain_value(taken, plain):
+    assert taken == plain
+    assert type(taken) is type(plain)
+
+
+ODD = [
+    None,
+    True,
+    "1",
+    b"1",
+    [],
+    {},
+    1j,
+    float("nan"),
+    float("inf"),
+    -1,
+    np.arange(3),
+    np.zeros((40, 40)),
+    object(),
+]
+
+
+@pytest.mark.parametrize("value", ODD, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "check",
+    [
+        lambda value: whole_number("it", value),
+        lambda value: number("it", value, 0, 1),
+        lambda value: fraction("it", value),
+        lambda value: one_of("it", value, ("cpu", "cuda")),
+        lambda value: text("it", "\ud800" if isinstance(value, str) else value),
+    ],
+    ids=["whole_number", "number", "fraction", "one_of", "text"],
+)
+def test_what_does_not_fit_is_refused_in_one_line(check, value):
+    with pytest.raises(ContractError, match=r"^it is .*, got ") as caught:
+        check(value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize(
+    ("check", "line"),
+    [
+        (lambda: whole_number("batch_size", 0, least=1), "batch_size is a whole number from 1 up, got 0"),
+        (lambda: number("x", 2, 0, 1), "x is a number from 0 to 1, got 2"),
+        (lambda: fraction("x", 1), "x is a number between 0 and 1, neither of them, got 1"),
+        (lambda: one_of("device", "gpu", ("cpu", "cuda")), "device is 'cpu' or 'cuda', got 'gpu'"),
+        (lambda: text("layer", "a\nb"), r"layer is text of printable characters, got 'a\nb'"),
+    ],
+)
+def test_the_line_says_what_was_wanted_and_what_was_got(check, line):
+    with pytest.raises(ContractError) as caught:
+        check()
+    assert str(caught.value) == line
+
+
+@pytest.mark.parametrize("seed", [None, 0.5, "0", -1, True])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ContractError, match="a seed is a whole number from 0 up"):
+        generator(seed, "test")
+
+
+def test_a_seed_of_numpy_is_the_same_seed():
+    seed: Any = np.int64(3)
+    assert generator(seed, "test").random() == generator(3, "test").random()
+
+
+@pytest.mark.parametrize("got", [None, 3, ["V4"], np.arange(2)])
+def test_a_name_of_any_type_is_unknown_in_one_line(got):
+    error = unknown_name("region", got, ("V4", "pIT"))
+    assert isinstance(error, UnknownNameError)
+    assert str(got) in str(error)

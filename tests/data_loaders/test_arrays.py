@@ -1,0 +1,374 @@
+"""Recordings from plain arrays and .npz files: what is taken, and how the rest is refused."""
+
+import io
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from tiny import TinyModel
+
+from brainfit import score
+from brainfit.contracts.recording import check_recording
+from brainfit.errors import BrainfitError, ContractError, IntegrityError, ResourceError
+from data_loaders.arrays.recording import from_arrays, from_npz
+from data_loaders.images.table import write_stimuli
+
+OPTIONAL = (
+    "image_id", "object_name", "category_name", "variation", "unit_id", "region", "animal", "array",
+    "time_bin_start", "time_bin_end",
+)  # fmt: skip
+
+
+@pytest.fixture
+def arrays(rng):
+    return {
+        "responses": rng.normal(size=(6, 3, 4, 25)),
+        "images": rng.integers(0, 256, (6, 8, 8, 3), np.uint8),
+        "region": ["V4", "pIT", "pIT", "aIT"],
+    }
+
+
+def test_defaults_are_the_stated_ones(arrays):
+    recording = from_arrays(**arrays)
+    check_recording(recording)
+    responses = recording.responses
+    assert not recording.simulated
+    assert responses["image_id"].values[:2].tolist() == ["image_0000", "image_0001"]
+    assert responses["unit_id"].values[-1] == "unit_0003"
+    assert set(responses["object_name"].values) == {"unknown"}
+    assert responses["time_bin_start"].values.tolist() == [10.0 * t for t in range(25)]
+    assert responses["time_bin_end"].values[-1] == 250
+    np.testing.assert_array_equal(responses.values, arrays["responses"])
+    np.testing.assert_array_equal(recording.stimuli.values, arrays["images"])
+
+
+def test_averaged_responses_gray_images_one_bin_and_one_region(rng):
+    images = rng.random((5, 8, 8)).astype(np.float32)
+    recording = from_arrays(
+        rng.normal(size=(5, 4, 1)).astype(np.float32),
+        images,
+        region="cIT",
+        object_name=np.array([b"cat", b"cat", b"dog", b"dog", b"dog"]),
+        time_bin_start=[70],
+        time_bin_end=[170],
+    )
+    assert not recording.has_trials
+    assert recording.responses.dtype == np.float32
+    assert recording.stimuli.shape == (5, 8, 8, 3)
+    np.testing.assert_array_equal(recording.stimuli.values[..., 2], images)
+    assert recording.responses["object_name"].values.tolist() == ["cat", "cat", "dog", "dog", "dog"]
+
+
+def test_missing_trials_are_nan(arrays):
+    arrays["responses"][2, 1:] = np.nan
+    assert np.isnan(from_arrays(**arrays).responses.values[2, 1:]).all()
+
+
+def test_arrays_of_the_other_byte_order_and_of_odd_widths_become_native(arrays):
+    recording = from_arrays(
+        arrays["responses"].astype(">f4"),
+        (arrays["images"] / 255).astype(">f8"),
+        region="pIT",
+        variation=np.arange(6, dtype=">i4"),
+        animal=np.arange(4, dtype=np.float16),
+    )
+    dtypes = [recording.responses.dtype, recording.stimuli.dtype]
+    dtypes += [recording.responses[coord].dtype for coord in ("variation", "animal")]
+    assert dtypes == [np.float32, np.float64, np.int32, np.float32]
+    np.testing.assert_array_equal(recording.responses.values, arrays["responses"].astype(np.float32))
+
+
+def test_a_bin_without_a_number_is_named(arrays):
+    arrays["responses"][:, :, 0, 2] = np.nan  # of one unit only
+    from_arrays(**arrays)
+    arrays["responses"][..., 3] = np.nan
+    with pytest.raises(ContractError, match=r"time bin 3 \(30-40 ms\) is NaN in every trial; drop it"):
+        from_arrays(**arrays)
+    arrays["responses"][..., 7:9] = np.nan
+    with pytest.raises(ContractError, match="as are 2 others; drop them"):
+        from_arrays(**arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"region": None}, "region is missing"),
+        ({"region": "PIT"}, "PIT"),
+        ({"region": ["pIT"] * 3}, "region has shape"),
+        ({"responses": np.zeros((6, 25))}, "responses"),
+        ({"responses": np.full((6, 4, 25), "a")}, "responses"),
+        ({"responses": [[1], [1, 2]]}, "responses"),
+        ({"responses": np.full((6, 4, 25), np.inf)}, "600 infinite"),
+        ({"responses": np.zeros((6, 4, 24))}, "time_bin_start"),
+        ({"responses": np.zeros((6, 0, 4, 25))}, "no trial"),
+        ({"responses": np.zeros((5, 4, 25))}, "6 images but responses to 5"),
+        ({"images": np.zeros((6, 8, 8, 3), int)}, "images are int"),
+        ({"images": np.full((6, 8, 8, 3), 255.0)}, "divide by 255"),
+        ({"images": np.full((6, 8, 8, 3), np.nan)}, r"not all in \[0, 1\]"),
+        ({"images": np.zeros((6, 8, 9, 3), np.uint8)}, "square"),
+        ({"images": np.zeros((6, 0, 0, 3), np.uint8)}, "at least 1 pixel"),
+        ({"image_id": [*"abcde", "\ud800"]}, "each image_id is text"),
+        ({"images": np.zeros((6, 8, 8, 1), np.uint8)}, "3 channels"),
+        ({"images": np.zeros((6, 64), np.uint8)}, "images have shape"),
+        ({"image_id": ["a"] * 6}, "unique"),
+        ({"unit_id": "a"}, "unique"),
+        ({"animal": [None] * 4}, "animal"),
+        ({"time_bin_start": np.arange(25)}, "time_bin_end"),
+        ({"time_bin_start": np.arange(25), "time_bin_end": np.arange(25)}, "time bins"),
+        ({"time_bin_start": "soon", "time_bin_end": np.arange(25)}, "time_bin_start"),
+    ],
+)
+def test_what_is_off_is_named_in_one_line(arrays, change, says):
+    with pytest.raises(ContractError, match=says) as error:
+        from_arrays(**{**arrays, **change})
+    assert "\n" not in str(error.value)
+
+
+RUBBISH = st.one_of(
+    st.none(),
+    st.text(max_size=3),
+    st.floats(),
+    st.integers(),
+    st.lists(st.one_of(st.none(), st.text(max_size=2), st.floats()), max_size=4),
+    hnp.arrays(
+        dtype=st.one_of(
+            hnp.scalar_dtypes(), hnp.unicode_string_dtypes(max_len=3), hnp.byte_string_dtypes(max_len=3)
+        ),
+        shape=hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    key=st.sampled_from(("responses", "images", *OPTIONAL)),
+    value=RUBBISH,
+    more=st.dictionaries(st.sampled_from(OPTIONAL), RUBBISH, max_size=2),
+)
+def test_rubbish_is_refused_or_taken_whole(key, value, more):
+    good = {"responses": np.ones((4, 2, 3, 25)), "images": np.zeros((4, 8, 8)), "region": "pIT"}
+    with suppress(BrainfitError):
+        check_recording(from_arrays(**{**good, **more, key: value}))
+
+
+def test_npz_gives_what_the_arrays_give(tmp_path, arrays):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    recording, same = from_npz(path), from_arrays(**arrays, name="mine")
+    assert recording.name == "mine"
+    assert len(recording.provenance["sha256"]) == 64
+    assert recording.responses.identical(same.responses)
+    assert recording.stimuli.identical(same.stimuli)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"images": None}, ContractError, "'images' is missing"),
+        ({"region": None}, ContractError, "region is missing"),
+        ({"regions": "V4"}, ContractError, "did you mean 'region'"),
+        ({"region": np.array(["V4", None, 3, {}], object)}, ContractError, "'region' holds pickled"),
+        ({"responses": np.zeros(3)}, ContractError, "responses"),
+    ],
+)
+def test_npz_with_wrong_keys(tmp_path, arrays, change, error, says):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{key: v for key, v in {**arrays, **change}.items() if v is not None})
+    with pytest.raises(error, match=says) as caught:
+        from_npz(path)
+    assert "mine.npz" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_npz(tmp_path, arrays):
+    np.save(tmp_path / "one.npy", arrays["responses"])
+    (tmp_path / "empty.npz").write_bytes(b"")
+    (tmp_path / "text.npz").write_text("responses,images\n")
+    (tmp_path / "pickle.npz").write_bytes(b"\x80\x04N.")
+    for name in ("one.npy", "empty.npz", "text.npz", "pickle.npz", "absent.npz", "."):
+        with pytest.raises(IntegrityError) as caught:
+            from_npz(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def npy(header, content=b""):
+    """One array as numpy stores it, whatever its header says."""
+    header = header.encode().ljust(118) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+
+
+def with_responses(path, arrays, stored, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("responses.npy", stored)
+        for key in ("images", "region"):
+            content = io.BytesIO()
+            np.save(content, arrays[key])
+            archive.writestr(f"{key}.npy", content.getvalue())
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["{'descr': '<f8', 'fortran_order': False, 'shape': (3,", "  {'descr'", "(" * 3000, " " * 30000, "{}"],
+)
+def test_a_header_that_is_none_gets_one_line(tmp_path, arrays, header):
+    path = tmp_path / "mine.npz"
+    with_responses(path, arrays, npy(header))
+    with pytest.raises(IntegrityError, match="cannot read key 'responses'") as caught:
+        from_npz(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_python_2_wrote_is_read_without_a_word(tmp_path, arrays):
+    path = tmp_path / "mine.npz"
+    shape = ", ".join(f"{size}L" for size in arrays["responses"].shape)
+    values = arrays["responses"].astype("<f8")
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}"
+    with_responses(path, arrays, npy(header, values.tobytes()))
+    np.testing.assert_array_equal(from_npz(path).responses.values, values)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_only_what_numpy_writes_is_unpacked(tmp_path, arrays, method):
+    path = tmp_path / "mine.npz"
+    with_responses(path, arrays, npy("{"), method)
+    with pytest.raises(IntegrityError, match=r"responses\.npy is neither stored nor deflated"):
+        from_npz(path)
+
+
+def test_what_does_not_fit_into_memory_is_not_unpacked(tmp_path, arrays, monkeypatch):
+    path = tmp_path / "mine.npz"
+    np.savez_compressed(path, **{**arrays, "responses": np.zeros((6, 200, 4, 25))})
+    monkeypatch.setattr("brainfit.support.memory.available_bytes", lambda: 2 * path.stat().st_size)
+    with pytest.raises(ResourceError, match=r"unpacking mine\.npz .* save it as netCDF"):
+        from_npz(path)
+
+
+def test_a_member_that_is_no_array(tmp_path, arrays):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("animal", b"not an array")
+    with pytest.raises(BrainfitError):
+        from_npz(path)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_damaged_files_never_give_a_bare_traceback(tmp_path, arrays, rng, compressed):
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    whole = buffer.getvalue()
+    path = tmp_path / "mine.npz"
+    for n in rng.integers(0, len(whole), 30):
+        path.write_bytes(whole[:n])
+        with pytest.raises(IntegrityError, match=r"mine\.npz"):
+            from_npz(path)
+    for n in rng.integers(0, len(whole), 150):
+        path.write_bytes(whole[:n] + bytes([whole[n] ^ (1 << rng.integers(8))]) + whole[n + 1 :])
+        with suppress(BrainfitError):
+            check_recording(from_npz(path))
+
+
+@pytest.fixture
+def folder(tmp_path, arrays):
+    """The images as files in a folder, in a zip, and in a table beside the folder's files."""
+    ids = np.array([f"i{k}" for k in (4, 2, 0, 1, 3, 5)])
+    stimuli = xr.DataArray(arrays["images"], dims=("image", "height", "width", "channel"))
+    columns = {"image_id": ids, "object_name": np.array(list("aabbab")), "variation": np.arange(6)}
+    write_stimuli(stimuli, columns, tmp_path / "table.csv", tmp_path / "images.zip")
+    for name, image in zip(ids, arrays["images"], strict=True):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+FILES = ["i4.png", "i2.png", "i0.png", "i1.png", "i3.png", "i5.png"]
+
+
+@pytest.mark.parametrize("place", ["", "images.zip"])
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
+def test_images_in_files_are_those_in_memory(folder, arrays, place, kind):
+    same = from_arrays(**arrays)
+    recording = from_arrays(**{**arrays, "images": kind(folder / place)}, image_file=FILES)
+    assert recording.responses.identical(same.responses)
+    assert recording.stimuli.identical(same.stimuli)
+    some = from_arrays(
+        arrays["responses"][[3, 0]],
+        folder / place,
+        region="V4",
+        image_file=np.array([FILES[3], FILES[0]], "S"),
+    )
+    np.testing.assert_array_equal(some.stimuli.values, arrays["images"][[3, 0]])
+
+
+def test_images_of_a_table_in_its_order_or_by_their_ids(folder, arrays):
+    arrays = {**arrays, "images": folder / "table.csv"}
+    recording = from_arrays(**arrays)
+    assert recording.responses["image_id"].values.tolist() == ["i4", "i2", "i0", "i1", "i3", "i5"]
+    assert recording.responses["object_name"].values.tolist() == list("aabbab")
+    assert recording.responses["variation"].values.tolist() == list(range(6))
+    assert set(recording.responses["category_name"].values) == {"unknown"}
+    ids = ["i5", "i4"]
+    arrays["responses"] = arrays["responses"][:2]
+    some = from_arrays(**arrays, image_id=ids, object_name=["mine", "own"])
+    np.testing.assert_array_equal(some.stimuli.values, recording.stimuli.values[[5, 0]])
+    assert some.responses["image_id"].values.tolist() == ids
+    assert some.responses["object_name"].values.tolist() == ["mine", "own"]
+    assert some.responses["variation"].values.tolist() == [5, 0]
+    with pytest.raises(ContractError, match="has 6 images but responses has 2; give the image_id"):
+        from_arrays(**arrays)
+    with pytest.raises(ContractError, match="lacks 1 of 2 images of the recording, such as 'x'"):
+        from_arrays(**arrays, image_id=["i5", "x"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"image_file": FILES}, "give its path as images"),
+        ({"images": "", "image_file": FILES[:5]}, "image_file has shape"),
+        ({"images": "", "image_file": [1, 2, 3, 4, 5, 6]}, "image file 1 does not stay inside"),
+        ({"images": "", "image_file": ["../a.png", *FILES[1:]]}, "does not stay inside"),
+        ({"images": "", "image_file": ["none.png", *FILES[1:]]}, "lacks 1 of the 6 image files"),
+        ({"images": "i0.png"}, "as CSV in UTF-8"),
+        ({"images": ""}, "Is a directory"),
+        ({"images": "absent.csv"}, "No such file"),
+    ],
+)
+def test_images_in_files_that_are_off(folder, arrays, change, says):
+    if "images" in change:
+        change = {**change, "images": folder / change["images"]}
+    with pytest.raises(BrainfitError, match=says) as error:
+        from_arrays(**{**arrays, **change})
+    assert "\n" not in str(error.value)
+
+
+def test_npz_with_the_names_of_files_beside_it_scores_as_the_arrays_do(tmp_path, rng):
+    images = rng.integers(0, 256, (16, 8, 8, 3), np.uint8)
+    signal = rng.normal(size=(16, 1, 3, 2))
+    arrays = {
+        "responses": signal + 0.3 * rng.normal(size=(16, 4, 3, 2)),
+        "region": "V4",
+        "object_name": np.repeat(["a", "b"], 8),
+        "time_bin_start": [0, 100],
+        "time_bin_end": [100, 200],
+    }
+    (tmp_path / "shown").mkdir()
+    files = [f"shown/{k}.png" for k in range(16)]
+    for name, image in zip(files, images, strict=True):
+        Image.fromarray(image).save(tmp_path / name)
+    np.savez(tmp_path / "mine.npz", **arrays, image_file=files)
+    recording, same = from_npz(tmp_path / "mine.npz"), from_arrays(**arrays, images=images, name="mine")
+    assert recording.stimuli.identical(same.stimuli)
+    scores = [score(TinyModel(), one, region="V4", layer="small") for one in (recording, same)]
+    assert np.isfinite(scores[0].data["spearman"].values).any()
+    assert scores[0].data.identical(scores[1].data)
+    np.savez(tmp_path / "both.npz", **arrays, images=images, image_file=files)
+    with pytest.raises(ContractError, match=r"both\.npz: image_file names"):
+        from_npz(tmp_path / "both.npz")
+    (tmp_path / files[3]).unlink()
+    with pytest.raises(ContractError, match=r"mine\.npz: .* lacks 1 of the 16 image files"):
+        from_npz(tmp_path / "mine.npz")

@@ -1,0 +1,229 @@
+"""Which layout a file has is said by what is in it, whatever it is called."""
+
+import os
+import pickle
+import zipfile
+from contextlib import suppress
+
+import h5py
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tiny import tiny_recording
+
+from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.registry.lookup import load_recording
+from data_loaders import layouts
+from data_loaders.files import child
+from data_loaders.layouts import LAYOUTS, layout_of, read
+from data_loaders.netcdf.recording import to_netcdf
+
+
+@pytest.fixture(autouse=True)
+def _without_child(monkeypatch):
+    """All but a few tests: they would start too many processes."""
+    monkeypatch.setattr(layouts, "in_child", lambda path, function, *arguments: function(*arguments))
+
+
+def npz(path, **more):
+    tiny = tiny_recording()
+    arrays = {"responses": tiny.responses.values, "images": tiny.stimuli.values, "region": "pIT", **more}
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def plain(path, **how):
+    tiny = tiny_recording()
+    xr.Dataset(
+        {
+            "responses": (tiny.responses.dims, tiny.responses.values),
+            "images": (tiny.stimuli.dims, tiny.stimuli.values / 255 if how else tiny.stimuli.values),
+            "region": ((), "pIT"),
+        }
+    ).to_netcdf(path, **how)
+
+
+def brainio(path, **how):
+    with netCDF4.Dataset(path, "w", **how) as data:
+        data.createDimension("neuroid", 2)
+        data.createDimension("presentation", 3)
+        data.createVariable("whatever", "f4", ("neuroid", "presentation"))
+
+
+def hvm(path, **how):
+    with h5py.File(path, "w", **how) as file:
+        file["image_meta/category"] = np.array([b"Cars"])
+        file.create_group("neural_meta")
+
+
+def nwb(path):
+    with h5py.File(path, "w") as file:
+        file.attrs["nwb_version"] = "2.7.0"
+
+
+WRITERS = {
+    "npz": [npz],
+    "netcdf": [
+        plain,
+        lambda path: to_netcdf(tiny_recording(), path),
+        lambda path: plain(path, format="NETCDF3_CLASSIC", engine="netcdf4"),
+        lambda path: plain(path, format="NETCDF3_64BIT", engine="netcdf4"),
+    ],
+    "brainio": [brainio, lambda path: brainio(path, format="NETCDF3_CLASSIC")],
+    "hvm": [hvm, lambda path: hvm(path, userblock_size=1024)],
+    "nwb": [nwb],
+}
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz", ".h5", "", ".txt"])
+@pytest.mark.parametrize(("layout", "write"), [(k, one) for k, some in WRITERS.items() for one in some])
+def test_a_layout_is_told_by_what_is_in_the_file(tmp_path, layout, write, suffix):
+    path = tmp_path / f"mine{suffix}"
+    write(path)
+    assert layout_of(path) == layout
+
+
+def test_every_layout_is_tested():
+    assert set(WRITERS) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize("write", [npz, *WRITERS["netcdf"]])
+def test_what_is_read_is_the_same_in_any_layout(tmp_path, write):
+    write(tmp_path / "mine.data")
+    for got in (read(tmp_path / "mine.data"), load_recording(tmp_path / "mine.data")):
+        np.testing.assert_array_equal(got.responses.values, tiny_recording().responses.values)
+        scale = 255 if got.stimuli.dtype.kind == "f" else 1  # netCDF-3 has no uint8
+        np.testing.assert_allclose(got.stimuli.values * scale, tiny_recording().stimuli.values)
+
+
+@pytest.mark.parametrize("layout", ["brainio", "hvm", "nwb"])
+def test_the_loader_of_the_layout_is_called(tmp_path, monkeypatch, layout):
+    loader = pytest.importorskip(f"data_loaders.{layout}.recording")
+    called = []
+    monkeypatch.setattr(loader, f"from_{layout}", lambda *given, **options: called.append((given, options)))
+    path = tmp_path / "mine.nc"
+    WRITERS[layout][0](path)
+    read(path)
+    assert called == [((path,), {"stimuli": None} if layout == "brainio" else {})]
+
+
+@pytest.mark.parametrize("write", [WRITERS["netcdf"][0], WRITERS["netcdf"][1], npz, WRITERS["netcdf"][2]])
+def test_hdf5_is_opened_in_another_process_and_reads_the_same(tmp_path, monkeypatch, write):
+    asked = []
+
+    def in_child(path, function, *arguments):
+        asked.append(path)
+        return child.in_child(path, function, *arguments)
+
+    path = tmp_path / "mine.dat"
+    write(path)
+    here = read(path)
+    monkeypatch.setattr(layouts, "in_child", in_child)
+    monkeypatch.setattr(child, "_SECONDS", 120)
+    there = read(path)
+    assert asked == ([path] if path.read_bytes().startswith(b"\x89HDF") else [])
+    assert there.responses.identical(here.responses)
+    assert there.stimuli.identical(here.stimuli)
+    assert (there.name, there.simulated, there.provenance) == (here.name, here.simulated, here.provenance)
+
+
+def test_a_library_that_hangs_on_a_file_is_not_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "mine.nc"
+    hvm(path)
+    monkeypatch.setattr(layouts, "in_child", child.in_child)
+    monkeypatch.setattr(child, "_SECONDS", 0.01)
+    with pytest.raises(IntegrityError, match=r"reading .*mine\.nc came to no end"):
+        read(path)
+
+
+def test_a_process_that_was_started_to_read_starts_no_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINFIT_CHILD", "1")
+    assert child.in_child(tmp_path, os.getpid) == os.getpid()
+
+
+def test_stimuli_are_for_brainio_alone(tmp_path):
+    npz(tmp_path / "mine.npz")
+    with pytest.raises(ContractError, match=r"has images of its own \(npz\); leave the stimuli out"):
+        read(tmp_path / "mine.npz", stimuli="images.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "it is empty"),
+        (b"P", "no zip, HDF5 or netCDF"),
+        (b"responses,images\n", "no zip, HDF5 or netCDF"),
+        (pickle.dumps({"responses": 1}), "no zip, HDF5 or netCDF"),
+        (b"\0" * 5000 + b"\x89HDF\r\n\x1a\n", "no zip, HDF5 or netCDF"),
+    ],
+)
+def test_what_has_no_layout_is_told_what_was_looked_for(tmp_path, content, says):
+    path = tmp_path / "mine.nc"
+    path.write_bytes(content)
+    with pytest.raises(ContractError, match=says) as caught:
+        layout_of(path)
+    for wanted in (".npz", "'responses'", "'neuroid'", "'image_meta'", "'nwb_version'", "mine.nc"):
+        assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02\0\0\0", b"CDF\x05" + b"\xff" * 90]
+)
+def test_what_only_begins_as_a_layout_is_damaged(tmp_path, content):
+    path = tmp_path / "mine.nc"
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"cannot read .*mine\.nc"):
+        read(path)
+
+
+def test_hdf5_with_something_else_is_named(tmp_path):
+    path = tmp_path / "mine.h5"
+    with h5py.File(path, "w") as file:
+        file["spikes\x1b"] = [1, 2]
+    with pytest.raises(ContractError, match=r"one that holds spikes\\x1b; wanted"):
+        layout_of(path)
+
+
+def test_a_zip_that_is_no_npz(tmp_path):
+    path = tmp_path / "mine.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(BrainfitError, match=r"mine\.zip"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["absent.nc", "folder", "pipe"])
+def test_what_is_no_ordinary_file(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(IntegrityError, match="cannot read"):
+        read(tmp_path / name)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    start=st.sampled_from([b"", b"PK\x03\x04", b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n"]),
+    rest=st.binary(max_size=300),
+)
+@example(start=b"\x89HDF\r\n\x1a\n", rest=bytes([2, 8, 8, 0]) + b"\xff" * 100)
+def test_rubbish_gets_one_line(tmp_path, start, rest):
+    path = tmp_path / "mine.nc"
+    path.write_bytes(start + rest)
+    with pytest.raises(BrainfitError) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("write", [npz, *WRITERS["netcdf"]])
+def test_what_is_damaged_gets_one_line(tmp_path, rng, write):
+    path = tmp_path / "mine.nc"
+    write(path)
+    whole = path.read_bytes()
+    for n in rng.integers(0, min(len(whole), 3000), 40):  # of the beginning, which says what comes
+        path.write_bytes(whole[:n] + bytes([whole[n] ^ (1 << rng.integers(8))]) + whole[n + 1 :])
+        with suppress(BrainfitError):
+            _ = read(path).responses.values

@@ -1,0 +1,38 @@
+"""A small score in a process of its own, to be killed while it runs."""
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from tiny import TinyModel, tiny_recording
+
+from brainfit.features import model_content
+from brainfit.scoring.score import score
+
+N_BATCHES = 12
+
+
+class Slow(TinyModel):
+    """Takes long enough for something to happen meanwhile."""
+
+    def unroll(self, images, presentation, layers):
+        time.sleep(0.03)
+        return super().unroll(images, presentation, layers)
+
+
+def score_to(folder: Path, cache: str | None) -> None:
+    """Write a score's files, less what differs from run to run; they appear when all is done."""
+    model_content.source_identity = lambda modules: []  # the tree may be edited while tests run
+    os.environ["BRAINFIT_CACHE"] = cache or ""
+    result = score(
+        Slow(), tiny_recording(n_images=48), region="pIT", batch_size=48 // N_BATCHES, cache=cache is not None
+    )
+    result = replace(result, info={**result.info, "seconds": 0, "peak_memory_gb": 0})
+    unfinished = folder.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+    unfinished.mkdir()
+    result.to_netcdf(unfinished / "score.nc")
+    result.to_json(unfinished / "score.json")
+    unfinished.rename(folder)

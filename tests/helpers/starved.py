@@ -1,0 +1,56 @@
+"""A small score in a process of its own, to be left without memory."""
+
+import math
+import os
+import resource
+import sys
+
+import numpy as np
+import psutil
+import scipy.linalg
+import torch
+from killed import N_BATCHES, Slow
+from tiny import tiny_recording
+from typer.testing import CliRunner
+
+from brainfit.cli import main
+from brainfit.cli.app import app
+from brainfit.features import model_content
+from brainfit.registry.lookup import register_model, register_recording
+from brainfit.support import memory
+
+STAGES = ("take_in", "predict", "assemble", "to_netcdf", "write_report")
+"""Functions, in their order, in the midst of which memory may end."""
+
+
+def too_much(*_, **__):
+    """Ask for what no limit of these tests leaves, of torch or of numpy."""
+    return (
+        torch.ones(2**34, dtype=torch.uint8) if os.environ["TAKES"] == "torch" else np.ones(2**34, np.uint8)
+    )
+
+
+def score_in(room, stage, takes, folder, cache):
+    """Run `brainfit score` with so many bytes left, or a stage that takes too much; stderr to a file."""
+    import brainfit.report.write
+    import brainfit.scoring.result
+    import brainfit.scoring.score
+
+    folder.mkdir()
+    for number, path in ((1, os.devnull), (2, folder / "stderr")):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.environ.update(BRAINFIT_CACHE=str(cache), TAKES=takes)
+    model_content.source_identity = lambda modules: []  # the tree may be edited while tests run
+    memory._left_of_addresses = lambda: math.inf  # or the score would be refused before it begins
+    register_model("slow", Slow)
+    register_recording("tiny", lambda: tiny_recording(n_images=48))
+    places = {"to_netcdf": brainfit.scoring.result.Score, "write_report": brainfit.report}
+    if stage in STAGES:
+        setattr(places.get(stage, brainfit.scoring.score), stage, too_much)
+    options = ["--region", "pIT", "--batch-size", str(48 // N_BATCHES), "--out", str(folder / "runs" / "run")]
+    sys.argv = ["brainfit", "score", "--model", "slow", "--recording", "tiny", *options]
+    CliRunner().invoke(app, ["list", "models"])  # or typer would load libraries of its own
+    scipy.linalg.eigh(np.eye(200) @ np.eye(200))  # OpenBLAS ends a process where it gets no buffers
+    limit = psutil.Process().memory_info().vms + room
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    main()

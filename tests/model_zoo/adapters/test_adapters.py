@@ -1,0 +1,315 @@
+"""A user's own network: what all adapters do, and networks by their submodules or by their step."""
+
+import contextlib
+import copy
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from networks import (
+    GRAY,
+    HELD,
+    RT,
+    SHOWN,
+    SIZE,
+    ConvLSTM,
+    Residual,
+    Transformer,
+    Unfit,
+    Video,
+    net,
+    normalized,
+    some_images,
+)
+from torch import nn
+
+from brainfit.contracts.model import Model
+from brainfit.contracts.presentation import Presentation
+from brainfit.errors import ContractError, UnknownNameError
+from brainfit.features.check_model import check_model
+from model_zoo.adapters import each_call, from_module, from_sequence, from_step
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return some_images()
+
+
+class Kind(NamedTuple):
+    """A network, how it becomes a model, and what that can be shown."""
+
+    network: Callable[[], nn.Module]
+    adapt: Callable[[Any], Model]
+    presentation: Presentation = SHOWN
+
+
+KINDS = {
+    "module": Kind(net, lambda m: from_module(m, ["5"], SIZE, weights="mine")),
+    "step": Kind(ConvLSTM, lambda m: from_step(m, ["h"], SIZE, weights="mine")),
+    "frames": Kind(Video, lambda m: from_sequence(m, ["time"], SIZE, weights="mine")),
+    "image": Kind(
+        RT,
+        lambda m: from_sequence(
+            each_call(m, ["IT.output"]), ["IT.output"], SIZE, takes="image", weights="mine"
+        ),
+        HELD,
+    ),
+}
+each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+def test_module_answers_in_a_square_wave(images) -> None:
+    module = net().train()
+    module[1].eval()
+    model = from_module(module, ["0", "2", "5"], SIZE, name="mine", region_layers={"V4": "2"})
+    assert isinstance(model, Model)
+    seen = model.unroll(images, SHOWN, ["0", "5"])
+    assert [seen[layer].index for layer in ("0", "5")] == [(0, 0, 0, 1, 1, 1, 1), (0, 0, 1, 1, 1, 2, 2)]
+    module.eval()
+    with torch.inference_mode():
+        expected = [torch.zeros(1, 5), module(normalized(images)), module(GRAY)]
+        first = module[0](normalized(images))
+    for block, theirs in zip(seen["5"].blocks, expected, strict=True):
+        torch.testing.assert_close(block, theirs)
+    torch.testing.assert_close(seen["0"].blocks[0], first)
+
+
+def broken(module: nn.Module, _inputs: Any) -> None:
+    raise ValueError("broken in training" if module.training else "broken in evaluation")
+
+
+@each_kind
+def test_modes_and_hooks_come_back_even_after_an_error(images, kind) -> None:
+    module = kind.network().train()
+    next(module.children()).eval()
+    modes = [part.training for part in module.modules()]
+    model = kind.adapt(module)
+    once, again = (model.unroll(images, kind.presentation, model.layers) for _ in range(2))
+    for layer in model.layers:  # without dropout
+        assert torch.equal(once[layer].dense(), again[layer].dense())
+    assert [part.training for part in module.modules()] == modes
+    module.register_forward_pre_hook(broken)
+    with pytest.raises(ValueError, match="broken in evaluation"):
+        model.unroll(images, kind.presentation, model.layers)
+    assert [part.training for part in module.modules()] == modes
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_network_gets_its_own_precision(images, kind, dtype) -> None:
+    plain = kind.adapt(kind.network())
+    typed = kind.adapt(kind.network().to(dtype))
+    (layer,) = plain.layers
+    seen = typed.unroll(images, kind.presentation, [layer])[layer].dense()
+    assert seen.dtype == dtype
+    expected = plain.unroll(images, kind.presentation, [layer])[layer].dense()
+    torch.testing.assert_close(seen.float(), expected, atol=0.05, rtol=0.05)
+
+
+@each_kind
+def test_models_keep_their_contract_and_can_be_copied(images, kind) -> None:
+    model = kind.adapt(kind.network())
+    check_model(model)
+    (layer,) = model.layers
+    copied = copy.deepcopy(model).unroll(images, kind.presentation, [layer])[layer]
+    assert torch.equal(copied.dense(), model.unroll(images, kind.presentation, [layer])[layer].dense())
+
+
+def test_threads_that_share_a_network_wait_for_each_other() -> None:
+    together = threading.Barrier(2)
+
+    class Meeting(nn.Module):
+        def forward(self, shown: torch.Tensor) -> torch.Tensor:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(0.2)  # for another thread, which does not come
+            return shown.mean((2, 3))
+
+    model = from_module(nn.Sequential(Meeting()), ["0"], SIZE)
+    batches = [torch.full((2, 3, SIZE, SIZE), value) for value in (0.2, 0.8)]
+    with ThreadPoolExecutor(2) as pool:
+        seen = list(pool.map(lambda batch: model.unroll(batch, HELD, ["0"])["0"].blocks[0], batches))
+    assert together.broken
+    for block, batch in zip(seen, batches, strict=True):
+        torch.testing.assert_close(block, normalized(batch).mean((2, 3)))
+
+
+@pytest.mark.parametrize("layer", ["conv1", "bn1", "conv2", "bn2"])
+def test_output_before_an_activation_in_place_is_kept(images, layer) -> None:
+    module = Residual().eval()
+    seen = from_module(module, [layer], SIZE).unroll(images, SHOWN, [layer])[layer].blocks[0]
+    with torch.inference_mode():
+        first = module.conv1(normalized(images))
+        second = module.conv2(module.bn1(first).relu())
+        truth = {"conv1": first, "bn1": module.bn1(first), "conv2": second, "bn2": module.bn2(second)}
+    torch.testing.assert_close(seen, truth[layer])
+    assert seen.min() < 0
+
+
+def test_each_distinct_frame_runs_once_for_all_layers_together(images) -> None:
+    module = net()
+    runs = []
+    module.register_forward_hook(lambda *_: runs.append(1))
+    layers = ["0", "1", "2", "4", "5"]
+    model = from_module(module, layers, SIZE)
+    seen = model.unroll(images, Presentation(), layers)
+    assert len(runs) == 2
+    assert [trajectory.run_lengths for trajectory in seen.values()] == [
+        (10, 15),
+        (1, 10, 14),
+        (2, 10, 13),
+        (3, 10, 12),
+        (4, 10, 11),
+    ]
+    model.unroll(images, HELD, layers)
+    assert len(runs) == 3
+
+
+def test_latencies_can_be_given(images) -> None:
+    model = from_module(net(), ["5"], SIZE, latencies={"5": 4})
+    assert model.unroll(images, SHOWN, ["5"])["5"].index == (0, 0, 0, 0, 1, 1, 1)
+
+
+def test_tokens_are_features(images) -> None:
+    module = Transformer().eval()
+    seen = from_module(module, ["patch", "norm"], SIZE).unroll(images, SHOWN, ["norm"])["norm"]
+    with torch.inference_mode():
+        torch.testing.assert_close(seen.blocks[1].flatten(0, 1), module(normalized(images)))
+    assert seen.blocks[1].shape == (2, 16, 8)
+
+
+def test_channels_last_changes_nothing(images) -> None:
+    plain = from_module(net(), ["1"], SIZE).unroll(images, SHOWN, ["1"])["1"].dense()
+    last = from_module(net().to(memory_format=torch.channels_last), ["1"], SIZE)  # type: ignore[call-overload]
+    torch.testing.assert_close(last.unroll(images, SHOWN, ["1"])["1"].dense(), plain)
+
+
+@pytest.mark.parametrize(
+    ("module", "layer", "message"),
+    [
+        (
+            Unfit,
+            "relu",
+            "'relu' ran 2 times in one forward pass, wanted once; .* from_sequence with each_call",
+        ),
+        (Residual, "relu", "'relu' ran 2 times"),
+        (Residual, "same", "'same' ran 2 times"),
+        (RT, "V1.output", "'V1.output' ran 20 times .* each_call"),
+        (Unfit, "unused", "'unused' ran 0 times"),
+        (Unfit, "rnn", "'rnn' gives a tuple, wanted one tensor"),
+        (Unfit, "named", "'named' gives a dict, wanted one tensor"),
+        (Transformer, "attention", "'attention' gives a tuple"),
+        (Unfit, "sum", r"shape \(1536,\) for 2 images, wanted \(image, \.\.\.\)"),
+        (Transformer, "pool", r"shape \(32, 8\) for 2 images"),
+    ],
+)
+def test_unfit_submodules_are_refused(images, module, layer, message) -> None:
+    model = from_module(module(), [layer], SIZE)
+    with pytest.raises(ContractError, match=message):
+        model.unroll(images, SHOWN, [layer])
+
+
+def test_wrong_names_are_refused(images) -> None:
+    for adapt in (
+        lambda layers: from_module(Unfit(), layers, SIZE),
+        lambda layers: each_call(Unfit(), layers),
+    ):
+        with pytest.raises(UnknownNameError, match="submodule of Unfit 'reluu'; did you mean 'relu'"):
+            adapt(["reluu"])
+    with pytest.raises(UnknownNameError, match="layer of custom 'rnn'"):
+        from_module(Unfit(), ["relu"], SIZE).unroll(images, SHOWN, ["rnn"])
+
+
+@each_kind
+@pytest.mark.parametrize("ask", [lambda layer: [layer] * 2, lambda layer: (x for x in [layer])])
+def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(images, kind, ask) -> None:
+    model = kind.adapt(kind.network())
+    (layer,) = model.layers
+    once = model.unroll(images, kind.presentation, [layer])[layer]
+    again = model.unroll(images, kind.presentation, ask(layer))
+    assert list(again) == [layer]
+    assert again[layer].index == once.index
+    assert torch.equal(again[layer].dense(), once.dense())
+
+
+@pytest.mark.parametrize("form", ["module", "method", "function"])
+def test_steps_are_the_users_own(images, form) -> None:
+    lstm = ConvLSTM().train()
+    step = {"module": lstm, "method": lstm.named, "function": lambda f, s: lstm(f, s)}[form]
+    if form == "function":
+        lstm.eval()
+    model = from_step(step, ["gates", "h"], SIZE)
+    assert isinstance(model, Model)
+    seen = model.unroll(images, SHOWN, ["h"])["h"]
+    assert seen.index == tuple(range(7))
+    assert lstm.training == (form != "function")
+    lstm.eval()
+    state = None
+    with torch.inference_mode():
+        for frame, block in zip(
+            [normalized(images)] * 3 + [GRAY.repeat(2, 1, 1, 1)] * 4, seen.blocks, strict=True
+        ):
+            outputs, state = lstm(frame, state)
+            torch.testing.assert_close(block, outputs["h"])
+
+
+def in_place(frame: torch.Tensor, state: torch.Tensor | None):
+    """Write into the frame, and into the state."""
+    frame.mul_(2).relu_()
+    state = torch.zeros_like(frame) if state is None else state
+    state.mul_(0.5).add_(frame)
+    return {"state": state}, state
+
+
+def test_steps_may_write_into_what_they_get(images) -> None:
+    seen = from_step(in_place, ["state"], SIZE).unroll(images, SHOWN, ["state"])["state"]
+    state = torch.zeros_like(images)
+    for frame, block in zip([normalized(images)] * 3 + [GRAY] * 4, seen.blocks, strict=True):
+        state = 0.5 * state + (2 * frame).relu()
+        torch.testing.assert_close(block, state)
+
+
+def test_a_module_may_write_into_its_input(images) -> None:
+    before = images.clone()
+    module = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 2, 3))
+    model = from_module(module, ["0", "1"], SIZE, mean=(0, 0, 0), std=(1, 1, 1))
+    model.unroll(images, SHOWN, ["1"])
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda frame, state: frame, "must return a dict of outputs and the next state, got Tensor"),
+        (lambda frame, state: (frame, state), "must return a dict of outputs"),
+        (lambda frame, state: ({"b": frame}, state), "step gives outputs 'b', but not 'a'"),
+        (lambda frame, state: ({"a": [frame]}, state), "'a' gives a list"),
+        (lambda frame, state: ({"a": frame[:1]}, state), r"shape \(1, 3, 16, 16\) for 2 images"),
+    ],
+)
+def test_wrong_steps_are_refused(images, step, message) -> None:
+    with pytest.raises(ContractError, match=message):
+        from_step(step, ["a"], SIZE).unroll(images, SHOWN, ["a"])
+
+
+def test_pixels_can_be_left_as_they_are(images) -> None:
+    model = from_step(lambda f, s: ({"a": f}, s), ["a"], SIZE, mean=(0, 0, 0), std=(1, 1, 1))
+    torch.testing.assert_close(model.unroll(images, SHOWN, ["a"])["a"].blocks[0], images)
+
+
+def test_weights_are_named_by_what_they_hold() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 2, 3))
+    first = from_module(module, ["0"], 8).weights
+    assert first.startswith("sha256:")
+    assert from_module(module, ["0"], 8).weights == first
+    assert from_step(module, ["0"], 8).weights == first  # type: ignore[arg-type]
+    assert from_sequence(each_call(module, ["0"]), ["0"], 8).weights == first
+    with torch.no_grad():
+        module[0].weight.add_(1)  # type: ignore[union-attr]
+    assert from_module(module, ["0"], 8).weights != first
+    assert from_step(lambda frame, state: ({"a": frame}, state), ["a"], 8).weights == "unknown"
+    assert from_sequence(lambda frames: {"a": frames}, ["a"], 8).weights == "unknown"
+    assert from_module(module.bfloat16(), ["0"], 8).weights.startswith("sha256:")

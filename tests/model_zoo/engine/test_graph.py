@@ -1,0 +1,349 @@
+"""Laws of unrolling, on graphs small enough to run everything in the plain way beside it."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from brainfit.contracts.model import Model
+from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.trajectory import Trajectory
+from brainfit.errors import ContractError, UnknownNameError
+from model_zoo.cells.gru import GRU
+from model_zoo.cells.simple_rnn import SimpleRNN
+from model_zoo.cells.time_decay import TimeDecay
+from model_zoo.engine.graph import Edges, GraphModel
+from model_zoo.engine.layers import Conv, MaxPool
+from model_zoo.engine.node import Cell, Node, Place
+from model_zoo.networks.intermediate import CHANNELS, intermediate_convrnn
+from model_zoo.networks.median_convrnn import median_convrnn
+
+SIZE = 40  # odd maps inside: 20, 10, 5, 3, 2
+PIXEL_GRAY = Presentation(background_space="pixel")
+
+
+@pytest.fixture(scope="module")
+def model() -> GraphModel:
+    """A narrow median ConvRNN in which the biases matter too."""
+    model = median_convrnn(SIZE, channel_divisor=16, n_classes=10)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.rand(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(6))
+
+
+def plain_unroll(
+    model: GraphModel, images: torch.Tensor, presentation: Presentation
+) -> dict[str, torch.Tensor]:
+    """Every node at every step for every image: (image, step, feature) a layer."""
+    state = model.initial_state(images, batch=len(images))
+    outputs: dict[str, list[torch.Tensor]] = {layer: [] for layer in model.layers}
+    with torch.inference_mode():
+        for frame, steps in presentation.frames(images, model.normalize):
+            for _ in range(steps):
+                state = model.step(frame.expand_as(images), state)
+                for layer, output in state.outputs.items():
+                    outputs[layer].append(output.flatten(1))
+    return {layer: torch.stack(steps, dim=1) for layer, steps in outputs.items()}
+
+
+def dense(seen: dict[str, Trajectory], n_images: int) -> dict[str, torch.Tensor]:
+    return {layer: trajectory.dense(n_images) for layer, trajectory in seen.items()}
+
+
+def assert_equal(ours: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-6) -> None:
+    assert ours.shape == expected.shape
+    assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def test_satisfies_the_protocol(model: GraphModel) -> None:
+    assert isinstance(model, Model)
+
+
+@pytest.mark.parametrize(
+    "presentation",
+    [Presentation(), PIXEL_GRAY, Presentation(on_ms=20, off_ms=170), Presentation(on_ms=200, off_ms=0)],
+    ids=["default", "pixel gray", "short", "always on"],
+)
+def test_unroll_is_the_plain_steps(model, images, presentation) -> None:
+    ours = dense(model.unroll(images, presentation, model.layers), 3)
+    expected = plain_unroll(model, images, presentation)
+    for layer in model.layers:
+        assert_equal(ours[layer], expected[layer])
+
+
+def test_gray_conventions_differ(model, images) -> None:
+    a, b = (
+        model.unroll(images, presentation, ["conv1"])["conv1"].blocks[-1]
+        for presentation in (Presentation(), PIXEL_GRAY)
+    )
+    assert (a - b).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("layers", [["conv7"], ["conv8", "conv5"], ["conv2"], ["imnetds"]])
+def test_fewer_layers_are_the_same_numbers(model, images, layers) -> None:
+    some = dense(model.unroll(images, Presentation(), layers), 3)
+    every = dense(model.unroll(images, Presentation(), model.layers), 3)
+    assert list(some) == layers
+    for layer in layers:
+        assert_equal(some[layer], every[layer], tolerance=0)
+
+
+def test_what_cannot_reach_a_layer_is_not_computed(model, images) -> None:
+    calls = dict.fromkeys(model.layers, 0)
+
+    def counting(name: str):
+        def hook(*_) -> None:
+            calls[name] += 1
+
+        return hook
+
+    hooks = [model.nodes[n].pre.register_forward_hook(counting(n)) for n in model.layers]  # type: ignore[union-attr]
+    model.unroll(images, Presentation(on_ms=60, off_ms=60), ["conv7"])
+    for hook in hooks:
+        hook.remove()
+    # Twelve steps. conv10 reaches conv7 by feedback one step later, conv9 after two, conv8 after three.
+    assert calls["imnetds"] == 0
+    assert (calls["conv10"], calls["conv9"], calls["conv8"], calls["conv7"]) == (11, 10, 9, 12)
+    # Layers without a state, and the input of the first one with, run once for each distinct input:
+    # what conv1 makes of gray, from the seventh step on, reaches conv7 in the thirteenth only.
+    assert [calls[f"conv{k}"] for k in (1, 2, 3, 4)] == [1, 2, 3, 4]
+
+
+def test_distinct_blocks(model, images) -> None:
+    seen = model.unroll(images, Presentation(), model.layers)
+    # Image and gray; before them conv2 saw zeros, and conv3 zeros, then what conv2 made of zeros.
+    assert [len(seen[f"conv{k}"].blocks) for k in (1, 2, 3)] == [2, 3, 4]
+    assert [len(block) for block in seen["conv3"].blocks] == [1, 1, 3, 1]
+    assert seen["conv3"].run_lengths == (1, 1, 10, 13)
+    # Before its signal arrives a layer is computed for one image.
+    assert [len(block) for block in seen["conv10"].blocks[8:10]] == [1, 3]
+
+
+def test_images_do_not_see_each_other(model, images) -> None:
+    together = dense(model.unroll(images, Presentation(), model.layers), 3)
+    order = [2, 0, 1]
+    permuted = dense(model.unroll(images[order], Presentation(), model.layers), 3)
+    alone = dense(model.unroll(images[1:2], Presentation(), model.layers), 1)
+    for layer in model.layers:
+        assert_equal(permuted[layer], together[layer][order])
+        assert_equal(alone[layer], together[layer][1:2])
+
+
+def test_past_does_not_depend_on_future(model, images) -> None:
+    shown = [
+        Presentation(on_ms=100, off_ms=150),
+        Presentation(on_ms=140, off_ms=20),
+        Presentation(on_ms=90, off_ms=0),
+    ]
+    a, b, c = (dense(model.unroll(images, presentation, model.layers), 3) for presentation in shown)
+    for layer in model.layers:
+        assert_equal(b[layer][:, :10], a[layer][:, :10])
+        assert_equal(c[layer], a[layer][:, :9])
+
+
+def test_signal_takes_one_step_a_layer(model, images) -> None:
+    seen = dense(model.unroll(images, Presentation(), model.layers), 3)
+    for k, layer in enumerate(model.layers):
+        differs = (seen[layer] != seen[layer][:1]).any(dim=2).any(dim=0)
+        assert int(differs.nonzero()[0]) == k
+
+
+def test_no_state_stays_between_calls(model, images) -> None:
+    first = dense(model.unroll(images, Presentation(), model.layers), 3)
+    model.unroll(images.flip(3), PIXEL_GRAY, ["conv9"])
+    again = dense(model.unroll(images, Presentation(), model.layers), 3)
+    for layer in model.layers:
+        assert_equal(again[layer], first[layer], tolerance=0)
+
+
+def test_steps_can_be_trained_through(model, images) -> None:
+    state = model.initial_state(images)
+    for _ in range(3):
+        state = model.step(images, state)
+    state.outputs["conv3"].sum().backward()
+    assert model.nodes["conv1"].pre.weight.grad is not None  # type: ignore[union-attr]
+    model.zero_grad()
+
+
+PIXELS = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"layers": ["conv77"]}, UnknownNameError, "did you mean 'conv7'"),
+        ({"layers": "conv7"}, ContractError, r"write \['conv7'\]"),
+        ({"images": torch.rand(2, 3, 41, 41)}, ContractError, r"\(image, 3, 40, 40\), got \(2, 3, 41, 41\)"),
+        ({"images": torch.rand(0, 3, SIZE, SIZE)}, ContractError, r"got \(0, 3, 40, 40\)"),
+        ({"layers": None}, ContractError, "list of names, got None"),
+        ({"images": torch.full((1, 3, SIZE, SIZE), 255.0)}, ContractError, "got 255.0 to 255.0; divide"),
+        (
+            {"images": torch.full((1, 3, SIZE, SIZE), 1 + 1e-6)},
+            ContractError,
+            "got 1.00000095.* to 1.0000009",
+        ),
+        ({"images": torch.full((1, 3, SIZE, SIZE), -0.5)}, ContractError, "got -0.5 to -0.5"),
+        ({"images": PIXELS.masked_fill(PIXELS > 0.99, torch.nan)}, ContractError, "NaN or infinite; look"),
+        ({"images": PIXELS.masked_fill(PIXELS > 0.99, torch.inf)}, ContractError, "NaN or infinite; look"),
+        (
+            {"images": torch.ones(1, 3, SIZE, SIZE, dtype=torch.uint8)},
+            ContractError,
+            "got torch.uint8; divide",
+        ),
+        ({"images": PIXELS.to(torch.complex64)}, ContractError, "float pixels .*, got torch.complex64"),
+        ({"images": PIXELS.numpy()}, ContractError, "torch.Tensor, got ndarray; torch.from_numpy"),
+        ({"presentation": Presentation(step_ms=50)}, ContractError, "steps of 10 ms"),
+        ({"presentation": None}, ContractError, "brainfit.Presentation says, got NoneType"),
+    ],
+)
+def test_wrong_requests_are_refused(model, images, change, error, message) -> None:
+    request = {"images": images, "presentation": Presentation(), "layers": ["conv7"]}
+    with pytest.raises(error, match=message):
+        model.unroll(**(request | change))
+
+
+@pytest.mark.parametrize("ask", [lambda: ["conv7", "conv7"], lambda: (layer for layer in ["conv7"])])
+def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(model, images, ask) -> None:
+    seen = model.unroll(images, Presentation(), ask())
+    assert list(seen) == ["conv7"]
+    once = model.unroll(images, Presentation(), ["conv7"])["conv7"]
+    assert seen["conv7"].index == once.index
+    assert_equal(seen["conv7"].dense(), once.dense())
+
+
+@pytest.mark.parametrize("cell", [None, GRU(Place("a", 3, 4, SIZE))], ids=["none", "one that takes none"])
+def test_feedback_needs_a_cell_that_takes_it(cell) -> None:
+    with pytest.raises(ContractError, match="node 'a' is given feedback, but has no cell that takes it"):
+        graph_of(node_of(cell), Edges(None, ("a",)))
+
+
+def node_of(cell: Cell | None = None) -> Node:
+    return Node((4, SIZE, SIZE), Conv(3, 4, 3), cell=cell)
+
+
+def graph_of(node: Node, edges: Edges, name: str = "a") -> GraphModel:
+    """A graph of one node."""
+    return graph({name: node}, {name: edges})
+
+
+def graph(nodes: dict[str, Node], edges: dict[str, Edges]) -> GraphModel:
+    return GraphModel(
+        nodes,
+        edges,
+        name="x",
+        image_size=SIZE,
+        region_layers={},
+        presentation=Presentation(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("edges", "error", "message"),
+    [
+        ({}, ContractError, r"same names; only one of them has \['a'\]"),
+        ({"a": Edges(None), "b": Edges("a")}, ContractError, r"same names; only one of them has \['b'\]"),
+        ({"a": Edges("b")}, UnknownNameError, "unknown source of node 'a' 'b'; known: a"),
+        ({"a": Edges(None, ("a", "b"))}, UnknownNameError, "unknown source of node 'a' 'b'; known: a"),
+    ],
+)
+def test_edges_that_make_no_graph_are_refused(edges, error, message) -> None:
+    with pytest.raises(error, match=message):
+        graph({"a": node_of(Fed(Place("a", 3, 4, SIZE)))}, edges)
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "keys", "training"])
+def test_names_that_torch_does_not_take_are_refused(name) -> None:
+    with pytest.raises(ContractError, match=f"a node cannot be called '{name}'.*rename it"):
+        graph_of(node_of(), Edges(None), name)
+
+
+class Fed(SimpleRNN):
+    """Takes feedback, of which it makes nothing."""
+
+    takes_feedback = True
+
+
+class Misspelt(SimpleRNN):
+    loops = ("of_sate",)
+
+
+class Absent(SimpleRNN):
+    loops = ("of_state", "feedback", "norms.state")
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.feedback = self.norms = None
+
+
+def test_loops_are_submodules_or_none() -> None:
+    here = Place("a", 3, 4, SIZE)
+    graph_of(node_of(Absent(here)), Edges(None))
+    with pytest.raises(UnknownNameError, match=r"loops of Misspelt 'of_sate'; did you mean 'of_state'"):
+        graph_of(node_of(Misspelt(here)), Edges(None))
+
+
+@torch.no_grad()
+def test_outputs_have_the_shape_they_were_said_to_have(images) -> None:
+    model = graph_of(Node((4, SIZE // 2, SIZE // 2), Conv(3, 4, 3)), Edges(None))
+    for run in (
+        lambda: model.unroll(images, Presentation(), ["a"]),
+        lambda: model.step(images, model.initial_state(images)),
+    ):
+        with pytest.raises(ContractError, match=r"out_shape=\(4, 20, 20\), but .* shape \(4, 40, 40\)"):
+            run()
+
+
+def test_models_share_no_region_layers() -> None:
+    first = median_convrnn(SIZE, channel_divisor=16)
+    first.region_layers["pIT"] = "conv1"
+    assert median_convrnn(SIZE, channel_divisor=16).region_layers["pIT"] == "conv7"
+
+
+def test_gray_alone_can_be_spelled_out_for_all_images(model, images) -> None:
+    seen = model.unroll(images, Presentation(on_ms=20, off_ms=0), ["conv9"])["conv9"]
+    assert seen.dense().shape[:2] == (1, 2)
+    assert torch.equal(seen.dense(3), seen.dense().expand(3, -1, -1))
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_parts_of_a_node_come_in_their_order(recurrent) -> None:
+    """finish(post(cell(activate(pre(ff)))) + shortcut(ff)), the cell's output before its state is used."""
+    parts = {
+        "pre": Conv(3, 4, 3),
+        "activate": torch.nn.Tanh(),
+        "cell": TimeDecay(Place("a", 3, 4, SIZE)) if recurrent else None,
+        "post": Conv(4, 5, 3),
+        "shortcut": Conv(3, 5, 1, bias=False),
+        "finish": torch.nn.Sequential(torch.nn.ReLU(), MaxPool()),
+    }
+    model = graph_of(Node((5, SIZE // 2, SIZE // 2), **parts), Edges(None))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(generator=generator)
+    images = torch.rand(2, 3, SIZE, SIZE, generator=generator)
+    state, memory = model.initial_state(images), torch.zeros(1)
+    for _ in range(3):
+        state = model.step(images, state)
+        x = parts["activate"](parts["pre"](images))
+        memory = parts["cell"].memory_decay * memory + x if recurrent else x
+        total = parts["post"](memory) + parts["shortcut"](images)
+        torch.testing.assert_close(state.outputs["a"], F.max_pool2d(total.relu(), 2))
+    assert len(state.cells["a"]) == int(recurrent)
+
+
+def test_a_cell_may_have_fewer_channels_than_its_layer(images) -> None:
+    def make_cell(place: Place) -> SimpleRNN:
+        return SimpleRNN(place, channels=place.channels // 2)
+
+    model = intermediate_convrnn(make_cell, SIZE, channel_divisor=16)
+    seen = model.unroll(images, Presentation(on_ms=120, off_ms=0), model.layers)
+    assert seen["conv10"].blocks[-1].shape[1] == CHANNELS["conv10"] // 16
+    assert model.nodes["conv10"].cell.channels == CHANNELS["conv10"] // 32  # type: ignore[union-attr]
