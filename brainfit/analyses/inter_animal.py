@@ -15,8 +15,9 @@ from brainfit.analyses.noise_ceiling import N_SPLITS
 from brainfit.analyses.trial_halves import corrected_scores, halve
 from brainfit.contracts.recording import Recording
 from brainfit.contracts.trajectory import Trajectory
+from brainfit.contracts.vocabulary import MAPPINGS
 from brainfit.errors import ContractError
-from brainfit.mappings import MAPPINGS, make_mapping
+from brainfit.mappings import make_mapping
 from brainfit.scoring.fitting import N_FOLDS
 from brainfit.scoring.reliability import measure
 from brainfit.scoring.request import select

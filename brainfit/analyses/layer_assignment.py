@@ -13,7 +13,8 @@ import xarray as xr
 
 from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
-from brainfit.contracts.recording import REGIONS, Recording, check_recording
+from brainfit.contracts.recording import Recording, check_recording
+from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
 from brainfit.registry.lookup import load_recording
 from brainfit.scoring.fitting import N_FOLDS, prepare_request

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from brainfit.contracts.presentation import Presentation
-from brainfit.contracts.recording import REGIONS, Recording, check_recording
+from brainfit.contracts.recording import Recording, check_recording
+from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
 from brainfit.scoring.responses import prepare, require_trials, unit_chunks
 from brainfit.support.progress import progress_bar

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from brainfit.contracts.presentation import Presentation
-from brainfit.contracts.recording import REGIONS
-from brainfit.mappings import MAPPINGS
+from brainfit.contracts.vocabulary import MAPPINGS, REGION_CHOICES
 from brainfit.support.arguments import fraction, one_of, text, whole_number
 from brainfit.support.suggestions import unknown_name
 
@@ -72,7 +71,7 @@ class Benchmark:
     def __post_init__(self) -> None:
         for name in ("name", "reference"):
             text(f"the {name} of a benchmark", getattr(self, name))
-        for kind, known in (("region", (*REGIONS, "IT")), ("mapping", MAPPINGS)):
+        for kind, known in (("region", REGION_CHOICES), ("mapping", MAPPINGS)):
             if text(kind, getattr(self, kind)) not in known:
                 raise unknown_name(kind, getattr(self, kind), known)
         for kind, known in (("split", SPLITS), ("metric", METRICS), ("ceiling", CEILINGS)):

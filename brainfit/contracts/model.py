@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from brainfit.contracts.recording import REGIONS
+from brainfit.contracts.vocabulary import REGION_CHOICES, REGIONS
 from brainfit.errors import ContractError
 from brainfit.support.foreign_errors import foreign_code, one_line
 
@@ -129,7 +129,7 @@ def check_attributes(model: object) -> None:
                 f"model {name!r} has {attribute}={_shown(values[attribute])}, wanted 1 or more, to a billion"
             )
     for region, layer in values["region_layers"].items():
-        if region not in (*REGIONS, "IT") or layer not in layers:
+        if region not in REGION_CHOICES or layer not in layers:
             raise ContractError(
                 f"model {name!r} gives layer {_shown(layer)} to region {_shown(region)}; "
                 f"regions are {', '.join(REGIONS)} and IT, its layers {', '.join(layers)}"

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.vocabulary import IT_REGIONS, REGION_CHOICES, REGIONS
 from brainfit.errors import ContractError
 from brainfit.support.arguments import text
 from brainfit.support.suggestions import unknown_name
-
-REGIONS = ("V1", "V2", "V4", "pIT", "cIT", "aIT")
-IT = ("pIT", "cIT", "aIT")
 
 _DIMS = (("image", "trial", "unit", "time_bin"), ("image", "unit", "time_bin"))
 _COORDS = {
@@ -91,9 +89,9 @@ class Recording:
         ContractError
             If this recording has no unit in it.
         """
-        if text("region", region) not in (*REGIONS, "IT"):
-            raise unknown_name("region", region, (*REGIONS, "IT"))
-        wanted = IT if region == "IT" else (region,)
+        if text("region", region) not in REGION_CHOICES:
+            raise unknown_name("region", region, REGION_CHOICES)
+        wanted = IT_REGIONS if region == "IT" else (region,)
         here = self.responses["region"].values.astype(str)
         units = np.flatnonzero(np.isin(here, wanted))
         if not units.size:

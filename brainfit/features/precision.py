@@ -13,10 +13,9 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from brainfit.contracts.vocabulary import PRECISIONS
 from brainfit.errors import ContractError
 from brainfit.support.arguments import one_of
-
-PRECISIONS = ("float32", "bfloat16")
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from brainfit.support.suggestions import unknown_name
 if TYPE_CHECKING:
     from brainfit.mappings.base import SharedLinearMap
 
-MAPPINGS = {"ridge": "ridge:Ridge", "sgd": "sgd:SGD", "pls": "pls:PLS", "factorized": "factorized:Factorized"}
-"""For each name the file and class, so that a list of names imports nothing heavy."""
+_FILES = {"ridge": "ridge:Ridge", "sgd": "sgd:SGD", "pls": "pls:PLS", "factorized": "factorized:Factorized"}
+"""The file and class of each mapping, so that a list of names imports nothing heavy."""
 
 
 def make_mapping(name: str, seed: int) -> SharedLinearMap:
@@ -23,8 +23,8 @@ def make_mapping(name: str, seed: int) -> SharedLinearMap:
     UnknownNameError
         If there is none.
     """
-    if name not in MAPPINGS:
-        raise unknown_name("mapping", name, MAPPINGS)
-    module, _, attribute = MAPPINGS[name].partition(":")
+    if name not in _FILES:
+        raise unknown_name("mapping", name, _FILES)
+    module, _, attribute = _FILES[name].partition(":")
     make: Callable[..., SharedLinearMap] = getattr(import_module(f"{__name__}.{module}"), attribute)
     return make(seed=seed)

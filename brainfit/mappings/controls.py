@@ -19,8 +19,6 @@ from brainfit.mappings.per_bin import PerBin
 from brainfit.mappings.transformed import Transformed
 from brainfit.support.seeds import generator
 
-CONTROLS = ("per-bin", "time-shuffled", "graded")
-
 
 def make_controlled(mapping: str, control: str | None, responses: np.ndarray, seed: int) -> ResponseMapping:
     """Return a new map under a control, or as it is.

@@ -12,19 +12,16 @@ import torch
 from brainfit.contracts.model import Model, check_attributes
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording, check_recording
+from brainfit.contracts.vocabulary import CONTROLS, DEVICES, MAPPINGS, PRECISIONS
 from brainfit.errors import ContractError
 from brainfit.features.model_content import model_content
-from brainfit.features.precision import PRECISIONS
 from brainfit.features.store import open_store
-from brainfit.mappings import MAPPINGS
-from brainfit.mappings.controls import CONTROLS
 from brainfit.registry.lookup import load_model, load_recording
 from brainfit.scoring.responses import require_trials
 from brainfit.statistics.splits import sample_images
 from brainfit.support.arguments import one_of, text, whole_number
 from brainfit.support.suggestions import unknown_name
 
-DEVICES = ("cpu", "cuda")
 AUTO = "auto"
 """In place of a layer: the one that the training images choose."""
 BATCH_SIZE = 16

@@ -17,7 +17,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from brainfit.contracts.recording import REGIONS, Recording, check_recording
+from brainfit.contracts.recording import Recording, check_recording
+from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.memory import check_memory

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brainfit.contracts.recording import REGIONS
+from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
 from brainfit.scoring.responses import Dropped
 from brainfit.support.messages import shown

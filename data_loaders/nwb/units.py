@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from brainfit.contracts.recording import REGIONS
+from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
 from brainfit.support.messages import shown
 

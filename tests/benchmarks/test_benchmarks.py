@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from brainfit.cli.app import app
 from brainfit.contracts.benchmark import Benchmark
 from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.vocabulary import MAPPINGS
 from brainfit.errors import ContractError, UnknownNameError
-from brainfit.mappings import MAPPINGS
 from brainfit.registry import lookup
 
 REGIONS = {

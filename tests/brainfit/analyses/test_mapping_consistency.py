@@ -13,8 +13,9 @@ from brainfit.analyses.mapping_consistency import mapping_consistency
 from brainfit.analyses.trial_halves import halve, noise_corrected
 from brainfit.contracts.recording import Recording
 from brainfit.contracts.trajectory import Trajectory
+from brainfit.contracts.vocabulary import MAPPINGS
 from brainfit.errors import ContractError, UnknownNameError
-from brainfit.mappings import MAPPINGS, make_mapping
+from brainfit.mappings import make_mapping
 
 N_PIXELS, BINS, ONSET = 128, 12, 4
 COURSE = np.r_[np.zeros(ONSET), np.linspace(1.5, 0.5, BINS - ONSET)]

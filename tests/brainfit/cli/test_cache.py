@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from brainfit.cli.app import app
 from brainfit.cli.options import Precision
+from brainfit.contracts.vocabulary import PRECISIONS
 from brainfit.features import source_files
-from brainfit.features.precision import PRECISIONS
 from brainfit.features.store import open_store
 from brainfit.registry import lookup
 from brainfit.report import run_folder

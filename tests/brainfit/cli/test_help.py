@@ -193,6 +193,6 @@ def test_what_is_registered_is_completed(monkeypatch):
 
 def test_completion_knows_every_region():
     from brainfit.cli import completion
-    from brainfit.contracts.recording import REGIONS
+    from brainfit.contracts.vocabulary import REGIONS
 
     assert completion.regions("") == [*REGIONS, "IT"]

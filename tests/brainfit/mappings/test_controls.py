@@ -7,8 +7,9 @@ from tiny import TinyModel, tiny_recording
 
 import brainfit
 from brainfit.contracts.trajectory import Trajectory
+from brainfit.contracts.vocabulary import CONTROLS
 from brainfit.errors import ContractError, UnknownNameError
-from brainfit.mappings.controls import CONTROLS, Graded, TimeShuffled, make_controlled, shared_time_course
+from brainfit.mappings.controls import Graded, TimeShuffled, make_controlled, shared_time_course
 from brainfit.mappings.per_bin import PerBin
 from brainfit.mappings.ridge import Ridge
 

@@ -8,8 +8,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainfit.contracts.trajectory import Trajectory
+from brainfit.contracts.vocabulary import MAPPINGS
 from brainfit.errors import ContractError, UnknownNameError
-from brainfit.mappings import MAPPINGS, make_mapping
+from brainfit.mappings import make_mapping
 from brainfit.mappings.controls import make_controlled
 from brainfit.mappings.factorized import Factorized
 from brainfit.mappings.per_bin import PerBin

@@ -7,8 +7,7 @@ import pytest
 from tiny import TinyModel, tiny_recording
 
 import brainfit
-from brainfit.mappings import MAPPINGS
-from brainfit.mappings.controls import CONTROLS
+from brainfit.contracts.vocabulary import CONTROLS, MAPPINGS
 
 CASES = [
     *({"mapping": name} for name in sorted(MAPPINGS)),
