@@ -13,7 +13,8 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from brainfit.contracts.recording import IT, Recording, check_recording
+from brainfit.contracts.recording import Recording, check_recording
+from brainfit.contracts.vocabulary import IT_REGIONS
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.arguments import text
@@ -162,7 +163,7 @@ def _unit_labels(responses: xr.DataArray) -> dict[str, np.ndarray]:
     labels = {
         "neuroid_id": responses["unit_id"].values,
         "subregion": region,
-        "region": np.where(np.isin(region, IT), "IT", region),
+        "region": np.where(np.isin(region, IT_REGIONS), "IT", region),
         "animal": responses["animal"].values,
         "arr": responses["array"].values,
     }
