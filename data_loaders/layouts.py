@@ -9,7 +9,7 @@ from typing import BinaryIO
 from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path, regular_file
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 from .files.child import in_child
 
@@ -51,7 +51,7 @@ def layout_of(path: str | os.PathLike[str]) -> str:
         return "hvm"
     if names & {"responses", "images"}:
         return "netcdf"
-    raise _no_layout(path, f"one that holds {shown(', '.join(sorted(names)) or 'nothing', 200)}")
+    raise _no_layout(path, f"one that holds {printable(', '.join(sorted(names)) or 'nothing', 200)}")
 
 
 def read(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str] | None = None) -> Recording:
@@ -86,7 +86,7 @@ def _read(path: Path, stimuli: str | os.PathLike[str] | None) -> Recording:
 
         return from_brainio(path, stimuli=stimuli)
     if stimuli is not None:
-        raise ContractError(f"{shown(path, 300)} has images of its own ({layout}); leave the stimuli out")
+        raise ContractError(f"{printable(path, 300)} has images of its own ({layout}); leave the stimuli out")
     if layout == "npz":
         from .arrays.recording import from_npz as load
     elif layout == "hvm":
@@ -105,7 +105,7 @@ def _beginning(path: Path) -> tuple[bytes, bool]:
         with path.open("rb") as file:
             return file.read(8), _is_hdf5(file)
     except OSError as error:
-        raise IntegrityError(f"cannot read {shown(path, 300)}: {reason(error)}") from error
+        raise IntegrityError(f"cannot read {printable(path, 300)}: {reason(error)}") from error
 
 
 def _is_hdf5(file: BinaryIO) -> bool:
@@ -135,5 +135,5 @@ def _inside_classic(path: Path) -> tuple[set[str], set[str]]:
 
 def _no_layout(path: Path, what: str) -> ContractError:
     return ContractError(
-        f"cannot tell the layout of {shown(path, 300)}: it is {what}; wanted {', or '.join(LAYOUTS.values())}"
+        f"cannot tell the layout of {printable(path, 300)}: it is {what}; wanted {', or '.join(LAYOUTS.values())}"
     )

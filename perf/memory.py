@@ -72,7 +72,7 @@ def score(case: Case, cache: str) -> dict[str, Any]:
     os.environ["BRAINFIT_CACHE"] = cache
     import brainfit
     from brainfit.scoring import fitting, memory_plan
-    from brainfit.support.memory import Watch
+    from brainfit.support.memory import PeakMemory
 
     recording = brainfit.load_recording("simulated", n_images=case.n_images)
     units = recording.responses.sizes["unit"]
@@ -89,7 +89,7 @@ def score(case: Case, cache: str) -> dict[str, Any]:
 
     fitting.check = check
     start = time.perf_counter()
-    with Watch() as watch:
+    with PeakMemory() as watch:
         brainfit.score(
             model,
             recording,

@@ -9,7 +9,7 @@ from typing import Any
 
 import harness  # first: it fixes the threads
 
-from brainfit.support.memory import give_back, peak_bytes
+from brainfit.support.memory import peak_bytes, trim_heap
 
 _GB = 1e9
 
@@ -26,7 +26,7 @@ def peak_gb(function: Callable[[], Any]) -> float:
         If the call fails, or the child is killed.
     """
     gc.collect()
-    give_back()  # or the child would use freed memory again, and nobody would see
+    trim_heap()  # or the child would use freed memory again, and nobody would see
     return _answer("fork", _with_one_thread, function)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage.atomic_files import replaced
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 if TYPE_CHECKING:
     from brainfit.figures.display import Display
@@ -39,4 +39,4 @@ def save_picture(display: Display, path: Path) -> None:
         with replaced(path) as drawn, mpl.rc_context(SAVING), boxes_for_letters():
             figure.savefig(drawn, format=suffix[1:], metadata=FORMATS[suffix])
     except OSError as error:
-        raise IntegrityError(f"cannot write to {shown(path, 300)}: {reason(error)}") from error
+        raise IntegrityError(f"cannot write to {printable(path, 300)}: {reason(error)}") from error

@@ -29,7 +29,7 @@ import torch
 
 from brainfit.errors import ContractError
 from brainfit.features.source_files import is_followed, is_ours, is_plain, source_identity
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented))
 # What Python makes for a class, or notes on it when it is used; none of it moves what is computed.
@@ -211,7 +211,7 @@ class _Walk:
     def _object(self, value: object) -> None:
         """Take in what pickle would need to make it again."""
         kind = type(value)
-        label = shown(f"{kind.__module__}.{kind.__qualname__}")
+        label = printable(f"{kind.__module__}.{kind.__qualname__}")
         try:
             made = value.__reduce_ex__(4)
         except Exception as error:  # code that is not ours may raise anything at all

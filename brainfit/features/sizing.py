@@ -21,7 +21,8 @@ from brainfit.features.keys import Stimuli, batch_key, layer_key
 from brainfit.features.store import FeatureStore
 from brainfit.scoring.memory_plan import Unroll
 from brainfit.scoring.request import Request
-from brainfit.support.memory import Watch, available_bytes, readable
+from brainfit.support.memory import PeakMemory, available_bytes
+from brainfit.support.messages import format_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _look(
     missing = [layer for layer in layers if layer not in kept]
     if not missing:
         return stimuli, FirstBatch(number, sum(kept.values()), {}, Unroll())
-    with Watch() as watch:
+    with PeakMemory() as watch:
         alone = shown_alone(request, missing, stimuli, number)
     image_bytes = sum(block.nbytes for seen in alone.values() for block in seen.blocks)
     # What libraries take at their first use, and keep, is no image's.
@@ -132,8 +133,10 @@ def _batch_size(request: Request, unroll: Unroll) -> int:
         size //= 2
     if size == request.batch_size:
         return size
-    needed = readable(unroll.bytes(min(request.batch_size, n_images)))
-    why = f"a batch of {request.batch_size} images takes about {needed}, and {readable(room)} are available"
+    needed = format_bytes(unroll.bytes(min(request.batch_size, n_images)))
+    why = (
+        f"a batch of {request.batch_size} images takes about {needed}, and {format_bytes(room)} are available"
+    )
     if not request.may_shrink:
         raise ResourceError(f"{why}; a batch size of {size} would fit (--batch-size {size})")
     _log.warning("%s: the batch size is %d, from which the result differs by rounding only", why, size)

@@ -22,8 +22,9 @@ from brainfit.features.sizing import FirstBatch, look_ahead, shown_alone
 from brainfit.features.store import FeatureStore, open_store, temporary_store
 from brainfit.scoring.memory_plan import Unroll
 from brainfit.scoring.request import Request
-from brainfit.storage.size_limit import VARIABLE, size_text
-from brainfit.support.memory import Watch, available_bytes
+from brainfit.storage.size_limit import VARIABLE
+from brainfit.support.memory import PeakMemory, available_bytes
+from brainfit.support.messages import format_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class Features:
     def _show(self, number: int, layers: Sequence[str]) -> dict[str, Trajectory]:
         self.n_computed += 1
         pixels = self._stimuli.pixels(number)
-        with Watch() if self.n_computed == 1 else nullcontext() as watch:  # to watch takes time
+        with PeakMemory() if self.n_computed == 1 else nullcontext() as watch:  # to watch takes time
             seen = show(
                 self._request.model,
                 layers,
@@ -203,8 +204,8 @@ def open_features(
             "features of %s take about %s, and %s can be kept: they are computed anew for each score "
             "(free the disk, or raise %s)",
             ", ".join(layers),
-            size_text(total),
-            size_text(room),
+            format_bytes(total),
+            format_bytes(room),
             VARIABLE,
         )
     part = total * len(again) / sum(len(stimuli.batches[number]) for number in numbers)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainfit.errors import BrainfitError, IntegrityError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 if TYPE_CHECKING:
     from brainfit.scoring.result import Score
@@ -132,7 +132,7 @@ def read_run(folder: str | os.PathLike[str]) -> Score:
 
 def _named(path: str | os.PathLike[str]) -> str:
     """Write a path on one line; it is not cut where a path has an end."""
-    return shown(os.fspath(path), longest=4096)
+    return printable(os.fspath(path), longest=4096)
 
 
 def _target(folder: str | os.PathLike[str]) -> Path:

@@ -23,7 +23,7 @@ from brainfit.report.run_folder import SCORE
 from brainfit.scoring.result import Score
 from brainfit.storage.atomic_files import replaced
 from brainfit.support.arguments import one_of
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 if TYPE_CHECKING:
     from brainfit.analyses.comparison import Difference
@@ -112,7 +112,7 @@ def write_comparison(
     """
     if os.path.lexists(Path(folder, SCORE)):
         raise ContractError(
-            f"{shown(folder, longest=300)} is the folder of a run, whose figures would be replaced; "
+            f"{printable(folder, longest=300)} is the folder of a run, whose figures would be replaced; "
             "choose another folder for the comparison"
         )
     return _write(comparison_document(scores, seed=seed, command=command, pairs=pairs), folder, format)
@@ -129,7 +129,7 @@ def _write(document: Document, folder: str | os.PathLike[str], format: str) -> P
             with replaced(folder / name) as new:
                 new.write_bytes(content)
     except OSError as error:
-        where = shown(folder, longest=300)
+        where = printable(folder, longest=300)
         raise IntegrityError(f"cannot write the report to {where}: {reason(error)}") from error
     return folder / last
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from brainfit.errors import ResourceError
 from brainfit.scoring.responses import CHUNK_BYTES
 from brainfit.support import memory
-from brainfit.support.memory import readable
+from brainfit.support.messages import format_bytes
 
 _IMAGE_BYTES = 8
 """Bytes in which a row says which image it is of."""
@@ -188,7 +188,7 @@ def check(work: Work, held: float, *, may_project: bool) -> dict[str, float]:
     if needed > room:
         ways = "; ".join(remedies(work, room, may_project)) or "no number of images or features would fit"
         raise ResourceError(
-            f"{name} needs about {readable(needed)}, and {readable(room)} are available; {ways}"
+            f"{name} needs about {format_bytes(needed)}, and {format_bytes(room)} are available; {ways}"
         )
     return stages
 

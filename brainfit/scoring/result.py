@@ -17,7 +17,7 @@ from xarray.backends import NetCDF4DataStore
 
 from brainfit.errors import IntegrityError
 from brainfit.storage.atomic_files import replaced
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 FORMAT = 1
 _VARIABLES = {
@@ -226,7 +226,7 @@ class Score:
         except _UNREADABLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise IntegrityError(
-                f"cannot read {shown(str(path), longest=4096)} as a score: {reason}"
+                f"cannot read {printable(str(path), longest=4096)} as a score: {reason}"
             ) from error
 
 

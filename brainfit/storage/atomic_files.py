@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from brainfit.errors import ContractError, IntegrityError
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 
 def file_path(value: object) -> Path:
@@ -28,7 +28,7 @@ def file_path(value: object) -> Path:
     except (TypeError, UnicodeEncodeError):
         pass
     raise ContractError(
-        f"wanted the path of a file, which has no NUL and can be encoded; got {shown(repr(value))}"
+        f"wanted the path of a file, which has no NUL and can be encoded; got {printable(repr(value))}"
     )
 
 
@@ -43,10 +43,10 @@ def regular_file(path: Path) -> int:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise IntegrityError(f"cannot read {shown(path, 300)}: {reason(error)}; wanted a file") from error
+        raise IntegrityError(f"cannot read {printable(path, 300)}: {reason(error)}; wanted a file") from error
     if not stat.S_ISREG(found.st_mode):
         what = "Is a directory" if stat.S_ISDIR(found.st_mode) else "it is a pipe, a socket or a device"
-        raise IntegrityError(f"cannot read {shown(path, 300)}: {what}; wanted an ordinary file")
+        raise IntegrityError(f"cannot read {printable(path, 300)}: {what}; wanted an ordinary file")
     return found.st_size
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path, regular_file, replaced
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 _PIECE = 1 << 20
 _DIGITS = {"sha256": (8, 64), "sha1": (40, 40)}
@@ -64,7 +64,7 @@ def published_hashes(*, sha256: str | None = None, sha1: str | None = None) -> d
         if not isinstance(digits, str) or not re.fullmatch(f"[0-9a-fA-F]{{{least},{most}}}", digits):
             wanted = f"{least} to {most}" if least < most else most
             raise ContractError(
-                f"a published {name} is {shown(repr(digits), 100)}; wanted {wanted} hexadecimal digits"
+                f"a published {name} is {printable(repr(digits), 100)}; wanted {wanted} hexadecimal digits"
             )
     return {name: digits.lower() for name, digits in published.items()}
 

@@ -28,7 +28,7 @@ from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path, regular_file
 from brainfit.storage.checksums import Digest, Published, check_file, objection, published_hashes, record
 from brainfit.storage.http_ranges import Interrupted, Refused, Version, connect, pieces
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 from brainfit.support.progress import progress_bar
 
 RETRIES = 4
@@ -61,7 +61,7 @@ class _File:
         self.version.unlink(missing_ok=True)
 
     def error(self, why: str) -> IntegrityError:
-        name, url = shown(self.path.name), shown(self.url, 200)
+        name, url = printable(self.path.name), printable(self.url, 200)
         return IntegrityError(f"cannot download {name} from {url}: {why}, or put it at {self.path} by hand")
 
 
@@ -105,7 +105,7 @@ def download(
     file = _File(url, file_path(path), published_hashes(sha256=sha256, sha1=sha1))
     if not _is_address(url):
         raise ContractError(
-            f"cannot download from {shown(repr(url), 200)}; wanted an address in ASCII that begins with https://"
+            f"cannot download from {printable(repr(url), 200)}; wanted an address in ASCII that begins with https://"
         )
     try:
         if not file.path.exists():

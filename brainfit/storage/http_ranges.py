@@ -12,7 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 TIMEOUT_S = 30.0
 """How long to wait for a connection, and for each next byte."""
@@ -94,12 +94,12 @@ def _open(url: str, headers: dict[str, str]) -> Any:
         if error.code == _NO_SUCH_PART and headers:
             return error
         error.close()
-        why = f"the server says {error.code} {shown(error.reason, 160)}"
+        why = f"the server says {error.code} {printable(error.reason, 160)}"
         if error.code in _PASSING:
             raise Interrupted(why) from error
         raise Refused(f"{why}; see whether it has moved") from error
     except URLError as error:  # there was no connection at all
-        host, why = shown(urlsplit(url).netloc), shown(error.reason, 160)
+        host, why = printable(urlsplit(url).netloc), printable(error.reason, 160)
         raise Refused(f"cannot reach {host} ({why}); connect this machine to the web") from error
     except (InvalidURL, ValueError) as error:  # of the address, or of one that it refers to
         raise Refused(
@@ -146,6 +146,6 @@ class _Redirects(HTTPRedirectHandler):
     ) -> Request | None:
         if req.type == "https" and urlsplit(newurl).scheme != "https":
             raise HTTPError(
-                req.full_url, code, f"and refers to {shown(newurl)}, which is not https", headers, fp
+                req.full_url, code, f"and refers to {printable(newurl)}, which is not https", headers, fp
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, TypeGuard
 
 from brainfit.errors import ContractError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def numbers(name: str, values: object) -> np.ndarray:
             return array.astype(float)
     except (TypeError, ValueError):  # ragged, or not numbers
         pass
-    raise ContractError(f"{name}: wanted an array of numbers, got {shown(repr(values))}")
+    raise ContractError(f"{name}: wanted an array of numbers, got {printable(repr(values))}")
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -75,4 +75,4 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _refused(name: str, wanted: str, got: object) -> ContractError:
-    return ContractError(f"{name} is {wanted}, got {shown(repr(got), longest=60)}")
+    return ContractError(f"{name} is {wanted}, got {printable(repr(got), longest=60)}")

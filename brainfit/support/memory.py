@@ -15,8 +15,8 @@ from typing import Self
 import psutil
 
 from brainfit.errors import ResourceError
+from brainfit.support.messages import format_bytes
 
-GIB = 2.0**30
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMBER = Path("/proc/self/cgroup")
 _NAMES = {
@@ -24,10 +24,10 @@ _NAMES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
 """Of a control group of either version: its limit, what it uses, and what of this is files' that can go."""
-_LIBRARIES = 0.4 * GIB
-"""What is taken before a score has begun: 0.38 GiB with torch 2.13."""
-_ADDRESSES = 1.25 * GIB
-"""The same in addresses: 0.93 GiB, and what two threads and their libraries reserve for later."""
+_LIBRARIES = 0.43e9
+"""Resident memory that imports take before a score begins: 0.41 GB with torch 2.13."""
+_ADDRESSES = 1.35e9
+"""Address space for the same: 1.0 GB, and what two threads and their libraries reserve for later."""
 _EVERY_S = 0.001
 
 
@@ -67,8 +67,8 @@ def check_start() -> None:
     check_memory({"libraries": _LIBRARIES}, hint)
     if (left := _left_of_addresses()) < _ADDRESSES:
         raise ResourceError(
-            f"this needs about {readable(_ADDRESSES)} of addresses, and the limit (ulimit -v) leaves "
-            f"{readable(left)}; raise it"
+            f"this needs about {format_bytes(_ADDRESSES)} of addresses, and the limit (ulimit -v) leaves "
+            f"{format_bytes(left)}; raise it"
         )
 
 
@@ -115,7 +115,7 @@ def _left_in(group: Path, version: int) -> float:
     return left
 
 
-class Watch:
+class PeakMemory:
     """Sees how much more memory this process holds at most, while the block lasts.
 
     Attributes
@@ -133,7 +133,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._process, self._done = psutil.Process(), threading.Event()
-        give_back()
+        trim_heap()
         self.before = float(self._process.memory_info().rss)
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -143,7 +143,7 @@ class Watch:
         self._done.set()
         self._thread.join()
         self._take()
-        give_back()
+        trim_heap()
         self.kept = self._process.memory_info().rss - self.before
 
     def _look(self) -> None:
@@ -154,7 +154,7 @@ class Watch:
         self.peak = max(self.peak, self._process.memory_info().rss - self.before)
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Give freed memory back to the system, where it does not do so by itself: or it would be counted."""
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)
@@ -177,16 +177,7 @@ def check_memory(needed: Mapping[str, float], hint: str) -> None:
     """
     total, free = sum(needed.values()), available_bytes()
     if total > free:
-        parts = ", ".join(f"{name} {readable(size)}" for name, size in needed.items())
+        parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in needed.items())
         raise ResourceError(
-            f"this needs about {readable(total)} ({parts}), and {readable(free)} are available; {hint}"
+            f"this needs about {format_bytes(total)} ({parts}), and {format_bytes(free)} are available; {hint}"
         )
-
-
-def readable(size: float) -> str:
-    """Bytes in a unit that shows them.
-
-    >>> readable(3.21 * GIB), readable(0.05 * GIB), readable(1000)
-    ('3.2 GiB', '51.2 MiB', '0.000954 MiB')
-    """
-    return f"{size / GIB:.1f} GiB" if size >= 0.1 * GIB else f"{size * 1024 / GIB:.3g} MiB"

@@ -1,26 +1,45 @@
-"""Words that came from elsewhere, as they can stand in a line of ours."""
+"""Text from elsewhere, errors and sizes, formatted for a one-line message."""
 
 from __future__ import annotations
 
 
-def shown(text: object, longest: int = 80) -> str:
-    r"""Return a name or a reason on one line, in characters that can be seen, cut where it has no end.
+def printable(text: object, longest: int = 80) -> str:
+    r"""Make untrusted text safe to print on one line.
+
+    Parameters
+    ----------
+    text
+        A name, a path or an error's words; anything else is converted with `str`.
+    longest
+        Length at which the text is cut.
 
     Examples
     --------
-    >>> print(shown("conv\x1b[2J, of\na file"), shown("x" * 1000, longest=5))
+    >>> print(printable("conv\x1b[2J, of\na file"), printable("x" * 1000, longest=5))
     conv\x1b[2J, of a file xxxx…
     """
     line = " ".join(str(text).split())
-    seen = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[: longest + 1])
-    return seen if len(seen) <= longest else f"{seen[: longest - 1]}…"
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[: longest + 1])
+    return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error says: the system's own words, where it has some.
+    """Return an error's text, preferring the operating system's own words.
 
     >>> reason(FileNotFoundError(2, "No such file", "/a")), reason(TimeoutError())
     ('No such file', 'TimeoutError')
     """
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return shown(words, longest=160).rstrip(".")
+    return printable(words, longest=160).rstrip(".")
+
+
+def format_bytes(size: float) -> str:
+    """Return a number of bytes in the decimal unit that suits it.
+
+    >>> format_bytes(20e9), format_bytes(1_234_567), format_bytes(12)
+    ('20 GB', '1.2 MB', '12 B')
+    """
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{size:.0f} B"

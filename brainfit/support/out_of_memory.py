@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from brainfit.errors import ResourceError
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 # No library imported here: there may be no memory to import it.
 _NO_MEMORY = re.compile(
@@ -59,7 +59,7 @@ def _ran_out(error: BaseException, text: str) -> ResourceError:
         large = unit == "bytes" and len(number) > 5
         more = f"{float(number) / 2**20:.1f} MiB" if large else f"{number} {unit}"
         why = f"{more} more could not be had"
-    notes = "".join(f"; {shown(note, 400)}" for note in getattr(error, "__notes__", ()))
+    notes = "".join(f"; {printable(note, 400)}" for note in getattr(error, "__notes__", ()))
     if _ON_GPU.search(text):
         return ResourceError(
             f"the GPU's memory ran out: {why}; lower --batch-size, or use --device cpu{notes}"

@@ -22,7 +22,7 @@ from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.memory import check_memory
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 from brainfit.support.suggestions import unknown_name
 
 from ..images.pixels import open_pictures
@@ -223,7 +223,7 @@ def _load(path: Path, archive: Any) -> dict[str, Any]:
         entries = [] if archive.zip is None else archive.zip.infolist()
         if odd := [e for e in entries if e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]:
             raise IntegrityError(
-                f"{path}: {shown(odd[0].filename)} is neither stored nor deflated; save it with numpy"
+                f"{path}: {printable(odd[0].filename)} is neither stored nor deflated; save it with numpy"
             )
         check_memory(
             {f"unpacking {path.name}": sum(entry.file_size for entry in entries)},

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from brainfit.errors import ContractError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from .file import Layout
 
@@ -95,7 +95,7 @@ def _times(layout: Layout, path: Path) -> tuple[np.ndarray, np.ndarray]:
     ends = [name for name in TIMES[1:] if name in here]
     if TIMES[0] not in here or not ends:
         raise ContractError(
-            f"{shown(path, 300)} lacks time_bin_start, or time_bin_end (also time_bin_stop), for its "
+            f"{printable(path, 300)} lacks time_bin_start, or time_bin_end (also time_bin_stop), for its "
             f"{layout.sizes[2]} time bins; it has {', '.join(here) or 'neither'}"
         )
     times = here[TIMES[0]], here[ends[0]]
@@ -106,7 +106,7 @@ def _times(layout: Layout, path: Path) -> tuple[np.ndarray, np.ndarray]:
             or not np.isfinite(values).all()
         ):
             raise ContractError(
-                f"{shown(path, 300)}: {name} is {values.dtype} of shape {values.shape}; wanted "
+                f"{printable(path, 300)}: {name} is {values.dtype} of shape {values.shape}; wanted "
                 f"{layout.sizes[2]} finite numbers"
             )
     return times[0].astype(float), times[1].astype(float)

@@ -16,7 +16,7 @@ import netCDF4
 import numpy as np
 
 from brainfit.errors import ContractError, IntegrityError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..netcdf.file import MOST_SQUEEZED, NetCDFFile
 
@@ -86,12 +86,14 @@ def read_layout(dataset: netCDF4.Dataset, file: NetCDFFile, wanted: dict[str, Se
     variable = _responses(dataset, path)
     sizes = {dim: len(dataset.dimensions[dim]) for dim in variable.dimensions}
     if empty := [dim for dim, size in sizes.items() if size == 0]:
-        raise ContractError(f"{shown(path, 300)} has no {' and no '.join(empty)} at all: its length is 0")
+        raise ContractError(f"{printable(path, 300)} has no {' and no '.join(empty)} at all: its length is 0")
     stored = variable.chunking()
     too_long = max(sizes.values()) > MOST_SQUEEZED * file.size
     if too_long or (stored == "contiguous" and _bytes(variable) > file.size):
         told = " x ".join(f"{size} {dim}" for dim, size in sizes.items())
-        raise IntegrityError(f"{shown(path, 300)} is damaged: it has {file.size} bytes, too few for {told}")
+        raise IntegrityError(
+            f"{printable(path, 300)} is damaged: it has {file.size} bytes, too few for {told}"
+        )
     if stored is None:  # netCDF-3
         file.check_sizes(dataset)
     unpacked = {dim: _unpacked(path, dataset, dim) for dim in sizes}
@@ -134,10 +136,10 @@ def _unpacked(path: Path, dataset: netCDF4.Dataset, dim: str) -> dict[str, np.nd
     if codes is None or "compress" not in codes.ncattrs():
         return {}
     names = str(codes.getncattr("compress")).split()
-    wrong = f"{shown(path, 300)}: {dim} is packed by its attribute compress, "
+    wrong = f"{printable(path, 300)}: {dim} is packed by its attribute compress, "
     if missing := [name for name in names if name not in dataset.variables]:
         raise ContractError(
-            f"{wrong}but {shown(missing[0])} is no variable; save it with reset_index({dim!r})"
+            f"{wrong}but {printable(missing[0])} is no variable; save it with reset_index({dim!r})"
         )
     levels = [_labels(path, dataset.variables[name], dataset.variables[name].shape[0]) for name in names]
     at, shape = np.asarray(codes[...]), tuple(level.size for level in levels)
@@ -159,12 +161,12 @@ def _responses(dataset: netCDF4.Dataset, path: Path) -> netCDF4.Variable:
     if len(found) != 1:
         dims = "; ".join(f"{v.name} ({', '.join(v.dimensions)})" for v in dataset.variables.values())
         raise ContractError(
-            f"{shown(path, 300)} has {len(found) or 'no'} variables over neuroid, presentation and maybe "
-            f"time_bin, wanted one; it has {shown(dims, 200) or 'none at all'}"
+            f"{printable(path, 300)} has {len(found) or 'no'} variables over neuroid, presentation and maybe "
+            f"time_bin, wanted one; it has {printable(dims, 200) or 'none at all'}"
         )
     if not isinstance(found[0].dtype, np.dtype) or found[0].dtype.kind not in "fiu":
         raise ContractError(
-            f"{shown(path, 300)}: responses {shown(found[0].name)} are {found[0].dtype}, wanted numbers"
+            f"{printable(path, 300)}: responses {printable(found[0].name)} are {found[0].dtype}, wanted numbers"
         )
     return found[0]
 
@@ -195,7 +197,7 @@ def as_numbers(values: np.ndarray, attributes: dict[str, Any], dtype: np.dtype) 
 
 def _labels(path: Path, variable: netCDF4.Variable, size: int) -> np.ndarray:
     """Return a label for each entry of a dim: numbers as they are, all else as text."""
-    name = f"{shown(path, 300)}: {shown(variable.name)}"
+    name = f"{printable(path, 300)}: {printable(variable.name)}"
     if variable.ndim != 1 and not (variable.dtype == "S1" and variable.ndim == 2):
         raise ContractError(f"{name} has dims {variable.dimensions}, wanted one label an entry")
     values = np.asarray(variable[...])

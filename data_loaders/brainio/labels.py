@@ -10,7 +10,7 @@ import numpy as np
 from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
 from brainfit.scoring.responses import Dropped
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from .bins import TIMES
 
@@ -46,11 +46,11 @@ def ids(path: Path, labels: Labels, names: Sequence[str]) -> np.ndarray:
                 values = values.astype(np.int64)
             if values.dtype.kind not in "Uiu":
                 raise ContractError(
-                    f"{shown(path, 300)}: {name} is {values.dtype}; wanted text or whole numbers"
+                    f"{printable(path, 300)}: {name} is {values.dtype}; wanted text or whole numbers"
                 )
             return values.astype(str)
     raise ContractError(
-        f"{shown(path, 300)} lacks {names[0]} (also {', '.join(names[1:])}); it has "
+        f"{printable(path, 300)} lacks {names[0]} (also {', '.join(names[1:])}); it has "
         f"{', '.join(labels) or 'no labels of that dim that are known'}"
     )
 
@@ -63,7 +63,9 @@ def unit_table(path: Path, labels: Labels, dropped: Dropped) -> tuple[np.ndarray
     names = ids(path, labels, UNIT_IDS)
     told = [labels[name] for name in ("subregion", "region") if name in labels]
     if not told:
-        raise ContractError(f"{shown(path, 300)} lacks subregion (also region); it has {', '.join(labels)}")
+        raise ContractError(
+            f"{printable(path, 300)} lacks subregion (also region); it has {', '.join(labels)}"
+        )
     known = {region.lower(): region for region in REGIONS}
     regions = np.array(
         [
@@ -78,13 +80,15 @@ def unit_table(path: Path, labels: Labels, dropped: Dropped) -> tuple[np.ndarray
             [values.astype(str) == label for values, label in zip(told, of_unit, strict=True)], axis=0
         )
         dropped.add(
-            "units", int(strange.sum()), f"of region {shown(' '.join(of_unit))!r}, not {', '.join(REGIONS)}"
+            "units",
+            int(strange.sum()),
+            f"of region {printable(' '.join(of_unit))!r}, not {', '.join(REGIONS)}",
         )
     kept = np.flatnonzero(regions != "")
     if not kept.size:
         raise ContractError(
-            f"{shown(path, 300)}: no unit has a subregion or region of {', '.join(REGIONS)}, but "
-            f"{shown(', '.join(sorted({str(label) for values in told for label in values})))}"
+            f"{printable(path, 300)}: no unit has a subregion or region of {', '.join(REGIONS)}, but "
+            f"{printable(', '.join(sorted({str(label) for values in told for label in values})))}"
         )
     nothing = np.full(names.size, "unknown")
     coords = {

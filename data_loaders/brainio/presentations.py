@@ -11,7 +11,7 @@ import netCDF4
 import numpy as np
 
 from brainfit.errors import ContractError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..netcdf.file import NetCDFFile
 from .blank_normalization import Baseline
@@ -48,7 +48,7 @@ def trial_table(images: np.ndarray, repetition: np.ndarray | None) -> tuple[np.n
     names, image, counts = np.unique(images, return_inverse=True, return_counts=True)
     n_trials = int(counts.max())
     if names.size * n_trials > max(_MOSTLY_EMPTY * images.size, 2**20):
-        often = shown(repr(str(names[counts.argmax()])))
+        often = printable(repr(str(names[counts.argmax()])))
         raise ContractError(
             f"image {often} was shown {n_trials} times, and {names.size} images {images.size} times in all; "
             "leave it out, or give a part of its trials"

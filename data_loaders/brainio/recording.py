@@ -19,7 +19,7 @@ from brainfit.errors import ContractError
 from brainfit.scoring.responses import Dropped
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.lazy_arrays import lazy_variable
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..images.table import Stimuli
 from ..netcdf.file import NetCDFFile
@@ -111,7 +111,7 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
     try:
         check_recording(recording)
     except ContractError as error:
-        raise ContractError(f"{shown(path, 300)}: {error}") from error
+        raise ContractError(f"{printable(path, 300)}: {error}") from error
     return recording
 
 
@@ -130,7 +130,7 @@ def _images(path: Path, layout: Layout, given: str | os.PathLike[str] | None) ->
     names = ids(path, labels, IMAGE_IDS)
     blank = is_blank(names) | _named_blank(labels, names.size)
     nothing = ContractError(
-        f"{shown(path, 300)}: all {blank.size} presentations are blanks, without an image"
+        f"{printable(path, 300)}: all {blank.size} presentations are blanks, without an image"
     )
     if blank.all():
         raise nothing
@@ -153,7 +153,7 @@ def _identifiers(path: Path, layout: Layout) -> list[str]:
     told = [layout.scalars.get(name) for name in ("stimulus_set_identifier", "identifier")]
     found = [name for name in told if isinstance(name, str) and name.isprintable() and name]
     called = isinstance(told[1], str) and told[1] in found
-    return found if called else [*found, shown(path.stem.removeprefix("assy_"))]
+    return found if called else [*found, printable(path.stem.removeprefix("assy_"))]
 
 
 def _baseline(reader: Presentations, layout: Layout, blank: np.ndarray) -> Baseline | None:
@@ -177,7 +177,7 @@ def _normalized(
     kept = np.asarray(known.any(axis=0))
     if not kept.any():
         raise ContractError(
-            f"{shown(path, 300)} holds counts, but no unit has two blanks in a session that differ; "
+            f"{printable(path, 300)} holds counts, but no unit has two blanks in a session that differ; "
             "normalise them first, or leave the blanks out"
         )
     dropped.add("units", int((~kept).sum()), "no session with two blanks that differ")

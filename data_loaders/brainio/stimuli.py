@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 from ..images.table import Stimuli, load_stimuli, read_table
 
@@ -63,14 +63,14 @@ def find_stimuli(
         covering = [table for table in tables if _covers(table, image_ids)]
         if len(covering) > 1:
             raise ContractError(
-                f"several tables have the images of {shown(path, 300)}: "
-                f"{shown(', '.join(map(str, covering)), 300)}; pass the one that is meant as stimuli"
+                f"several tables have the images of {printable(path, 300)}: "
+                f"{printable(', '.join(map(str, covering)), 300)}; pass the one that is meant as stimuli"
             )
         called = covering[0] if covering else tables[0] if len(tables) == 1 else None
     if called is None:
         raise ContractError(
-            f"no stimuli of {shown(path, 300)}: looked for {' or '.join(names)}, or any CSV with its "
-            f"{len(image_ids)} images, in {shown(folders[0], 300)} and the folders in it; put them there, "
+            f"no stimuli of {printable(path, 300)}: looked for {' or '.join(names)}, or any CSV with its "
+            f"{len(image_ids)} images, in {printable(folders[0], 300)} and the folders in it; put them there, "
             "pass stimuli, or make one file with `brainfit data convert FILE OUT.nc --stimuli CSV`"
         )
     return load_stimuli(called, _images(called), image_ids), called
@@ -80,7 +80,7 @@ def _tables(folder: Path) -> list[Path]:
     try:
         return [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*/*.csv"))]
     except OSError as error:
-        raise IntegrityError(f"cannot look into {shown(folder, 300)}: {reason(error)}") from error
+        raise IntegrityError(f"cannot look into {printable(folder, 300)}: {reason(error)}") from error
 
 
 def _covers(table: Path, image_ids: Sequence[str]) -> bool:

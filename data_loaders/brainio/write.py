@@ -18,7 +18,7 @@ from brainfit.contracts.vocabulary import IT_REGIONS
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.arguments import text
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 from ..images.table import write_stimuli
 from .labels import IMAGE_DEFAULTS, IMAGE_EXTRAS, UNIT_EXTRAS
@@ -72,7 +72,7 @@ def to_brainio(recording: Recording, folder: str | os.PathLike[str], *, identifi
         folder.mkdir(parents=True, exist_ok=True)
         if there := [name for name in names if os.path.lexists(folder / name)]:
             raise IntegrityError(
-                f"{shown(folder / there[0], 300)} is there already; remove it, or choose another folder or "
+                f"{printable(folder / there[0], 300)} is there already; remove it, or choose another folder or "
                 "identifier"
             )
         staging = Path(tempfile.mkdtemp(prefix=".brainio-", dir=folder))
@@ -88,7 +88,7 @@ def to_brainio(recording: Recording, folder: str | os.PathLike[str], *, identifi
     except BrainfitError:
         raise
     except (OSError, RuntimeError) as error:  # RuntimeError: HDF5, on a disk that is full
-        raise IntegrityError(f"cannot write to {shown(folder, 300)}: {reason(error)}") from error
+        raise IntegrityError(f"cannot write to {printable(folder, 300)}: {reason(error)}") from error
     return folder / names[2]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brainfit.errors import BrainfitError, IntegrityError, ResourceError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 from brainfit.support.out_of_memory import out_of_memory
 
 _SECONDS = 900
@@ -57,18 +57,18 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         )
     except subprocess.TimeoutExpired as error:
         raise IntegrityError(
-            f"reading {shown(path, 300)} came to no end in {_SECONDS} s; it may be damaged: get it anew"
+            f"reading {printable(path, 300)} came to no end in {_SECONDS} s; it may be damaged: get it anew"
         ) from error
     except OSError as error:
-        raise IntegrityError(f"cannot start a Python to read {shown(path, 300)}: {error}") from error
+        raise IntegrityError(f"cannot start a Python to read {printable(path, 300)}: {error}") from error
     if done.returncode == -signal.SIGKILL:
         raise ResourceError(
-            f"the process that read {shown(path, 300)} was killed (signal 9), probably because memory ran "
+            f"the process that read {printable(path, 300)} was killed (signal 9), probably because memory ran "
             "out; close other programs, or raise the limit of this container or batch job"
         )
     if done.returncode < 0:
         raise IntegrityError(
-            f"reading {shown(path, 300)} crashed the HDF5 library (signal {-done.returncode}): it is "
+            f"reading {printable(path, 300)} crashed the HDF5 library (signal {-done.returncode}): it is "
             "damaged; get it anew"
         )
     if done.returncode:  # a bug, or an installation that is not whole: its own words say which

@@ -13,7 +13,7 @@ import numpy as np
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path, regular_file
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 from .slabs import read_selection
 
@@ -59,7 +59,9 @@ class Hdf5File:
         """
         regular_file(self.path)
         if _stamp(self.path) != self.found:
-            raise IntegrityError(f"{shown(self.path, 300)} has changed since it was loaded; load it again")
+            raise IntegrityError(
+                f"{printable(self.path, 300)} has changed since it was loaded; load it again"
+            )
         try:
             with h5py.File(self.path, "r") as file:
                 yield file
@@ -67,7 +69,7 @@ class Hdf5File:
             raise
         except UNREADABLE as error:
             raise IntegrityError(
-                f"cannot read {shown(self.path, 300)} as HDF5, it may be damaged: {damage(error)}"
+                f"cannot read {printable(self.path, 300)} as HDF5, it may be damaged: {damage(error)}"
             ) from error
 
 
@@ -82,7 +84,7 @@ def damage(error: BaseException) -> str:
 
 def place(node: h5py.Group | h5py.Dataset, name: str = "") -> str:
     """Return where a group or dataset stands, or something in it: as in ``file.hdf5:/group/name``."""
-    return shown(f"{node.file.filename}:{'/'.join([str(node.name).rstrip('/'), *name.split()])}", 300)
+    return printable(f"{node.file.filename}:{'/'.join([str(node.name).rstrip('/'), *name.split()])}", 300)
 
 
 def member(group: h5py.Group, name: str, kind: type[h5py.Dataset] | type[h5py.Group]) -> Any:
@@ -97,7 +99,7 @@ def member(group: h5py.Group, name: str, kind: type[h5py.Dataset] | type[h5py.Gr
     """
     where = place(group, name)
     if name not in group:
-        raise ContractError(f"{where} is missing; there is {shown(', '.join(group) or 'nothing', 200)}")
+        raise ContractError(f"{where} is missing; there is {printable(', '.join(group) or 'nothing', 200)}")
     found = group[name]
     if found.file.filename != group.file.filename:
         raise ContractError(f"{where} is a link to another file; put the data itself there")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 
 def check_free(path: Path, overwrite: bool) -> None:
@@ -24,7 +24,7 @@ def check_free(path: Path, overwrite: bool) -> None:
     """
     if os.path.lexists(path) and (path.is_dir() or not overwrite):
         raise ContractError(
-            f"{shown(path, 300)} is there already; choose another name, or replace it (--force)"
+            f"{printable(path, 300)} is there already; choose another name, or replace it (--force)"
         )
 
 
@@ -44,7 +44,7 @@ def staged(path: Path, overwrite: bool) -> Iterator[Path]:
         folder = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
     except OSError as error:
         raise IntegrityError(
-            f"cannot write {shown(path, 300)}: {reason(error)}; choose another folder"
+            f"cannot write {printable(path, 300)}: {reason(error)}; choose another folder"
         ) from error
     partial = Path(folder, "recording.nc")
     try:
@@ -58,6 +58,6 @@ def staged(path: Path, overwrite: bool) -> Iterator[Path]:
     except (OSError, RuntimeError) as error:  # netCDF4 says "HDF error" of whatever the disk refuses
         full = getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(folder).free < 1 << 20
         why = "No space left on device; free some" if full else f"{reason(error)}; choose another folder"
-        raise IntegrityError(f"cannot write {shown(path, 300)}: {why}") from error
+        raise IntegrityError(f"cannot write {printable(path, 300)}: {why}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -25,7 +25,7 @@ import xarray as xr
 from brainfit.contracts.recording import Recording, check_recording
 from brainfit.errors import ContractError
 from brainfit.support.lazy_arrays import lazy_variable
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..files.hdf5 import Hdf5File, labels, member, place, select
 from .responses import Responses, find_responses
@@ -129,7 +129,9 @@ def _image_labels(meta: h5py.Group, n: int) -> dict[str, np.ndarray]:
     numbers = [re.fullmatch(r"V?(\d{1,6})", level) for level in levels]
     if None in numbers:
         odd = levels[numbers.index(None)]
-        raise ContractError(f"{place(meta, 'variation_level')} has {shown(repr(odd))}; wanted V0, V3 or V6")
+        raise ContractError(
+            f"{place(meta, 'variation_level')} has {printable(repr(odd))}; wanted V0, V3 or V6"
+        )
     variation = np.array([int(found[1]) for found in numbers if found])
     more = {name: labels(meta, key, n) for name, key in _MORE.items() if key in meta}
     return {**texts, "variation": variation, **more}

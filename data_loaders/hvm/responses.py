@@ -12,7 +12,7 @@ import xarray as xr
 
 from brainfit.errors import ContractError
 from brainfit.support.lazy_arrays import lazy_variable
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..files.hdf5 import Hdf5File, member, native, place, select
 
@@ -128,8 +128,8 @@ def find_responses(source: Hdf5File, file: h5py.File, variation: np.ndarray) -> 
     if _STATIC + _AVERAGED in file:
         return _averages(source, file, _STATIC + _AVERAGED, variation)
     raise ContractError(
-        f"{shown(source.path, 300)} has no responses: wanted {_BINNED}, {_STATIC}, or one of them with "
-        f"{_AVERAGED}; it has {shown(', '.join(file), 200)}"
+        f"{printable(source.path, 300)} has no responses: wanted {_BINNED}, {_STATIC}, or one of them with "
+        f"{_AVERAGED}; it has {printable(', '.join(file), 200)}"
     )
 
 
@@ -139,7 +139,7 @@ def _bins(group: h5py.Group) -> dict[str, float]:
     for name in group:
         if not (found := re.fullmatch(r"(-?\d{1,6}) ?ms", str(name))):
             raise ContractError(
-                f"{place(group)} has {shown(repr(name))}; wanted bins called as they start, such as '20ms'"
+                f"{place(group)} has {printable(repr(name))}; wanted bins called as they start, such as '20ms'"
             )
         starts[name] = float(found[1])
     if not starts:
@@ -230,6 +230,6 @@ def _window(name: str) -> str:
 def _finite(source: Hdf5File, values: np.ndarray) -> np.ndarray:
     if n := np.count_nonzero(np.isinf(values)):
         raise ContractError(
-            f"{shown(source.path, 300)}: responses hold {n} infinite values; wanted finite numbers, or NaN"
+            f"{printable(source.path, 300)}: responses hold {n} infinite values; wanted finite numbers, or NaN"
         )
     return values

@@ -12,7 +12,7 @@ from typing import IO
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import regular_file
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 _LARGEST = 64 * 2**20
 """In bytes; no file of an image that is shown to an animal comes near it."""
@@ -29,7 +29,7 @@ Open = Callable[[str], IO[bytes]]
 
 def label(place: Path, name: str) -> str:
     """Return how a file of a folder or zip is called in a line of ours."""
-    return f"{shown(repr(name))} in {shown(place, 300)}"
+    return f"{printable(repr(name))} in {printable(place, 300)}"
 
 
 def stays_inside(name: str) -> bool:
@@ -55,14 +55,14 @@ def check_files(place: Path, names: Sequence[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not stays_inside(name):
             raise ContractError(
-                f"image file {shown(repr(name))} does not stay inside {shown(place, 300)}; "
+                f"image file {printable(repr(name))} does not stay inside {printable(place, 300)}; "
                 "wanted a name relative to it, without .. and without a drive"
             )
     there = _files(place, names) if place.is_dir() else _entries(place)
     if missing := [name for name in names if name not in there]:
         raise ContractError(
-            f"{shown(place, 300)} lacks {len(missing)} of the {len(names)} image files that are named, "
-            f"such as {shown(repr(missing[0]))}"
+            f"{printable(place, 300)} lacks {len(missing)} of the {len(names)} image files that are named, "
+            f"such as {printable(repr(missing[0]))}"
         )
 
 
@@ -83,7 +83,7 @@ def _archive(place: Path) -> Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(place)
     except _UNREADABLE as error:
         raise IntegrityError(
-            f"cannot read {shown(place, 300)} as a zip of images: {reason(error)}"
+            f"cannot read {printable(place, 300)} as a zip of images: {reason(error)}"
         ) from error
     with archive:
         yield archive
@@ -117,7 +117,7 @@ def _entries(place: Path) -> set[str]:
         name = entry.filename
         if not stays_inside(name):
             raise IntegrityError(
-                f"{shown(place, 300)} has an entry {shown(repr(name))}, which leaves the folder that it "
+                f"{printable(place, 300)} has an entry {printable(repr(name))}, which leaves the folder that it "
                 "would be unpacked to; get it anew from who published it"
             )
         if stat.S_ISLNK(entry.external_attr >> 16):

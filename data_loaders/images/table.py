@@ -22,7 +22,7 @@ from PIL import Image
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path, regular_file, replaced
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 from .files import stays_inside
 from .pixels import open_pictures
@@ -81,8 +81,8 @@ def load_stimuli(
     wanted = [str(name) for name in image_ids]
     if missing := [name for name in wanted if name not in at]:
         raise ContractError(
-            f"{shown(table, 300)} lacks {len(missing)} of {len(wanted)} images of the recording, such as "
-            f"{shown(repr(missing[0]))}; it has others, such as {shown(repr(next(iter(at))))}"
+            f"{printable(table, 300)} lacks {len(missing)} of {len(wanted)} images of the recording, such as "
+            f"{printable(repr(missing[0]))}; it has others, such as {printable(repr(next(iter(at))))}"
         )
     rows = np.array([at[name] for name in wanted], int)
     pixels = open_pictures(images, files).isel(image=rows)
@@ -103,21 +103,21 @@ def read_table(table: Path) -> dict[str, np.ndarray]:
     names = [name.strip() for name in header]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ContractError(f"{shown(table, 300)}: column {shown(repr(twice))} is there twice")
+        raise ContractError(f"{printable(table, 300)}: column {printable(repr(twice))} is there twice")
     wrong = next((n for n, row in enumerate(rows, 2) if len(row) != len(names)), None)
     if wrong is not None:
         raise ContractError(
-            f"{shown(table, 300)}: row {wrong} has {len(rows[wrong - 2])} entries; wanted {len(names)}, as "
+            f"{printable(table, 300)}: row {wrong} has {len(rows[wrong - 2])} entries; wanted {len(names)}, as "
             "the first row has"
         )
     if not rows:
-        raise ContractError(f"{shown(table, 300)} has no row below its names; wanted one for each image")
+        raise ContractError(f"{printable(table, 300)} has no row below its names; wanted one for each image")
     texts = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     ids, files = _take(table, texts, _IDS), _take(table, texts, _FILES)
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise ContractError(
-            f"{shown(table, 300)}: image {shown(repr(str(values[counts > 1][0])))} is there {counts.max()} "
+            f"{printable(table, 300)}: image {printable(repr(str(values[counts > 1][0])))} is there {counts.max()} "
             "times; wanted one row for each"
         )
     # The other of two names for the same is no news, and the nameless one is a row number.
@@ -135,12 +135,12 @@ def _lines(table: Path) -> list[list[str]]:
     except (OSError, UnicodeDecodeError, csv.Error, MemoryError) as error:
         wrong = ContractError if isinstance(error, UnicodeDecodeError | csv.Error) else IntegrityError
         raise wrong(
-            f"cannot read {shown(table, 300)} as CSV in UTF-8: {reason(error)}; wanted a table of images"
+            f"cannot read {printable(table, 300)} as CSV in UTF-8: {reason(error)}; wanted a table of images"
         ) from error
     lines = [line for line in lines if line]
     if not lines:
         raise ContractError(
-            f"{shown(table, 300)} is empty; wanted a table of images with columns {_wanted()}"
+            f"{printable(table, 300)} is empty; wanted a table of images with columns {_wanted()}"
         )
     return lines
 
@@ -149,10 +149,10 @@ def _take(table: Path, texts: dict[str, np.ndarray], names: Sequence[str]) -> np
     for name in names:
         if name in texts:
             if not all(texts[name].tolist()):
-                raise ContractError(f"{shown(table, 300)}: column {name!r} has an empty entry")
+                raise ContractError(f"{printable(table, 300)}: column {name!r} has an empty entry")
             return texts[name]
     raise ContractError(
-        f"{shown(table, 300)} has no column {' or '.join(names)}; it has {shown(', '.join(texts), 200)}"
+        f"{printable(table, 300)} has no column {' or '.join(names)}; it has {printable(', '.join(texts), 200)}"
     )
 
 
@@ -233,4 +233,4 @@ def _replaced(path: Path) -> Iterator[Path]:
     except BrainfitError:
         raise
     except OSError as error:
-        raise IntegrityError(f"cannot write {shown(path, 300)}: {reason(error)}") from error
+        raise IntegrityError(f"cannot write {printable(path, 300)}: {reason(error)}") from error

@@ -15,7 +15,7 @@ from scipy.io import netcdf_file
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path, regular_file
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 from ..files.hdf5 import UNREADABLE, damage
 from ..files.slabs import read_selection
@@ -49,7 +49,7 @@ class NetCDFFile:
         return cls(whole, *_stamp(whole))
 
     def __str__(self) -> str:
-        return shown(self.path, 300)
+        return printable(self.path, 300)
 
     @contextmanager
     def opened(self) -> Iterator[netCDF4.Dataset]:
@@ -160,5 +160,5 @@ def _stamp(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
     except OSError as error:
-        raise IntegrityError(f"cannot read {shown(path, 300)}: {reason(error)}") from error
+        raise IntegrityError(f"cannot read {printable(path, 300)}: {reason(error)}") from error
     return found.st_size, found.st_mtime_ns

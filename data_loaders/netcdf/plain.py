@@ -15,7 +15,7 @@ import xarray as xr
 from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError
 from brainfit.support.lazy_arrays import lazy_variable
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
 
 from ..arrays.recording import from_arrays
@@ -39,7 +39,7 @@ def read_plain(file: NetCDFFile, data: netCDF4.Dataset) -> Recording:
         if name not in data.variables:
             raise ContractError(
                 f"{file}: variable {name!r} is missing; it has "
-                f"{shown(', '.join(data.variables) or 'none', 200)}"
+                f"{printable(', '.join(data.variables) or 'none', 200)}"
             )
     responses = data["responses"]
     dims = _dims(file, responses)
@@ -50,7 +50,7 @@ def read_plain(file: NetCDFFile, data: netCDF4.Dataset) -> Recording:
             given.setdefault(_INDEXES[ours[name]], variable)
         elif name not in known:
             if not set(variable.dimensions) <= {*ours} or get_close_matches(name, known, 1, _ALIKE):
-                raise ContractError(f"{file}: {unknown_name('variable', shown(name), known)}")
+                raise ContractError(f"{file}: {unknown_name('variable', printable(name), known)}")
             of = tuple(ours[dim] for dim in variable.dimensions)
             more[name] = (of, plain_values(file, variable))
     # It makes labels of what is given and defaults, and judges types, from arrays that take no room.

@@ -24,7 +24,7 @@ from brainfit.contracts.recording import Recording, check_recording
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.lazy_arrays import lazy_variable
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 from brainfit.support.progress import progress_bar
 
 from ..files.slabs import blocks, chunk_shape
@@ -198,7 +198,7 @@ def _read(file: NetCDFFile, data: netCDF4.Dataset) -> Recording:
     said = json.loads(data.getncattr(_MARK))
     if said["format"] != FORMAT:
         raise IntegrityError(
-            f"{file} is of format {shown(said['format'])}, this brainfit reads {FORMAT}; update brainfit"
+            f"{file} is of format {printable(said['format'])}, this brainfit reads {FORMAT}; update brainfit"
         )
     labels = {key: _read_label(data[key], facts) for key, facts in said["labels"].items()}
     if _seal(said, labels) != data.getncattr(_SEAL):

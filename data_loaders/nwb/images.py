@@ -11,7 +11,7 @@ import xarray as xr
 
 from brainfit.errors import ContractError
 from brainfit.support.lazy_arrays import lazy_variable
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..files.hdf5 import Hdf5File, member, native, select
 
@@ -88,7 +88,9 @@ def template_images(source: Hdf5File, nwb: Any, image_id: np.ndarray) -> Templat
         where = _by_name(collections, image_id.tolist())
     elif len(collections) + len(series) > 1:
         names = ", ".join(repr(one.name) for one in templates)
-        raise ContractError(f"images are called by numbers, which may be rows of any of {shown(names, 200)}")
+        raise ContractError(
+            f"images are called by numbers, which may be rows of any of {printable(names, 200)}"
+        )
     elif series:
         where = _rows(series[0], image_id)
     else:
@@ -107,12 +109,14 @@ def _by_name(collections: list[Any], names: list[str]) -> list[tuple[str, int]]:
     for collection in collections:
         for name, image in collection.images.items():
             if name in images:
-                raise ContractError(f"image {shown(repr(name))} is in two collections of stimulus templates")
+                raise ContractError(
+                    f"image {printable(repr(name))} is in two collections of stimulus templates"
+                )
             images[name] = str(image.data.name)
     if missing := [name for name in names if name not in images]:
         raise ContractError(
             f"the stimulus templates lack {len(missing)} of {len(names)} images that were shown, such as "
-            f"{shown(repr(missing[0]))}; they have {shown(', '.join(images) or 'none by name', 100)}"
+            f"{printable(repr(missing[0]))}; they have {printable(', '.join(images) or 'none by name', 100)}"
         )
     return [(images[name], -1) for name in names]
 
@@ -144,7 +148,7 @@ def _form(data: h5py.Dataset, of_rows: bool) -> tuple[int, int, np.dtype]:
     right = data.dtype == np.uint8 or data.dtype.kind == "f"
     if not right or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
         raise ContractError(
-            f"image {shown(data.name)} is {data.dtype} of shape {shape}; wanted (height, width) or "
+            f"image {printable(data.name)} is {data.dtype} of shape {shape}; wanted (height, width) or "
             "(height, width, 3), uint8 or float in [0, 1]"
         )
     return shape[0], shape[1], native(data.dtype)

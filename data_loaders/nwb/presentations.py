@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from brainfit.errors import ContractError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from .columns import values
 
@@ -110,11 +110,11 @@ def _choose(tables: dict[str, Any], wanted: str | None) -> str:
     if wanted is not None or not fitting:
         raise ContractError(
             f"there is no table of presentations{'' if wanted is None else f' {wanted!r}'}: wanted "
-            f"intervals with a column {' or '.join(_ID_COLUMNS)}; there are {shown(has, 400)}"
+            f"intervals with a column {' or '.join(_ID_COLUMNS)}; there are {printable(has, 400)}"
         )
     if len(fitting) > 1:
         raise ContractError(
-            f"several tables could say what was shown: {shown(', '.join(map(repr, fitting)), 300)}; choose "
+            f"several tables could say what was shown: {printable(', '.join(map(repr, fitting)), 300)}; choose "
             f"one with presentations={fitting[0]!r}"
         )
     return fitting[0]
@@ -126,8 +126,8 @@ def _of_images(name: str, key: str, of_rows: np.ndarray, first: np.ndarray, imag
     if (differ := np.flatnonzero(of_images[image] != of_rows)).size:
         was, now = of_images[image[differ[0]]], of_rows[differ[0]]
         raise ContractError(
-            f"table {name!r}: {key} of one image is {shown(repr(was.item()))} and later "
-            f"{shown(repr(now.item()))}; wanted the same in all its repeats"
+            f"table {name!r}: {key} of one image is {printable(repr(was.item()))} and later "
+            f"{printable(repr(now.item()))}; wanted the same in all its repeats"
         )
     return of_images
 

@@ -25,7 +25,7 @@ from brainfit.contracts.recording import Recording, check_recording
 from brainfit.errors import ContractError
 from brainfit.support.arguments import number
 from brainfit.support.lazy_arrays import lazy_variable
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..files.child import in_child
 from ..files.hdf5 import Hdf5File, member
@@ -64,7 +64,9 @@ class _Counts:
 
     def _of_unit(self, times: np.ndarray, onset: np.ndarray, bins: np.ndarray) -> np.ndarray:
         if not np.isfinite(times).all():
-            raise ContractError(f"{shown(self.source.path, 300)}: spike times hold NaN or infinite values")
+            raise ContractError(
+                f"{printable(self.source.path, 300)}: spike times hold NaN or infinite values"
+            )
         before = np.searchsorted(times, onset[..., None] + self.edges)
         return (before[..., 1:] - before[..., :-1])[..., bins]
 
@@ -167,7 +169,7 @@ def _edges(bin_ms: float, window_ms: tuple[float, float]) -> np.ndarray:
     """Return where bins begin and end, in ms."""
     width = number("bin_ms", bin_ms, 0.1, _LONGEST_MS)
     if not isinstance(window_ms, tuple | list) or len(window_ms) != 2:
-        raise ContractError(f"window_ms is a start and an end in ms, got {shown(repr(window_ms))}")
+        raise ContractError(f"window_ms is a start and an end in ms, got {printable(repr(window_ms))}")
     start, end = (number("window_ms", edge, -_LONGEST_MS, _LONGEST_MS) for edge in window_ms)
     n_bins = round((end - start) / width)
     if n_bins < 1 or abs(start + n_bins * width - end) > 1e-6:
@@ -181,7 +183,7 @@ def _pictures(source: Hdf5File, presentations: Presentations) -> xr.DataArray:
     files = presentations.image_file
     if files is None or files.dtype.kind != "U":
         raise ContractError(
-            f"{shown(source.path, 300)} holds no images: it has no stimulus templates and no column "
+            f"{printable(source.path, 300)} holds no images: it has no stimulus templates and no column "
             "image_file; give stimuli= and images="
         )
     return open_pictures(Path(source.path).parent, files.tolist())

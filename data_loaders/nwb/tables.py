@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError, PluginError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..files.hdf5 import UNREADABLE, Hdf5File, damage
 from .images import Templates, template_images
@@ -57,7 +57,7 @@ def _opened(source: Hdf5File) -> Iterator[Any]:
         from hdmf.build.errors import BuildError, ConstructError, ContainerConfigurationError
     except ImportError as error:
         raise PluginError(
-            f'reading {shown(source.path, 300)} needs pynwb: pip install "brainfit[nwb]"'
+            f'reading {printable(source.path, 300)} needs pynwb: pip install "brainfit[nwb]"'
         ) from error
     try:
         with warnings.catch_warnings(), source.opened() as file:
@@ -65,12 +65,12 @@ def _opened(source: Hdf5File) -> Iterator[Any]:
             with pynwb.NWBHDF5IO(file=file, mode="r") as io:
                 yield io.read()
     except ContractError as error:
-        if str(error).startswith(shown(source.path, 300)):
+        if str(error).startswith(printable(source.path, 300)):
             raise
-        raise ContractError(f"{shown(source.path, 300)}: {error}") from error
+        raise ContractError(f"{printable(source.path, 300)}: {error}") from error
     except BrainfitError:
         raise
     except (*UNREADABLE, BuildError, ConstructError, ContainerConfigurationError) as error:
         raise IntegrityError(
-            f"cannot read {shown(source.path, 300)} as NWB, it may be damaged: {damage(error)}"
+            f"cannot read {printable(source.path, 300)} as NWB, it may be damaged: {damage(error)}"
         ) from error

@@ -9,7 +9,7 @@ import numpy as np
 
 from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from .columns import ragged, values
 
@@ -62,7 +62,7 @@ def find_units(nwb: Any) -> Units:
     keep = np.flatnonzero(region != "")
     if not keep.size:
         raise ContractError(
-            f"no unit is in a region: its electrodes are in {shown(', '.join(sorted(where)), 200)}; wanted "
+            f"no unit is in a region: its electrodes are in {printable(', '.join(sorted(where)), 200)}; wanted "
             f"{', '.join(REGIONS)}"
         )
     observed = None

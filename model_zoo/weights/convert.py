@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from brainfit.contracts.model import Model
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..engine.graph import GraphModel
 from .file import SUFFIX, WeightsInfo, check_target, read_file, read_tensors, save_weights
@@ -126,7 +126,7 @@ def _read_torch(source: Path) -> tuple[Any, str]:
         raise
     except _DAMAGED as error:
         other = re.search(r"nsupported (?:\w+: )?GLOBAL (\S+)", str(error))
-        why = f"holds {shown(other[1])}" if other else "is damaged or none"
+        why = f"holds {printable(other[1])}" if other else "is damaged or none"
         raise IntegrityError(
             f"cannot read {source} as a torch file: it {why}, "
             "and nothing is unpickled but tensors and plain values, since the rest could run code; wanted a "

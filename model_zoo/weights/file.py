@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import regular_file
 from brainfit.support.memory import check_memory
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 SUFFIX = ".safetensors"
 _KEY = "brainfit"
@@ -171,7 +171,7 @@ def save_weights(
         raise
     except OSError as error:
         raise IntegrityError(
-            f"cannot write {shown(path, 300)}: {reason(error)}; choose another name or folder"
+            f"cannot write {printable(path, 300)}: {reason(error)}; choose another name or folder"
         ) from error
     finally:
         with suppress(OSError):
@@ -219,4 +219,4 @@ def _is_mapping(value: object, is_right: Callable[[object], bool]) -> bool:
 
 
 def _unreadable(path: Path, why: str) -> IntegrityError:
-    return IntegrityError(f"cannot read the weights in {shown(path, 300)}: {why}; {_TODO}")
+    return IntegrityError(f"cannot read the weights in {printable(path, 300)}: {why}; {_TODO}")

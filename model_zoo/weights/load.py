@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.support.arguments import whole_number
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
 
 from ..engine.init import fill
@@ -60,7 +60,7 @@ def set_weights(
     path = find_weights(weights)
     tensors, sha256 = read_tensors(path)
     info = read_info(path)
-    load_tensors(module, tensors, f"{path} (of model {shown(info.model or 'unknown')})", info.image_size)
+    load_tensors(module, tensors, f"{path} (of model {printable(info.model or 'unknown')})", info.image_size)
     return f"sha256:{sha256}"
 
 
@@ -122,7 +122,9 @@ def load_tensors(
     _refuse(label, "lacks", missing)
     _refuse(label, "has unknown", tensors.keys() - wanted.keys())
     shapes = {name: (tuple(values.shape), tuple(wanted[name].shape)) for name, values in tensors.items()}
-    misshapen = {f"{shown(n)} {got} instead of {ours}" for n, (got, ours) in shapes.items() if got != ours}
+    misshapen = {
+        f"{printable(n)} {got} instead of {ours}" for n, (got, ours) in shapes.items() if got != ours
+    }
     resized = image_size is not None and image_size != getattr(module, "image_size", image_size)
     _refuse(label, "has misshapen", misshapen, f"; use image_size={image_size}" * resized)
     kinds = {n for n, values in tensors.items() if _kind(values) != _kind(wanted[n])}
@@ -137,7 +139,7 @@ def load_tensors(
 def _refuse(label: str, what: str, names: set[str], advice: str = "") -> None:
     if names:
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-        first = ", ".join(shown(name, 160) for name in sorted(names)[:4])
+        first = ", ".join(printable(name, 160) for name in sorted(names)[:4])
         raise ContractError(
             f"{label} does not fit: it {what} {first}{more}; "
             f"wanted the weights of the same model, built with the same options{advice}"

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from brainfit.errors import IntegrityError
 from brainfit.storage import cache_folder
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
 
 _CONVRNNS = "https://convrnnckpts.s3-us-west-1.amazonaws.com"
@@ -144,7 +144,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
                     original.unlink()
     if (model := read_info(path).model) != published.model:
         raise IntegrityError(
-            f"{path} has weights of model {shown(repr(model))}, wanted {published.model!r}; delete it, and "
+            f"{path} has weights of model {printable(repr(model))}, wanted {published.model!r}; delete it, and "
             "fetch it again"
         )
     check_file(path)

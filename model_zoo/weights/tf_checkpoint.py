@@ -29,7 +29,7 @@ import numpy as np
 
 from brainfit.errors import IntegrityError
 from brainfit.storage.atomic_files import regular_file
-from brainfit.support.messages import reason, shown
+from brainfit.support.messages import printable, reason
 
 from .leveldb_table import Unreadable, masked_crc, read_table, take, varint
 
@@ -157,12 +157,12 @@ def _content(path: Path, largest: int) -> bytes:
 def _name(key: bytes) -> str:
     name = key.decode("utf-8", "replace")
     if not name.isprintable() or name.encode() != key:  # which it is not if a byte was replaced
-        raise Unreadable(f"the name of a variable is not printable: {shown(repr(key))}")
+        raise Unreadable(f"the name of a variable is not printable: {printable(repr(key))}")
     return name
 
 
 def _variable(name: str, message: bytes) -> Variable:
-    fields, name = _fields(message), shown(name)
+    fields, name = _fields(message), printable(name)
     dtype = _last(fields, _DTYPE)
     if dtype not in _DTYPES:
         raise Unreadable(
@@ -214,8 +214,8 @@ def _map(path: Path) -> mmap.mmap | bytes:
 
 def _values(name: str, row: Variable, shard: mmap.mmap | bytes) -> np.ndarray:
     if row.offset + row.size > len(shard):
-        raise Unreadable(f"{shown(name)} lies beyond the end of its file, which may be cut off")
+        raise Unreadable(f"{printable(name)} lies beyond the end of its file, which may be cut off")
     raw = np.frombuffer(shard, np.uint8, row.size, row.offset) if row.size else np.empty(0, np.uint8)
     if masked_crc(raw) != row.crc:
-        raise Unreadable(f"{shown(name)} is not what its checksum says")
+        raise Unreadable(f"{printable(name)} is not what its checksum says")
     return raw.view(row.dtype).reshape(row.shape)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from brainfit.errors import ContractError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 from ..engine.graph import GraphModel
 from ..engine.layers import Conv, ConvReadout, MeanReadout
@@ -136,7 +136,9 @@ def load_variables(model: GraphModel, variables: Mapping[str, np.ndarray]) -> No
     _refuse("without", wanted.keys() - got.keys())
     _refuse("with unknown", got.keys() - wanted.keys() - decays)
     _refuse("with nonzero", {name for name in decays if np.any(variables[name])})
-    _refuse("with misshapen", {f"{shown(name)} ({got[name]}, wanted {wanted[name]})" for name in misshapen})
+    _refuse(
+        "with misshapen", {f"{printable(name)} ({got[name]}, wanted {wanted[name]})" for name in misshapen}
+    )
     _refuse("with other than real numbers in", {n for n in wanted if variables[n].dtype.kind != "f"})
     cast = {name: torch.from_numpy(variables[name].copy()).float() for name in wanted}
     _refuse("with a number that is not finite in", {n for n, v in cast.items() if not v.isfinite().all()})
@@ -166,6 +168,6 @@ def _refuse(what: str, names: Set[str]) -> None:
     if names:
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         raise ContractError(
-            f"weights {what} variable {', '.join(shown(name, 160) for name in sorted(names)[:4])}{more}; "
+            f"weights {what} variable {', '.join(printable(name, 160) for name in sorted(names)[:4])}{more}; "
             "they must be those of the same model, built with the same options"
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from brainfit.cli.output import note, print_json, print_table
+from brainfit.support.messages import format_bytes
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -30,7 +31,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     """
     from brainfit.features.store import FOLDER
     from brainfit.storage.cache_folder import contents, folder
-    from brainfit.storage.size_limit import size_limit, size_text
+    from brainfit.storage.size_limit import size_limit
 
     limit, held = size_limit(), contents()
     facts: dict[str, Any] = {"folder": str(folder()), "limit_bytes": limit, "bytes": sum(held.values())}
@@ -38,7 +39,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         print_json({**facts, "parts": held})
         return
     rows = [
-        [name, size_text(size), f"at most {size_text(limit)}" if name == FOLDER else ""]
+        [name, format_bytes(size), f"at most {format_bytes(limit)}" if name == FOLDER else ""]
         for name, size in held.items()
     ]
     print_table(["part", "size", ""], rows, title=facts["folder"])
@@ -62,7 +63,6 @@ def clear(
         raise typer.BadParameter("--all removes features, too; give one of --features and --all")
     from brainfit.features.store import open_store
     from brainfit.storage import cache_folder as kept
-    from brainfit.storage.size_limit import size_text
 
     freed = open_store().clear()
     if everything:
@@ -70,4 +70,4 @@ def clear(
     if as_json:
         print_json({"folder": str(kept.folder()), "freed_bytes": freed})
     else:
-        note(f"removed {size_text(freed)} from {kept.folder()}")
+        note(f"removed {format_bytes(freed)} from {kept.folder()}")

@@ -14,7 +14,7 @@ import typer
 from brainfit.cli import options
 from brainfit.cli.output import note, others_code, print_json
 from brainfit.registry import lookup, plugins
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 if TYPE_CHECKING:
     from brainfit.contracts.recording import Recording
@@ -82,7 +82,7 @@ def info(
         print_json(json.loads(json.dumps(facts, default=str), parse_constant=lambda _: None))
         return
     for fact, value in _lines(facts):
-        typer.echo(f"{fact}: {shown(value, longest=1000)}")
+        typer.echo(f"{fact}: {printable(value, longest=1000)}")
 
 
 @app.command()

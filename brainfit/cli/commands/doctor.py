@@ -16,7 +16,7 @@ import typer
 from brainfit.cli import options
 from brainfit.cli.output import note, print_json
 from brainfit.errors import BrainfitError
-from brainfit.support.messages import reason
+from brainfit.support.messages import format_bytes, reason
 
 _MODULES = {
     "google-crc32c": "google_crc32c",
@@ -190,10 +190,9 @@ def _free(place: Path) -> int | None:
 
 def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the facts as words, one line each."""
-    from brainfit.storage.size_limit import size_text
 
     def size(number: int | None) -> str:
-        return "unknown" if number is None else size_text(number)
+        return "unknown" if number is None else format_bytes(number)
 
     yield "brainfit", facts["brainfit"]
     yield "python", facts["python"]

@@ -12,7 +12,7 @@ import typer
 from brainfit.cli import options
 from brainfit.cli.output import note, others_code, print_json, print_table
 from brainfit.registry import lookup, plugins
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 _SIZE = 224  # pixels: of nearly all published weights
 
@@ -156,5 +156,7 @@ def _text(value: object) -> str:
         case int():
             return f"{value:,}"
         case dict():
-            return shown(", ".join(f"{key} {item}" for key, item in value.items()) or "none", longest=1000)
-    return shown(value, longest=1000)
+            return printable(
+                ", ".join(f"{key} {item}" for key, item in value.items()) or "none", longest=1000
+            )
+    return printable(value, longest=1000)

@@ -19,7 +19,7 @@ from brainfit.features import store as feature_store
 from brainfit.features.shards import read_shard, write_shard
 from brainfit.features.store import FeatureStore, open_store, temporary_store
 from brainfit.storage.size_limit import DEFAULT_LIMIT, size_limit
-from brainfit.support.memory import Watch
+from brainfit.support.memory import PeakMemory
 
 WRONG = "its (checksum|length) is wrong|it is no shard"
 KEYS = [f"{'near' if k % 2 else 'far':-<16}-{k}" for k in range(10)]
@@ -266,7 +266,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_reading_takes_the_memory_of_two_copies(tmp_path):
     block = torch.zeros(25_000_000)
     write_shard(tmp_path / "x", "key", Trajectory((block,), (0,)))
-    with Watch() as watch:
+    with PeakMemory() as watch:
         seen = read_shard(tmp_path / "x", "key")
     assert watch.peak < 2.2 * seen.blocks[0].nbytes
 

@@ -21,12 +21,12 @@ def test_a_container_s_limit_counts(tmp_path, monkeypatch):
 
 
 def test_what_fits_passes_and_what_does_not_says_what_to_lower(monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda: 3 * 2**30)
-    memory.check_memory({"features": 2 * 2.0**30}, "lower it")
+    monkeypatch.setattr(memory, "available_bytes", lambda: 3e9)
+    memory.check_memory({"features": 2e9}, "lower it")
     with pytest.raises(
-        ResourceError, match=r"about 4\.0 GiB \(features 2\.0 GiB, solver 2\.0 GiB\).*3\.0 GiB.*lower it"
+        ResourceError, match=r"about 4 GB \(features 2 GB, solver 2 GB\), and 3 GB are .*lower it"
     ):
-        memory.check_memory({"features": 2 * 2.0**30, "solver": 2 * 2.0**30}, "lower it")
+        memory.check_memory({"features": 2e9, "solver": 2e9}, "lower it")
 
 
 def test_the_peak_is_that_of_this_process():

@@ -20,7 +20,7 @@ from brainfit.scoring import responses
 from brainfit.scoring.memory_plan import Unroll, Work, check, estimate, peak, remedies
 from brainfit.scoring.score import score
 from brainfit.support import memory
-from brainfit.support.memory import Watch
+from brainfit.support.memory import PeakMemory
 
 WORK = Work(
     n_images=1000,
@@ -90,7 +90,7 @@ def test_a_refusal_is_one_line_with_the_largest_stage_and_numbers(monkeypatch):
     with pytest.raises(ResourceError) as error:
         check(WORK, 0, may_project=True)
     line = str(error.value)
-    assert line.startswith("compressed rows needs about 0.7 GiB")
+    assert line.startswith("compressed rows needs about 701.9 MB")
     assert "(--batch-size 11)" in line
     assert "(--images 731)" in line
     assert "(--project 7222)" in line
@@ -111,7 +111,7 @@ def test_what_one_image_takes_is_told_from_what_all_share():
 
 
 def test_the_watch_sees_what_comes_and_goes():
-    with Watch() as watch:
+    with PeakMemory() as watch:
         np.ones(12_500_000).sum()
         left = np.ones(5_000_000)
     assert watch.peak == pytest.approx(1e8, rel=0.3)
@@ -246,23 +246,19 @@ def test_a_score_is_refused_in_a_small_container_of_a_large_machine(monkeypatch,
     top = member(monkeypatch, tmp_path, "0::/\n")
     group(top, 2 * GIB, 2 * GIB - 1000)
     monkeypatch.setattr(Large, "shown", [])
-    with pytest.raises(
-        ResourceError, match=r"averaging trials needs about .* and 0\.000954 MiB are available"
-    ):
+    with pytest.raises(ResourceError, match=r"averaging trials needs about .* and 1 kB are available"):
         score(Large(), tiny_recording(n_images=40), region="pIT", cache=False)
     assert Large.shown == []
     done = CliRunner().invoke(app, ["score", "--model", "none", "--region", "pIT"], prog_name="brainfit")
     assert done.exit_code == 1
-    assert done.stderr.startswith(
-        "brainfit: error: this needs about 0.4 GiB (libraries 0.4 GiB), and 0.000954 MiB"
-    )
+    assert done.stderr.startswith("brainfit: error: this needs about 430 MB (libraries 430 MB), and 1 kB")
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_few_addresses_are_refused_before_libraries_are_loaded(monkeypatch):
     monkeypatch.setattr(memory, "_left_of_addresses", lambda: 1.1 * GIB)
     with pytest.raises(
-        ResourceError, match=r"1\.2 GiB of addresses, and the limit \(ulimit -v\) leaves 1\.1 GiB"
+        ResourceError, match=r"1\.4 GB of addresses, and the limit \(ulimit -v\) leaves 1\.2 GB"
     ):
         memory.check_start()
     monkeypatch.setattr(memory, "_left_of_addresses", lambda: 1.3 * GIB)
