@@ -6,8 +6,8 @@ and a line here for each network that it goes into.
 
 from brainfit.registry.lookup import ModelEntry
 
-_SHALLOW = (*(f"conv{k}" for k in range(1, 6)), "imnetds")
-_INTERMEDIATE = (*(f"conv{k}" for k in range(1, 11)), "imnetds")
+_SHALLOW = (*(f"conv{k}" for k in range(1, 6)), "readout")
+_INTERMEDIATE = (*(f"conv{k}" for k in range(1, 11)), "readout")
 _SIZES = (128, 224)
 _N18, _N22 = "Nayebi et al. 2018", "Nayebi et al. 2022"
 

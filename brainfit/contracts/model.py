@@ -1,4 +1,4 @@
-"""Define what a model must offer, and check that it does."""
+"""The interface of a model, and the check that an object has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from brainfit.contracts.presentation import Presentation
     from brainfit.contracts.trajectory import Trajectory
 
-_ATTRIBUTES = {
+_REQUIRED = {
     "name": str,
     "layers": Sequence,
     "region_layers": Mapping,
@@ -24,20 +24,31 @@ _ATTRIBUTES = {
     "step_ms": int,
     "weights": str,
 }
-_NOT = {int: bool, Sequence: (str, bytes)}  # which Python counts among them
+_OPTIONAL: dict[str, tuple[type, Any]] = {"holds_image": (bool, False), "readout_layers": (Sequence, ())}
+"""Type and default value of each optional attribute."""
+_NOT = {int: bool, Sequence: (str, bytes)}
+"""Subtypes that Python counts as instances of a type, and brainfit does not."""
 _LARGEST_SIZE = 10**9
 
 
 @runtime_checkable
 class Model(Protocol):
-    """A network that is shown images step by step.
+    """A network that sees images step by step.
 
-    Its attributes may be plain ones, of the class or of the instance, or properties.
+    Its attributes may be plain ones, of the class or of the instance, or properties. Two more are optional;
+    `holds_image` and `readout_layers` in this module read them, with their defaults:
+
+    ``holds_image : bool``
+        True if the model holds the image for all its steps and can never see the gray that follows.
+        Default: False.
+    ``readout_layers : Sequence[str]``
+        The members of `layers` that name classes (logits) instead of modelling cortex. A choice of layers
+        for a region leaves them out unless they are asked for by name. Default: none.
     """
 
     @property
     def name(self) -> str:
-        """How it is called in results."""
+        """Name in results."""
         ...
 
     @property
@@ -52,30 +63,34 @@ class Model(Protocol):
 
     @property
     def image_size(self) -> int:
-        """Height and width in pixels of the images it takes."""
+        """Height and width of its images in pixels."""
         ...
 
     @property
     def step_ms(self) -> int:
-        """Milliseconds of one step."""
+        """Duration of one step in ms."""
         ...
 
     @property
     def weights(self) -> str:
-        """Where the weights came from: ``"random:<seed>"`` or the sha256 of their file."""
+        """Origin of its weights, as they are at this moment.
+
+        ``"random:<seed>"``; ``"sha256:<hash>"`` of the file that they were loaded from; text of the user's
+        own; or text that begins with ``"unknown"`` if nobody has said where they came from.
+        """
         ...
 
     def unroll(
         self, images: torch.Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:
-        """Show `images` and return what each of `layers` did.
+        """Show `images` and return the activity of each of `layers`.
 
         Parameters
         ----------
         images
             Pixels in [0, 1], float32, shape (image, 3, image_size, image_size).
         presentation
-            What is shown when; its `frames` method yields what the model sees.
+            Times at which the image and the gray are on; its method `frames` yields what the model sees.
         layers
             Some of `self.layers`.
 
@@ -83,18 +98,28 @@ class Model(Protocol):
         -------
         dict
             For each layer a `Trajectory` of ``presentation.n_steps`` steps. Step 0 is the step in
-            which the image appears: a layer that lies deeper sees it later.
+            which the image appears: a deeper layer responds to it later.
         """
         ...
 
 
+def holds_image(model: Model) -> bool:
+    """Return True if `model` holds the image for all its steps and can never see gray."""
+    return _optional(model, "holds_image")
+
+
+def readout_layers(model: Model) -> tuple[str, ...]:
+    """Return the layers of `model` that name classes instead of modelling cortex; often empty."""
+    return tuple(_optional(model, "readout_layers"))
+
+
 def check_attributes(model: object) -> None:
-    """Raise unless `model` has all that `brainfit.contracts.model.Model` lists, of the kind it lists.
+    """Check that `model` has the attributes of `Model`, each of the type it asks for.
 
     Raises
     ------
     ContractError
-        At the first thing that is wrong, in one line.
+        At the first attribute that is missing or wrong, in one line.
     PluginError
         If a property of the model fails.
     """
@@ -102,17 +127,18 @@ def check_attributes(model: object) -> None:
         raise ContractError(f"wanted a model, got the class {model.__name__} itself; call it to make one")
     kind = type(model).__name__
     with foreign_code(f"model {kind}: reading its attributes failed:"):
-        values: dict[str, Any] = {name: getattr(model, name, None) for name in (*_ATTRIBUTES, "unroll")}
+        values: dict[str, Any] = {name: getattr(model, name, None) for name in (*_REQUIRED, "unroll")}
+        values |= {name: getattr(model, name, default) for name, (_, default) in _OPTIONAL.items()}
     if not callable(values["unroll"]):
         raise ContractError(
             f"wanted a model as in brainfit.contracts.model, got a {kind} without a method "
             "unroll(images, presentation, layers); model_zoo.adapters wraps a torch module"
         )
-    for attribute, wanted in _ATTRIBUTES.items():
+    for attribute, wanted in {**_REQUIRED, **{name: row[0] for name, row in _OPTIONAL.items()}}.items():
         value = values[attribute]
         if not isinstance(value, wanted) or isinstance(value, _NOT.get(wanted, ())):
             raise ContractError(
-                f"model {kind} has {attribute}={_shown(value)}, wanted {wanted.__name__}; "
+                f"model {kind} has {attribute}={_printable(value)}, wanted {wanted.__name__}; "
                 "see brainfit.contracts.model.Model"
             )
     name, layers = values["name"], list(values["layers"])
@@ -122,24 +148,37 @@ def check_attributes(model: object) -> None:
                 f"model {kind} has {attribute}={values[attribute]!a}, wanted some printable text"
             )
     if not layers or not all(map(_is_text, layers)) or len(set(layers)) < len(layers):
-        raise ContractError(f"model {name!r} has layers {_shown(layers)}, wanted different printable names")
+        raise ContractError(
+            f"model {name!r} has layers {_printable(layers)}, wanted different printable names"
+        )
     for attribute in ("image_size", "step_ms"):
         if not 1 <= values[attribute] <= _LARGEST_SIZE:
             raise ContractError(
-                f"model {name!r} has {attribute}={_shown(values[attribute])}, wanted 1 or more, to a billion"
+                f"model {name!r} has {attribute}={_printable(values[attribute])}, "
+                "wanted 1 or more, to a billion"
             )
     for region, layer in values["region_layers"].items():
         if region not in REGION_CHOICES or layer not in layers:
             raise ContractError(
-                f"model {name!r} gives layer {_shown(layer)} to region {_shown(region)}; "
+                f"model {name!r} gives layer {_printable(layer)} to region {_printable(region)}; "
                 f"regions are {', '.join(REGIONS)} and IT, its layers {', '.join(layers)}"
+            )
+    for layer in values["readout_layers"]:
+        if layer not in layers:
+            raise ContractError(
+                f"model {name!r} has readout layer {_printable(layer)}, wanted one of its layers: "
+                f"{', '.join(layers)}"
             )
 
 
+def _optional(model: Model, name: str) -> Any:
+    return getattr(model, name, _OPTIONAL[name][1])
+
+
 def _is_text(value: object) -> bool:
-    """Whether it is visible text; lone surrogates, which UTF-8 has no code for, are not printable."""
+    """Return True if `value` is visible text that UTF-8 can encode (a lone surrogate is not printable)."""
     return isinstance(value, str) and value.isprintable() and bool(value.strip())
 
 
-def _shown(value: object) -> str:
+def _printable(value: object) -> str:
     return one_line(reprlib.repr(value))

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import torch
 
-from brainfit.contracts.model import Model, check_attributes
+from brainfit.contracts.model import Model, check_attributes, holds_image
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import BrainfitError, ContractError, ResourceError
@@ -81,9 +81,9 @@ def check_model(model: Model, n_images: int = 4, seed: int = 0) -> ModelCheck:
     check_memory({"random images": 4.0 * n_images * 3 * size * size}, "lower the model's image_size")
     images = torch.rand(n_images, 3, size, size, generator=torch.Generator().manual_seed(seed))
     step = model.step_ms
-    holds_image = getattr(model, "holds_image", False) is True
-    shown = _presentation(_ALL if holds_image else _ON, _ALL, step)
-    longer = _presentation(_ALL if holds_image else _ON + 3, _ALL, step)
+    held = holds_image(model)
+    shown = _presentation(_ALL if held else _ON, _ALL, step)
+    longer = _presentation(_ALL if held else _ON + 3, _ALL, step)
     shorter = _presentation(_ON, _ON, step)
 
     # The same random numbers each time tell a random model from one that remembers.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from brainfit.contracts.model import Model, check_attributes
+from brainfit.contracts.model import Model, check_attributes, holds_image
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording, check_recording
 from brainfit.contracts.vocabulary import CONTROLS, DEVICES, MAPPINGS, PRECISIONS
@@ -144,7 +144,7 @@ def _presentation(presentation: Presentation | None, model: Model) -> Presentati
     if presentation is None:
         shown = Presentation(step_ms=model.step_ms)
         # It cannot be shown gray (model_zoo.adapters.from_sequence); the provenance says what was shown.
-        held = getattr(model, "holds_image", False) is True
+        held = holds_image(model)
         return replace(shown, on_ms=shown.on_ms + shown.off_ms, off_ms=0) if held else shown
     if not isinstance(presentation, Presentation):
         raise ContractError(f"presentation is a brainfit.Presentation, got {type(presentation).__name__}")

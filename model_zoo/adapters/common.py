@@ -45,6 +45,7 @@ class Adapter(ABC):
     step_ms: int
     weights: str
     normalize: Callable[[Tensor], Tensor]
+    readout_layers: Sequence[str]
 
     def __post_init__(self) -> None:
         check_attributes(self)

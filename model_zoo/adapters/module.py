@@ -16,7 +16,7 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
 from brainfit.support.arguments import whole_number
 
-from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD
+from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
 from .common import Adapter, fingerprint, normalized_by, outputs_by_call, submodules
 
 
@@ -28,6 +28,7 @@ def from_module(
     name: str = "custom",
     latencies: Mapping[str, int] | None = None,
     region_layers: Mapping[str, str] | None = None,
+    readout_layers: Sequence[str] = (),
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     weights: str | None = None,
@@ -52,6 +53,8 @@ def from_module(
         so that the first answers in the step in which the image appears.
     region_layers
         The layer for each region, such as ``{"pIT": "layer3"}``.
+    readout_layers
+        The layers that name classes (logits): a choice of layers for a region leaves them out.
     mean, std
         Channel statistics by which pixels in [0, 1] are normalised. Default: ImageNet's.
     weights
@@ -81,6 +84,7 @@ def from_module(
         step_ms,
         weights or fingerprint(module),
         normalized_by(mean, std),
+        names_of(readout_layers),
         module,
         {layer: k for k, layer in enumerate(names)} if latencies is None else _checked(latencies, names),
     )

@@ -41,6 +41,7 @@ def from_sequence(
     takes: Takes = "frames",
     name: str = "custom",
     region_layers: Mapping[str, str] | None = None,
+    readout_layers: Sequence[str] = (),
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     weights: str | None = None,
@@ -66,7 +67,7 @@ def from_sequence(
         answers with at least as many steps as the presentation has; later ones are cut. Such a network
         is never shown gray. So that no score says otherwise, a presentation with gray is refused: the
         one that tells the truth, and goes into the score, is ``Presentation(on_ms=250, off_ms=0)``.
-    image_size, name, region_layers, mean, std, weights, step_ms
+    image_size, name, region_layers, readout_layers, mean, std, weights, step_ms
         As for `from_module`.
 
     Returns
@@ -88,6 +89,7 @@ def from_sequence(
         step_ms,
         weights or fingerprint(_network(run)),
         normalized_by(mean, std),
+        names_of(readout_layers),
         run,
         takes,
     )

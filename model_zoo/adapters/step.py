@@ -24,6 +24,7 @@ def from_step(
     *,
     name: str = "custom",
     region_layers: Mapping[str, str] | None = None,
+    readout_layers: Sequence[str] = (),
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     weights: str | None = None,
@@ -40,7 +41,7 @@ def from_step(
         is a module or a method of one, that is run in evaluation mode, and then put back.
     layers
         Names of the outputs, from the input up.
-    image_size, name, region_layers, mean, std, weights, step_ms
+    image_size, name, region_layers, readout_layers, mean, std, weights, step_ms
         As for `from_module`.
 
     Returns
@@ -61,6 +62,7 @@ def from_step(
         step_ms,
         weights or fingerprint(network_of(step)),
         normalized_by(mean, std),
+        names_of(readout_layers),
         step,
     )
 

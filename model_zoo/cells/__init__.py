@@ -9,25 +9,25 @@ from torch import nn
 from brainfit.errors import ContractError
 from brainfit.support.suggestions import unknown_name
 
-from ..engine.node import Cell, MakeCell, Place
+from ..engine.node import Cell, CellContext, MakeCell
 
 # How many times fewer channels than x two of the authors' cells have, in their shallow networks.
 _NARROWER = {"conv3": 2, "conv4": 1, "conv5": 2}
 
 
-def find(cell: str | MakeCell) -> MakeCell:
+def find_cell(cell: str | MakeCell) -> MakeCell:
     """Return what makes a cell: given as it is, or as ``file:name`` in this folder.
 
     Raises
     ------
     UnknownNameError
-        If there is no such file, or nothing in it of that name that makes a cell of its place.
+        If there is no such file, or nothing in it of that name that makes a cell of its context.
     ContractError
         If it is neither a string nor a function or class.
 
     Examples
     --------
-    >>> find("gru:GRU").__name__
+    >>> find_cell("gru:GRU").__name__
     'GRU'
     """
     if isinstance(cell, str):
@@ -39,25 +39,25 @@ def find(cell: str | MakeCell) -> MakeCell:
         return known[cell]
     if not callable(cell) or isinstance(cell, nn.Module):
         raise ContractError(
-            "a cell is a class or a function that makes one of its place, or a string such as 'gru:GRU', "
+            "a cell is a class or a function that makes one of its context, or a string such as 'gru:GRU', "
             f"got {type(cell).__name__}"
         )
     return cell
 
 
-def shallow_channels(place: Place) -> int:
+def shallow_channels(context: CellContext) -> int:
     """Return the channels of the authors' LSTM and plain cell, by layer: half as many as x, or as many."""
-    narrower = _NARROWER.get(place.layer)
-    if narrower is None or place.channels % narrower:
+    narrower = _NARROWER.get(context.layer)
+    if narrower is None or context.channels % narrower:
         raise ContractError(
             f"this cell is made for {', '.join(_NARROWER)} of shallow networks, of even numbers of channels, "
-            f"got {place.layer} of {place.channels}; use the class that it is made of"
+            f"got {context.layer} of {context.channels}; use the class that it is made of"
         )
-    return place.channels // narrower
+    return context.channels // narrower
 
 
 def _makers(file: str) -> dict[str, MakeCell]:
-    """Return what in `file` makes a cell of its place alone: its own classes of cells, and functions."""
+    """Return what in `file` makes a cell of its context alone: its own classes of cells, and functions."""
     module = import_module(f"{__name__}.{file}")
     return {
         f"{file}:{name}": value

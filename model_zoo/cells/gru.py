@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..engine.elementwise import blended, plus, sigmoid, tanh
 from ..engine.layers import JointConv
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 
 
 class GRU(Cell):
@@ -34,11 +34,11 @@ class GRU(Cell):
     loops = ("gates.of_state", "candidate.of_state")
     tensorflow: ClassVar = {"gates": "ConvGRUCell/gates/", "candidate": "ConvGRUCell/candidates/"}
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, context: CellContext) -> None:
         super().__init__()
-        self.channels = place.channels
-        self.gates = JointConv(place.channels, self.channels, 2 * self.channels, 3)
-        self.candidate = JointConv(place.channels, self.channels, self.channels, 3)
+        self.channels = context.channels
+        self.gates = JointConv(context.channels, self.channels, 2 * self.channels, 3)
+        self.candidate = JointConv(context.channels, self.channels, self.channels, 3)
 
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
         """Return what comes in from below for the gates (2 x channels) and the candidate (channels)."""
@@ -57,6 +57,6 @@ class GRU(Cell):
         h = blended(sigmoid(update), h, candidate)
         return h, (h,)
 
-    def settle(self) -> None:
+    def finish_init(self) -> None:
         """Let the gates start where their authors start them, at a bias of 1."""
         self.gates.of_input.set_bias(1)

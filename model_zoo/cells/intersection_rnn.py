@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..engine.elementwise import blended, plus, relu, sigmoid, tanh
 from ..engine.layers import JointConv
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 
 
 class IntersectionRNN(Cell):
@@ -34,10 +34,10 @@ class IntersectionRNN(Cell):
     loops = ("mix.of_state",)
     tensorflow: ClassVar = {"mix": "ConvIntersectionRNNCell/"}
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, context: CellContext) -> None:
         super().__init__()
-        self.channels = place.channels
-        self.mix = JointConv(place.channels, self.channels, 4 * self.channels, 3)
+        self.channels = context.channels
+        self.mix = JointConv(context.channels, self.channels, 4 * self.channels, 3)
 
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
         """Return x (channels), and what comes in from below for g, c, g' and y (4 x channels)."""

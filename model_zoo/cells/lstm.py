@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ..engine.elementwise import gated, plus, sigmoid, tanh
 from ..engine.layers import JointConv, LayerNorm
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 from . import shallow_channels
 
 _PARTS = ("input", "transform", "forget", "output")  # i, j, f, o
@@ -48,7 +48,7 @@ class LSTM(Cell):
 
     Parameters
     ----------
-    place
+    context
         Where it sits.
     channels
         Of c and of h; by default those of x.
@@ -72,7 +72,7 @@ class LSTM(Cell):
 
     def __init__(
         self,
-        place: Place,
+        context: CellContext,
         *,
         channels: int | None = None,
         kernel: int = 3,
@@ -81,13 +81,13 @@ class LSTM(Cell):
         peepholes: bool = False,
     ) -> None:
         super().__init__()
-        self.channels = channels = place.channels if channels is None else channels
+        self.channels = channels = context.channels if channels is None else channels
         self.forget_bias = forget_bias
-        self.gates = JointConv(place.channels, channels, 4 * channels, kernel)
+        self.gates = JointConv(context.channels, channels, 4 * channels, kernel)
         self.norms = nn.ModuleDict(
             {part: LayerNorm(channels) if layer_norm else nn.Identity() for part in _NORMS}
         )
-        shape = (channels, place.size, place.size)
+        shape = (channels, context.size, context.size)
         self.peepholes = nn.ParameterDict({gate: torch.empty(shape) for gate in _GATES} if peepholes else {})
 
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
@@ -110,7 +110,7 @@ class LSTM(Cell):
         h = sigmoid(self._peep("output", c, show)) * torch.tanh(next_c)
         return h, (next_c, h)
 
-    def settle(self) -> None:
+    def finish_init(self) -> None:
         """Close the peepholes, as they are before training."""
         for weight in self.peepholes.values():
             nn.init.zeros_(weight)
@@ -119,15 +119,15 @@ class LSTM(Cell):
         return plus(fresh, self.peepholes[gate] * c) if gate in self.peepholes else fresh
 
 
-def shallow(place: Place) -> LSTM:
+def shallow(context: CellContext) -> LSTM:
     """Return the cell of the authors' shallow network, by its layer: normed; 128, 256 and 256 channels."""
-    channels = shallow_channels(place)
-    kernel, forget_bias = _SHALLOW[place.layer]
+    channels = shallow_channels(context)
+    kernel, forget_bias = _SHALLOW[context.layer]
     return LSTM(
-        place,
+        context,
         channels=channels,
         kernel=kernel,
         forget_bias=forget_bias,
         layer_norm=True,
-        peepholes=place.layer == "conv4",
+        peepholes=context.layer == "conv4",
     )

@@ -30,7 +30,7 @@ from torch.nn.functional import elu
 
 from ..engine import elementwise
 from ..engine.layers import Conv, Feedback, SeparableConv
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 
 A_TAU = 0.9219348064291611
 A_GATE = 0.7006566684988862
@@ -41,7 +41,7 @@ class ReciprocalGatedMedian(Cell):
 
     Parameters
     ----------
-    place
+    context
         Where it sits.
     depth
         Channels of c.
@@ -65,17 +65,17 @@ class ReciprocalGatedMedian(Cell):
         "out_gate": "ReciprocalGateCell/out/gate/",
     }
 
-    def __init__(self, place: Place, depth: int = 64, kernel: int = 7) -> None:
+    def __init__(self, context: CellContext, depth: int = 64, kernel: int = 7) -> None:
         super().__init__()
-        self.channels = channels = place.channels
+        self.channels = channels = context.channels
         self.input_to_cell = Conv(channels, depth, 2)
         self.cell_tau = SeparableConv(depth, depth, kernel)
         self.cell_gate = SeparableConv(channels, depth, kernel)
         self.input_to_out = Conv(channels, channels, 3)
         self.shortcut = (
-            nn.Identity() if place.inputs == channels else Conv(place.inputs, channels, 1, bias=False)
+            nn.Identity() if context.inputs == channels else Conv(context.inputs, channels, 1, bias=False)
         )
-        self.feedback = Feedback(place.feedback, channels) if place.feedback else None
+        self.feedback = Feedback(context.feedback, channels) if context.feedback else None
         self.out_tau = SeparableConv(channels, channels, kernel)
         self.out_gate = SeparableConv(depth, channels, kernel)
 
@@ -99,7 +99,7 @@ class ReciprocalGatedMedian(Cell):
         next_h = _renewed(self.out_tau(h, times=-1), h, self.out_gate(c, times=-2), to_out)
         return next_h, (next_c, next_h)
 
-    def settle(self) -> None:
+    def finish_init(self) -> None:
         """Let a cell whose gates are at rest come to pass on a constant input as it is.
 
         That is where the gates of what is new balance what is kept:

@@ -27,7 +27,7 @@ from torch.nn.functional import elu
 
 from ..engine import elementwise
 from ..engine.layers import Conv
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 
 
 class ReciprocalGatedShallow(Cell):
@@ -43,15 +43,15 @@ class ReciprocalGatedShallow(Cell):
         "input_to_gate": "ReciprocalGateCell/out/residual_to_out_gate/",
     }
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, context: CellContext) -> None:
         super().__init__()
-        self.channels = channels = place.channels
+        self.channels = channels = context.channels
         self.input_to_cell = Conv(channels, channels, 3, bias=False)
         self.cell_tau = Conv(channels, channels, 3, bias=False)
         self.cell_gate = Conv(channels, channels, 3, bias=False)
         self.out_tau = Conv(channels, channels, 3, bias=False)
         self.out_gate = Conv(channels, channels, 3, bias=False)
-        self.input_to_gate = Conv(place.inputs, channels, 3, bias=False)
+        self.input_to_gate = Conv(context.inputs, channels, 3, bias=False)
 
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
         """Return what comes in from below: x for the output, for the cell and for the gate (all channels)."""

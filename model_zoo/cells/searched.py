@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..engine import elementwise
 from ..engine.layers import Conv, Feedback, LayerNorm, SeparableConv, resize
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 from .search_space import FUNCTIONS, CellConfig, Path, Paths, Update
 
 # The same functions, of what may be overwritten.
@@ -33,7 +33,7 @@ class Searched(Cell):
 
     Parameters
     ----------
-    place
+    context
         Where it sits. Where no feedback comes to, its paths are left out.
     config
         The point.
@@ -41,18 +41,18 @@ class Searched(Cell):
     Examples
     --------
     >>> from model_zoo.cells.search_space import SHALLOW
-    >>> Searched(Place("conv4", inputs=8, channels=16, size=14), SHALLOW).config == SHALLOW
+    >>> Searched(CellContext("conv4", inputs=8, channels=16, size=14), SHALLOW).config == SHALLOW
     True
     """
 
-    def __init__(self, place: Place, config: CellConfig) -> None:
+    def __init__(self, context: CellContext, config: CellConfig) -> None:
         super().__init__()
         self.config = config
-        self.channels = place.channels
-        self.depth = config.depth or place.channels
-        self.to_input = _Sum(config.to_input, place, self.depth, place.channels)
-        self.cell = _Renewal(config.cell, place, self.depth, self.depth, config.layer_norm)
-        self.out = _Renewal(config.out, place, self.depth, place.channels, config.layer_norm)
+        self.channels = context.channels
+        self.depth = config.depth or context.channels
+        self.to_input = _Sum(config.to_input, context, self.depth, context.channels)
+        self.cell = _Renewal(config.cell, context, self.depth, self.depth, config.layer_norm)
+        self.out = _Renewal(config.out, context, self.depth, context.channels, config.layer_norm)
         # Of a class elsewhere; here the points of the space differ in them.
         self.takes_feedback = any(isinstance(part, _FeedbackPath) for part in self.modules())
         self.loops = tuple(
@@ -95,12 +95,14 @@ class Searched(Cell):
 class _Renewal(nn.Module):
     """One state's step, ``activation(norm(tau state + gate I))``."""
 
-    def __init__(self, update: Update, place: Place, depth: int, channels: int, layer_norm: bool) -> None:
+    def __init__(
+        self, update: Update, context: CellContext, depth: int, channels: int, layer_norm: bool
+    ) -> None:
         super().__init__()
         self.update = update
-        self.tau = _Sum(update.tau.paths, place, depth, channels, multiplies=True)
-        self.gate = _Sum(update.gate.paths, place, depth, channels, multiplies=True)
-        self.inputs = _Sum(update.inputs, place, depth, channels)
+        self.tau = _Sum(update.tau.paths, context, depth, channels, multiplies=True)
+        self.gate = _Sum(update.gate.paths, context, depth, channels, multiplies=True)
+        self.inputs = _Sum(update.inputs, context, depth, channels)
         self.norm = LayerNorm(channels) if layer_norm else nn.Identity()
 
     def sums(self) -> tuple[_Sum, _Sum, _Sum]:
@@ -121,14 +123,14 @@ class _Sum(nn.Module):
     """A sum of paths that is made in parts, of those whose sources are at hand; maybe a gate's."""
 
     def __init__(
-        self, paths: Paths, place: Place, depth: int, outputs: int, multiplies: bool = False
+        self, paths: Paths, context: CellContext, depth: int, outputs: int, multiplies: bool = False
     ) -> None:
         super().__init__()
-        channels = {"x": place.channels, "ff": place.inputs, "c": depth, "h": place.channels}
+        channels = {"x": context.channels, "ff": context.inputs, "c": depth, "h": context.channels}
         self.multiplies = multiplies
-        self.paths = tuple(path for path in paths if path.source != "fb" or place.feedback)
+        self.paths = tuple(path for path in paths if path.source != "fb" or context.feedback)
         self.convs = nn.ModuleList(
-            _FeedbackPath(path, place, outputs)
+            _FeedbackPath(path, context, outputs)
             if path.source == "fb"
             else _convolution(path, channels[path.source], outputs)
             for path in self.paths
@@ -154,14 +156,14 @@ class _Sum(nn.Module):
 class _FeedbackPath(nn.Module):
     """A path of feedback, from each source's own resolution to the map of the cell."""
 
-    def __init__(self, path: Path, place: Place, outputs: int) -> None:
+    def __init__(self, path: Path, context: CellContext, outputs: int) -> None:
         super().__init__()
-        self.size = torch.Size((place.size, place.size))
+        self.size = torch.Size((context.size, context.size))
         # 1 x 1 commutes with the resize, and then is the cheaper of the two ways.
         self.conv = (
-            Feedback(place.feedback, outputs)
+            Feedback(context.feedback, outputs)
             if path == Path("fb", 1, bias=True)
-            else _convolution(path, sum(place.feedback), outputs)
+            else _convolution(path, sum(context.feedback), outputs)
         )
 
     def forward(self, fb: list[Tensor]) -> Tensor:

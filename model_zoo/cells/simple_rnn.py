@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..engine.elementwise import elu, plus
 from ..engine.layers import Conv, LayerNorm
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 from . import shallow_channels
 
 
@@ -32,7 +32,7 @@ class SimpleRNN(Cell):
 
     Parameters
     ----------
-    place
+    context
         Where it sits.
     channels
         Of h; by default those of x.
@@ -47,10 +47,12 @@ class SimpleRNN(Cell):
         "norm": "ConvNormBasicCell/layer_norm/",
     }
 
-    def __init__(self, place: Place, *, channels: int | None = None, layer_norm: bool = False) -> None:
+    def __init__(
+        self, context: CellContext, *, channels: int | None = None, layer_norm: bool = False
+    ) -> None:
         super().__init__()
-        self.channels = place.channels if channels is None else channels
-        self.of_input = Conv(place.channels, self.channels, 3)
+        self.channels = context.channels if channels is None else channels
+        self.of_input = Conv(context.channels, self.channels, 3)
         self.of_state = Conv(self.channels, self.channels, 3)
         self.norm = LayerNorm(self.channels) if layer_norm else nn.Identity()
 
@@ -68,6 +70,6 @@ class SimpleRNN(Cell):
         return h, (h,)
 
 
-def shallow(place: Place) -> SimpleRNN:
+def shallow(context: CellContext) -> SimpleRNN:
     """Return the cell of the authors' shallow network, by its layer: normed; 128, 256 and 256 channels."""
-    return SimpleRNN(place, channels=shallow_channels(place), layer_norm=True)
+    return SimpleRNN(context, channels=shallow_channels(context), layer_norm=True)

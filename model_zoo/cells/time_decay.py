@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.elementwise import plus
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 
 
 class TimeDecay(Cell):
@@ -28,9 +28,9 @@ class TimeDecay(Cell):
 
     tensorflow: ClassVar = {"memory_decay": "memory_decay"}
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, context: CellContext) -> None:
         super().__init__()
-        self.channels = place.channels
+        self.channels = context.channels
         # The authors start training at 0, which without training would be no memory at all: half stays here.
         self.memory_decay = nn.Parameter(torch.full((1,), 0.5))
 

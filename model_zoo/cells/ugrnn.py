@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..engine.elementwise import blended, plus, sigmoid, tanh
 from ..engine.layers import JointConv
-from ..engine.node import Cell, Drive, Place, State
+from ..engine.node import Cell, CellContext, Drive, State
 
 
 class UGRNN(Cell):
@@ -33,10 +33,10 @@ class UGRNN(Cell):
     loops = ("mix.of_state",)
     tensorflow: ClassVar = {"mix": "ConvUGRNNCell/"}
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, context: CellContext) -> None:
         super().__init__()
-        self.channels = place.channels
-        self.mix = JointConv(place.channels, self.channels, 2 * self.channels, 3)
+        self.channels = context.channels
+        self.mix = JointConv(context.channels, self.channels, 2 * self.channels, 3)
 
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
         """Return what comes in from below for g and c (2 x channels)."""

@@ -54,7 +54,7 @@ class GraphModel(nn.Module):
         From the input up.
     edges
         For each node, where its inputs come from. Concatenated feedback has the order given here.
-    name, image_size, region_layers
+    name, image_size, region_layers, readout_layers
         As in `brainfit.contracts.model.Model`.
     presentation
         What it was trained under; its number of steps is the least that makes sense of the last layer.
@@ -82,6 +82,7 @@ class GraphModel(nn.Module):
         image_size: int,
         region_layers: Mapping[str, str],
         presentation: Presentation,
+        readout_layers: Sequence[str] = (),
     ) -> None:
         super().__init__()
         _check(nodes, edges)
@@ -91,6 +92,7 @@ class GraphModel(nn.Module):
         self.layers: Sequence[str] = tuple(nodes)
         self.image_size = image_size
         self.region_layers = dict(region_layers)
+        self.readout_layers = tuple(readout_layers)
         self.weights = "none yet"
         self.presentation = presentation
         self.step_ms: int = presentation.step_ms
@@ -171,7 +173,7 @@ class GraphModel(nn.Module):
                 if name not in drives or drives[name][0] is not ff:
                     drives[name] = ff, node.drive(ff)
                 fb = [outputs[origin] for origin in feedback]
-                now[name], cells[name] = node.advance(drives[name][1], fb, cells[name])
+                now[name], cells[name] = node.recur(drives[name][1], fb, cells[name])
             outputs = now
             for layer, steps in kept.items():
                 steps.append(outputs[layer])

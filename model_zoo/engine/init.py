@@ -19,7 +19,7 @@ def fill(model: nn.Module, seed: int) -> None:
 
     Weights are normal with variance 1 / fan-in, times the square of 0.1 where they close a loop
     (`Cell.loops`), and of 0.5 in the branch that is added to a shortcut. Biases are zero, but for
-    what cells set (`Cell.settle`). Gains of norms, and rates, stay as they were made.
+    what cells set (`Cell.finish_init`). Gains of norms, and rates, stay as they were made.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def fill(model: nn.Module, seed: int) -> None:
             parameter.normal_(0, gain / math.sqrt(parameter[0].numel()), generator=generator)
     for module in model.modules():
         if isinstance(module, Cell):
-            module.settle()
+            module.finish_init()
 
 
 def _gains(model: nn.Module) -> dict[str, float]:

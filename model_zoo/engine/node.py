@@ -8,7 +8,7 @@ One step of a node is ``out, state = node(ff, fb, state)``:
     y, state   = cell(x, fb, state)               y = x without a cell
     out        = finish(post(y) + shortcut(ff))
 
-It comes in two parts, `Node.drive` (all that depends on the feedforward input alone) and `Node.advance`
+It comes in two parts, `Node.drive` (all that depends on the feedforward input alone) and `Node.recur`
 (the rest), because the input of a node often stays the same for many steps while its state moves on.
 """
 
@@ -30,7 +30,7 @@ Drive = tuple[Tensor, ...]
 State = tuple[Tensor, ...]
 
 
-class Place(NamedTuple):
+class CellContext(NamedTuple):
     """Where in a network a cell sits: all that a cell is made from.
 
     Attributes
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 class Cell(nn.Module, ABC):
     """The recurrent part of a node.
 
-    A cell is made from its `Place`. Every operation on states must broadcast over a batch of one: what
+    A cell is made from its `CellContext`. Every operation on states must broadcast over a batch of one: what
     no image has reached yet is computed once for all images. So apply a convolution of ``concat(x, h)``
     as the sum of one of x, in `drive`, and one of h, in `forward`: `model_zoo.engine.layers.JointConv`.
 
@@ -95,7 +95,7 @@ class Cell(nn.Module, ABC):
         `fb` has the outputs of the feedback predecessors, each at its own resolution.
         """
 
-    def settle(self) -> None:
+    def finish_init(self) -> None:
         """Set what is not drawn at random, once the weights are; by default all biases stay zero."""
 
     def check_loops(self) -> None:
@@ -106,7 +106,7 @@ class Cell(nn.Module, ABC):
                 raise unknown_name(f"submodule in the loops of {type(self).__name__}", part, known)
 
 
-MakeCell = Callable[[Place], Cell]
+MakeCell = Callable[[CellContext], Cell]
 
 
 class NodeDrive(NamedTuple):
@@ -160,7 +160,7 @@ class Node(nn.Module):
             return NodeDrive((self._output(x, shortcut),), None)
         return NodeDrive(self.cell.drive(x, ff), shortcut)
 
-    def advance(self, drive: NodeDrive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
+    def recur(self, drive: NodeDrive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """Do the rest of the step. An empty state is the initial one."""
         if self.cell is None:
             return drive.cell[0], ()
@@ -169,7 +169,7 @@ class Node(nn.Module):
 
     def forward(self, ff: Tensor, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step, nothing skipped."""
-        return self.advance(self.drive(ff), fb, state)
+        return self.recur(self.drive(ff), fb, state)
 
     def _output(self, y: Tensor, shortcut: Tensor | None) -> Tensor:
         out = self.post(y)

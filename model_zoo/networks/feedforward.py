@@ -27,7 +27,7 @@ from brainfit.contracts.presentation import Presentation
 from ..engine.graph import GraphModel
 from ..engine.layers import ConvReadout, MeanReadout
 from . import intermediate, shallow
-from .stack import Stack, narrowed
+from .stack import Stack, divide_channels
 
 WIDER = {"conv1": 128, "conv2": 512, "conv3": 512, "conv4": 512, "conv5": 1024}
 
@@ -46,7 +46,7 @@ def ff(
     --------
     >>> model = ff(channel_divisor=16)
     >>> model.layers[-2:], model.presentation.n_steps
-    (('conv5', 'imnetds'), 6)
+    (('conv5', 'readout'), 6)
     """
     stack = _convolutions(
         Stack(image_size, weights, shallow.SMALLEST),
@@ -92,8 +92,8 @@ def _convolutions(
     stack: Stack, channels: Mapping[str, int], pooled: Collection[str], channel_divisor: int
 ) -> Stack:
     for layer, full in channels.items():
-        place = stack.place(layer, narrowed(full, channel_divisor))
-        stack.add(place, elu=True, pool=layer in pooled)
+        context = stack.context(layer, divide_channels(full, channel_divisor))
+        stack.add(context, elu=True, pool=layer in pooled)
     return stack
 
 

@@ -9,7 +9,7 @@
     conv7    3, 3         256  yes   2x2   14            7
     conv8-9  3, 3         512  yes         7             7
     conv10   3, 3         512  yes   2x2   7             4
-    imnetds  mean over the map, then linear to 1000 classes
+    readout  mean over the map, then linear to 1000 classes
 
 From conv2 on a layer is a residual block, ``pool(ELU(conv(cell(ELU(conv(ff)))) + shortcut(ff)))``. With
 another cell this is another model: ``gru_intermediate`` and so on, as in the authors' repository
@@ -31,11 +31,11 @@ from torch import nn
 
 from brainfit.contracts.presentation import Presentation
 
-from ..cells import find
+from ..cells import find_cell
 from ..engine.graph import GraphModel
 from ..engine.layers import Conv, MeanReadout
 from ..engine.node import MakeCell
-from .stack import Stack, narrowed
+from .stack import Stack, divide_channels
 
 CHANNELS = dict(
     zip((f"conv{k}" for k in range(1, 11)), (64, 64, 64, 128, 128, 256, 256, 512, 512, 512), strict=True)
@@ -72,7 +72,7 @@ def intermediate_convrnn(
         The presentation that it was trained under.
     """
     presentation = Presentation(on_ms, off_ms)
-    return _build(find(cell), image_size, seed, weights, name, presentation, n_classes, channel_divisor)
+    return _build(find_cell(cell), image_size, seed, weights, name, presentation, n_classes, channel_divisor)
 
 
 def basenet(
@@ -100,21 +100,21 @@ def _build(
 ) -> GraphModel:
     stack = Stack(image_size, weights, SMALLEST)
     for layer, full in CHANNELS.items():
-        place = stack.place(layer, narrowed(full, channel_divisor))
+        context = stack.context(layer, divide_channels(full, channel_divisor))
         pool = layer in POOLED
         if stack.below is None:
-            stack.add(place, elu=True, pool=pool)
+            stack.add(context, elu=True, pool=pool)
             continue
-        recurrent = make_cell(place) if make_cell and layer in RECURRENT else None
-        same = place.inputs == place.channels
+        recurrent = make_cell(context) if make_cell and layer in RECURRENT else None
+        same = context.inputs == context.channels
         stack.add(
-            place,
+            context,
             recurrent,
             elu=True,
             pool=pool,
             activate=nn.ELU(inplace=True),
-            post=Conv(recurrent.channels if recurrent else place.channels, place.channels, 3),
-            shortcut=nn.Identity() if same else Conv(place.inputs, place.channels, 1, bias=False),
+            post=Conv(recurrent.channels if recurrent else context.channels, context.channels, 3),
+            shortcut=nn.Identity() if same else Conv(context.inputs, context.channels, 1, bias=False),
         )
     return stack.finish(
         MeanReadout,

@@ -11,7 +11,7 @@
     conv8    3            256  yes                          7             7
     conv9    3            512  yes         conv10           7             7
     conv10   3            512  yes   2x2                    7             4
-    imnetds  mean, then linear to 1000 classes
+    readout  mean, then linear to 1000 classes
 
 Called ``rgc_intermediate`` in the authors' repository (github.com/neuroailab/convrnns). It is trained
 on ImageNet with one image shown all the time; here it is shown what an animal was shown.
@@ -34,8 +34,8 @@ from brainfit.contracts.presentation import Presentation
 from ..cells.reciprocal_gated_median import ReciprocalGatedMedian
 from ..engine.graph import GraphModel
 from ..engine.layers import MeanReadout
-from ..engine.node import Cell, MakeCell, Place
-from .stack import Stack, narrowed
+from ..engine.node import Cell, CellContext, MakeCell
+from .stack import Stack, divide_channels
 
 CHANNELS = {
     "conv1": 64,
@@ -98,9 +98,9 @@ def median_convrnn(
     (('conv1', 'conv2', 'conv3'), 'conv7', 'random:0')
     """
 
-    def make_cell(place: Place) -> Cell:
-        kernel = min(CELL_KERNEL, place.size) if clip_kernels else CELL_KERNEL
-        return ReciprocalGatedMedian(place, narrowed(CELL_DEPTH, channel_divisor), kernel)
+    def make_cell(context: CellContext) -> Cell:
+        kernel = min(CELL_KERNEL, context.size) if clip_kernels else CELL_KERNEL
+        return ReciprocalGatedMedian(context, divide_channels(CELL_DEPTH, channel_divisor), kernel)
 
     return ten_layers(
         make_cell,
@@ -131,11 +131,11 @@ def ten_layers(
     stack = Stack(image_size, weights, SMALLEST)
     for layer, channels in CHANNELS.items():
         sources = feedback.get(layer, ())
-        fed_back = tuple(narrowed(CHANNELS[source], channel_divisor) for source in sources)
-        place = stack.place(layer, narrowed(channels, channel_divisor), fed_back)
-        cell = make_cell(place) if layer in RECURRENT else None
+        fed_back = tuple(divide_channels(CHANNELS[source], channel_divisor) for source in sources)
+        context = stack.context(layer, divide_channels(channels, channel_divisor), fed_back)
+        cell = make_cell(context) if layer in RECURRENT else None
         # The cell's output has been through an ELU already.
-        stack.add(place, cell, elu=cell is None, pool=layer in POOLED, feedback=sources)
+        stack.add(context, cell, elu=cell is None, pool=layer in POOLED, feedback=sources)
     return stack.finish(
         MeanReadout,
         n_classes,

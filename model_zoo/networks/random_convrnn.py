@@ -27,7 +27,7 @@ from ..cells.search_space import LARGEST_KERNEL, CellConfig, Gate, Path, Paths, 
 from ..cells.searched import Searched
 from ..engine.graph import GraphModel
 from .median_convrnn import RECURRENT, ten_layers
-from .stack import narrowed
+from .stack import divide_channels
 
 NONLINEARITIES = ("sigmoid", "tanh")  # of gates
 STATE_ACTIVATIONS = ("elu", "relu", "tanh")
@@ -61,7 +61,7 @@ def random_convrnn(
     True
     """
     config, feedback = architecture(seed)
-    narrow = replace(config, depth=config.depth and narrowed(config.depth, channel_divisor))
+    narrow = replace(config, depth=config.depth and divide_channels(config.depth, channel_divisor))
     return ten_layers(
         partial(Searched, config=narrow),
         feedback,

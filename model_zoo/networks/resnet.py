@@ -150,5 +150,6 @@ def _build(
         size,
         name=name,
         region_layers={"V4": v4, "pIT": pit, "cIT": it, "aIT": it, "IT": it},
+        readout_layers=("fc",),
         weights=called,
     )

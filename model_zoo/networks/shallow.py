@@ -6,7 +6,7 @@
     conv3    3            256  yes   2x2   28            14
     conv4    3            256  yes   2x2   14            7
     conv5    3            512  yes   2x2   7             4
-    imnetds  2x2, without padding, to 1000 classes, then the mean over the map
+    readout  2x2, without padding, to 1000 classes, then the mean over the map
 
 Layers 1 and 2 have an ELU after the convolution; the others leave it to the cell. With another cell
 this is another model: ``gru_shallow`` and so on, as in the authors' repository
@@ -25,11 +25,11 @@ from __future__ import annotations
 
 from brainfit.contracts.presentation import Presentation
 
-from ..cells import find
+from ..cells import find_cell
 from ..engine.graph import GraphModel
 from ..engine.layers import ConvReadout
 from ..engine.node import MakeCell
-from .stack import Stack, narrowed
+from .stack import Stack, divide_channels
 
 CHANNELS = {"conv1": 64, "conv2": 128, "conv3": 256, "conv4": 256, "conv5": 512}
 RECURRENT = ("conv3", "conv4", "conv5")
@@ -54,7 +54,7 @@ def shallow_convrnn(
     Parameters
     ----------
     cell
-        What makes a cell from its `Place`: such as the class `GRU`, or ``"gru:GRU"``.
+        What makes a cell from its `CellContext`: such as the class `GRU`, or ``"gru:GRU"``.
     image_size
         Height and width of its images in pixels, 65 or more. Default: what the weights were trained on
         (224 for the published ones), or 128.
@@ -65,16 +65,16 @@ def shallow_convrnn(
     name
         How it is called in results.
     n_classes
-        Outputs of ``imnetds``.
+        Outputs of ``readout``.
     channel_divisor
         Divides all channels, without remainder; for tests.
     """
-    make_cell = find(cell)
+    make_cell = find_cell(cell)
     stack = Stack(image_size, weights, SMALLEST)
     for layer, channels in CHANNELS.items():
-        place = stack.place(layer, narrowed(channels, channel_divisor))
-        recurrent = make_cell(place) if layer in RECURRENT else None
-        stack.add(place, recurrent, elu=recurrent is None, pool=True)
+        context = stack.context(layer, divide_channels(channels, channel_divisor))
+        recurrent = make_cell(context) if layer in RECURRENT else None
+        stack.add(context, recurrent, elu=recurrent is None, pool=True)
     return stack.finish(
         ConvReadout,
         n_classes,

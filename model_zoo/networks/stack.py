@@ -13,11 +13,14 @@ from brainfit.support.arguments import whole_number
 
 from ..engine.graph import Edges, GraphModel
 from ..engine.layers import Conv, ConvReadout, MaxPool, MeanReadout
-from ..engine.node import Cell, Node, Place
+from ..engine.node import Cell, CellContext, Node
 from ..weights.load import choose_image_size, set_weights
 
+READOUT = "readout"
+"""Name of the layer that gives the classes; the authors of the published weights call it ``imnetds``."""
 
-def narrowed(channels: int, channel_divisor: int) -> int:
+
+def divide_channels(channels: int, channel_divisor: int) -> int:
     """Return so many times fewer channels; raises ContractError unless a whole number is left."""
     divisor = whole_number("channel_divisor", channel_divisor, 1)
     if channels % divisor:
@@ -59,14 +62,14 @@ class Stack:
         self.channels = 3
         self.size = self.image_size
 
-    def place(self, layer: str, channels: int, feedback: tuple[int, ...] = ()) -> Place:
-        """Return the place of a cell in the layer that comes next."""
+    def context(self, layer: str, channels: int, feedback: tuple[int, ...] = ()) -> CellContext:
+        """Return the context of a cell in the layer that comes next."""
         size = self.size if self.below else math.ceil(self.size / 2)
-        return Place(layer, self.channels, channels, size, feedback)
+        return CellContext(layer, self.channels, channels, size, feedback)
 
     def add(
         self,
-        place: Place,
+        context: CellContext,
         cell: Cell | None = None,
         *,
         elu: bool,
@@ -76,15 +79,15 @@ class Stack:
         post: nn.Module | None = None,
         shortcut: nn.Module | None = None,
     ) -> None:
-        """Add the layer at `place`, which `elu` and `pool` finish; the rest is as in `Node`."""
-        channels = cell.channels if cell and post is None else place.channels
-        self.size = math.ceil(place.size / 2) if pool else place.size
+        """Add the layer at `context`, which `elu` and `pool` finish; the rest is as in `Node`."""
+        channels = cell.channels if cell and post is None else context.channels
+        self.size = math.ceil(context.size / 2) if pool else context.size
         first = self.below is None
-        self.nodes[place.layer] = Node(
+        self.nodes[context.layer] = Node(
             (channels, self.size, self.size),
-            Conv(place.inputs, place.channels, 7, stride=2)
+            Conv(context.inputs, context.channels, 7, stride=2)
             if first
-            else Conv(place.inputs, place.channels, 3),
+            else Conv(context.inputs, context.channels, 3),
             activate=activate,
             cell=cell,
             post=post,
@@ -94,8 +97,8 @@ class Stack:
                 *[nn.ELU(inplace=cell is None or post is not None)] * elu, *[MaxPool()] * pool
             ),
         )
-        self.edges[place.layer] = Edges(self.below, feedback)
-        self.below, self.channels = place.layer, channels
+        self.edges[context.layer] = Edges(self.below, feedback)
+        self.below, self.channels = context.layer, channels
 
     def finish(
         self,
@@ -107,10 +110,10 @@ class Stack:
         region_layers: Mapping[str, str],
         presentation: Presentation,
     ) -> GraphModel:
-        """Add the readout to classes, which the authors call imnetds; return the model with its weights."""
+        """Add the layer `READOUT`, and return the model with its weights."""
         n_classes = whole_number("n_classes", n_classes, 1)
-        self.nodes["imnetds"] = Node((n_classes,), readout(self.channels, n_classes))
-        self.edges["imnetds"] = Edges(self.below)
+        self.nodes[READOUT] = Node((n_classes,), readout(self.channels, n_classes))
+        self.edges[READOUT] = Edges(self.below)
         model = GraphModel(
             self.nodes,
             self.edges,
@@ -118,6 +121,7 @@ class Stack:
             image_size=self.image_size,
             region_layers=region_layers,
             presentation=presentation,
+            readout_layers=(READOUT,),
         )
         model.weights = set_weights(model, self.weights, seed)
         return model

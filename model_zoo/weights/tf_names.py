@@ -23,6 +23,8 @@ from ..engine.layers import Conv, ConvReadout, MeanReadout
 from ..engine.node import Node
 
 _PREFIX = "tnn_model"
+_LAYERS = {"readout": "imnetds"}
+"""The authors' names of layers that have another name here."""
 _PRE: dict[type[nn.Module], str] = {Conv: "pre_0/", ConvReadout: "pre_1/", MeanReadout: "pre_3/"}
 """What the names of the variables of a node's first operation begin with."""
 _ENDS = {
@@ -87,6 +89,11 @@ def variables_of(model: GraphModel) -> list[Variable]:
     return list(found.values())
 
 
+def their_layer(layer: str) -> str:
+    """Return the authors' name of a layer."""
+    return _LAYERS.get(layer, layer)
+
+
 def _their_name(model: GraphModel, ours: str) -> str:
     _, layer, inside = ours.split(".", 2)
     node = cast(Node, model.nodes[layer])
@@ -100,7 +107,7 @@ def _their_name(model: GraphModel, ours: str) -> str:
     for start, theirs in starts.items():
         end = _ENDS.get(inside.removeprefix(start).removeprefix("."))
         if theirs and inside.startswith(start) and end is not None:
-            name = f"{_PREFIX}/{layer}/{theirs}{end}"
+            name = f"{_PREFIX}/{their_layer(layer)}/{theirs}{end}"
             return name + "_basenet" if name.endswith("/pre_0/weights") else name
     raise ContractError(
         f"the authors' networks have no variable for the parameter {ours!r} of {model.name}; "
@@ -131,7 +138,9 @@ def load_variables(model: GraphModel, variables: Mapping[str, np.ndarray]) -> No
     wanted = {row.name: row.shape for row in rows}
     got = {name: values.shape for name, values in variables.items() if not _is_ignored(name)}
     # Layers without a state are stored as ones whose memory decays at once.
-    decays = {f"{_PREFIX}/{layer}/memory_decay" for layer in model.layers} & got.keys() - wanted.keys()
+    decays = {
+        f"{_PREFIX}/{their_layer(layer)}/memory_decay" for layer in model.layers
+    } & got.keys() - wanted.keys()
     misshapen = [name for name, shape in wanted.items() if name in got and got[name] != shape]
     _refuse("without", wanted.keys() - got.keys())
     _refuse("with unknown", got.keys() - wanted.keys() - decays)

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import brainfit
+from brainfit.contracts.model import readout_layers
 from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
 from brainfit.registry.lookup import load_model, model_takes
@@ -88,6 +89,11 @@ def model(name: str) -> Model:
             if parameter.ndim == 1:
                 parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
     return model
+
+
+def test_the_last_layer_is_the_readout_and_serves_no_region(model: Model) -> None:
+    assert readout_layers(model) == tuple(model.layers[-1:])
+    assert not {*readout_layers(model)} & {*model.region_layers.values()}
 
 
 @pytest.fixture(scope="module")

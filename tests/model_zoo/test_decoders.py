@@ -116,7 +116,7 @@ def test_every_step_after_the_signal_is_there_to_choose_from(model, images) -> N
     answer = classify(short, pictures, keep)
     assert given[1].shape == (1, 3, 10)
     assert answer.step.tolist() == [5, 5, 5]
-    seen = short.unroll(pictures, short.presentation, ["imnetds"])["imnetds"]
+    seen = short.unroll(pictures, short.presentation, ["readout"])["readout"]
     assert torch.equal(answer.logits, seen.blocks[seen.index[5]])
 
 

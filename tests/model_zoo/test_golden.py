@@ -12,7 +12,7 @@ import brainfit
 from brainfit.contracts.presentation import Presentation
 from brainfit.registry.lookup import model_takes
 from model_zoo.engine.graph import GraphModel, GraphState
-from model_zoo.weights.tf_names import load_variables, variables_of
+from model_zoo.weights.tf_names import load_variables, their_layer, variables_of
 
 HERE = Path(__file__).parents[1] / "golden"
 FULL = Path(os.environ.get("BRAINFIT_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
@@ -98,6 +98,7 @@ def assert_close(ours: torch.Tensor, theirs: np.ndarray, scale: float) -> None:
 def assert_outputs(ours: dict[str, Steps], data: Fixture, meta: dict) -> None:
     for layer, steps in ours.items():
         assert len(steps) == meta["T"]
+        layer = their_layer(layer)
         assert list(steps[-1].movedim(1, -1).shape[1:]) == meta["out_shape"][layer][1:]
         scale = data[f"full/{layer}"].std()
         every = meta.get("every", {}).get(f"full/{layer}", 1)
@@ -107,7 +108,7 @@ def assert_outputs(ours: dict[str, Steps], data: Fixture, meta: dict) -> None:
         if layer != "imnetds":
             for block, theirs in zip(steps, data[f"mean/{layer}"], strict=True):
                 assert_close(block.double().mean((2, 3)), theirs, scale)
-    assert_close(ours["imnetds"][-1], data["logits_last"], data["full/imnetds"].std())
+    assert_close(ours["readout"][-1], data["logits_last"], data["full/imnetds"].std())
 
 
 def thinned(block: torch.Tensor, every: int) -> torch.Tensor:
@@ -129,7 +130,7 @@ def test_authors_activities_and_states_are_met(folder: Path, name: str) -> None:
     pixels = read(folder, meta.get("images_in", name))["images_uint8"]
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     presentation = shown_as(meta)
-    assert list(model.layers) == meta["layers"]
+    assert [their_layer(layer) for layer in model.layers] == meta["layers"]
     assert {row.name for row in variables_of(model)} == {*meta["trainable"]}
 
     assert_outputs(unrolled(model, images, presentation), data, meta)

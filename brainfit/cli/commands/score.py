@@ -14,6 +14,7 @@ import typer
 from brainfit.cli import options
 from brainfit.cli.logs import logged
 from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.contracts.model import holds_image
 from brainfit.registry import lookup
 from brainfit.report import run_folder
 
@@ -101,7 +102,7 @@ def score(
         data = lookup.load_recording(chosen.recording, n_images=images)
     if net.weights.startswith("random"):
         note(f"the weights of {net.name} are random ({net.weights}): the score is a baseline")
-    if getattr(net, "holds_image", False) is True:
+    if holds_image(net):
         note(f"{net.name} holds the image for all its steps: it is never shown gray, as the animals were")
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: the score says nothing about a brain")

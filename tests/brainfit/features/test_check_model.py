@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from brainfit.contracts.model import check_attributes
+from brainfit.contracts.model import check_attributes, holds_image, readout_layers
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, PluginError, ResourceError
 from brainfit.features.check_model import LayerCheck, ModelCheck, check_model
@@ -54,7 +54,7 @@ def test_good_models_pass() -> None:
     )
     seen = check_model(median_convrnn(32, channel_divisor=16, n_classes=10), n_images=2)
     assert seen.layers[0] == LayerCheck("conv1", (4, 8, 8), 2, 18)
-    assert [check.layer for check in seen.layers][-1] == "imnetds"
+    assert [check.layer for check in seen.layers][-1] == "readout"
     module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Dropout())
     assert [check.distinct_blocks for check in check_model(from_module(module, ["0", "3"], 8)).layers] == [
         2,
@@ -401,6 +401,29 @@ def test_a_model_that_holds_its_image_is_shown_no_gray() -> None:
     assert check_model(Held()).layers[0].n_steps == 18
     with pytest.raises(ContractError, match="depend on what is shown later, or for how long"):
         check_model(Held(foresees))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("holds_image", "yes", "has holds_image='yes', wanted bool"),
+        ("holds_image", None, "has holds_image=None, wanted bool"),
+        ("readout_layers", "b", "has readout_layers='b', wanted Sequence"),
+        ("readout_layers", {"b"}, "has readout_layers={'b'}, wanted Sequence"),
+        ("readout_layers", ["fc"], "has readout layer 'fc', wanted one of its layers: a, b"),
+        ("layers", {"a", "b"}, "has layers={'[ab]', '[ab]'}, wanted Sequence"),
+    ],
+)
+def test_optional_attributes_and_order_are_checked(attribute, value, message) -> None:
+    model = Toy()
+    setattr(model, attribute, value)
+    with pytest.raises(ContractError, match=message):
+        check_model(model)
+
+
+def test_optional_attributes_have_defaults() -> None:
+    assert not holds_image(Toy())
+    assert readout_layers(Toy()) == ()
 
 
 def test_memory_that_is_used_again_hides_nothing() -> None:

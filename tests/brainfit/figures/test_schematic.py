@@ -175,7 +175,7 @@ def test_the_median_model_is_that_of_the_paper(median):
 def test_the_words_on_it_are_those_of_the_model(median):
     written = [text.get_text() for text in draw(median.wiring()).axes[0].texts]
     assert written[:4] == ["image", "40×40×3\n", "conv1", "10×10×4\n592"]  # 7·7·3·4 + 4 parameters
-    assert written[-2:] == ["imnetds", "10\n330"]
+    assert written[-2:] == ["readout", "10\n330"]
 
 
 @each_wiring

@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from brainfit.errors import ContractError, UnknownNameError
-from model_zoo.cells import find, lstm, simple_rnn
+from model_zoo.cells import find_cell, lstm, simple_rnn
 from model_zoo.cells.gru import GRU
 from model_zoo.cells.intersection_rnn import IntersectionRNN
 from model_zoo.cells.reciprocal_gated_median import ReciprocalGatedMedian
 from model_zoo.cells.reciprocal_gated_shallow import ReciprocalGatedShallow
 from model_zoo.cells.time_decay import TimeDecay
 from model_zoo.cells.ugrnn import UGRNN
-from model_zoo.engine.node import Cell, Place
+from model_zoo.engine.node import Cell, CellContext
 
 INPUTS, CHANNELS, SIZE = 3, 4, 5
-HERE = Place("conv4", INPUTS, CHANNELS, SIZE)
+HERE = CellContext("conv4", INPUTS, CHANNELS, SIZE)
 CASES: dict[str, tuple[Callable[[], Cell], equations.Oracle]] = {
     "time decay": (lambda: TimeDecay(HERE), equations.time_decay),
     "simple rnn": (lambda: simple_rnn.SimpleRNN(HERE), equations.plain),
@@ -105,7 +105,7 @@ def test_a_batch_of_one_stands_for_all(make, oracle, one, rng) -> None:
         assert len(ours) == 3
 
 
-ONE_PIXEL = Place("conv4", 3, 4, 1)
+ONE_PIXEL = CellContext("conv4", 3, 4, 1)
 
 
 def middle(cell: Cell, name: str) -> torch.Tensor:
@@ -169,9 +169,9 @@ def test_gru_is_torchs_on_one_pixel(rng) -> None:
     [("conv3", 128, 2, False), ("conv4", 256, 3, True), ("conv5", 256, 4, False)],
 )
 def test_shallow_recipes(layer, channels, kernel, peeps) -> None:
-    place = Place(layer, 8, 512 if layer == "conv5" else 256, 3)
-    cell = lstm.shallow(place)
-    assert cell.channels == simple_rnn.shallow(place).channels == channels
+    context = CellContext(layer, 8, 512 if layer == "conv5" else 256, 3)
+    cell = lstm.shallow(context)
+    assert cell.channels == simple_rnn.shallow(context).channels == channels
     assert cell.get_parameter("gates.of_state.weight").shape == (4 * channels, channels, kernel, kernel)
     assert any(name.startswith("peepholes") for name, _ in cell.named_parameters()) == peeps
 
@@ -180,7 +180,7 @@ def test_shallow_recipes(layer, channels, kernel, peeps) -> None:
 @pytest.mark.parametrize(("layer", "channels"), [("conv2", 256), ("conv3", 5), ("conv5", 5)])
 def test_shallow_recipes_are_for_their_layers(shallow, layer, channels) -> None:
     with pytest.raises(ContractError, match=f"conv3, conv4, conv5 of shallow .* got {layer} of {channels};"):
-        shallow(Place(layer, 8, channels, 3))
+        shallow(CellContext(layer, 8, channels, 3))
 
 
 @pytest.mark.parametrize("cell", [lstm.LSTM, simple_rnn.SimpleRNN])
@@ -189,8 +189,8 @@ def test_no_channels_are_not_the_default(cell) -> None:
 
 
 def test_cells_are_found_by_name_or_are_given() -> None:
-    assert find("gru:GRU") is find(GRU) is GRU
-    assert find("lstm:shallow") is lstm.shallow
+    assert find_cell("gru:GRU") is find_cell(GRU) is GRU
+    assert find_cell("lstm:shallow") is lstm.shallow
 
 
 @pytest.mark.parametrize("name", ["gru", "gru:", "gru:nope", "nope:GRU", "", "gru:Cell", "gru:tanh", "GRU"])
@@ -198,12 +198,12 @@ def test_unknown_cells_are_refused(name) -> None:
     with pytest.raises(
         UnknownNameError, match=f"unknown cell '{name}'; (did you mean 'gru:GRU'|known: gru:GRU, )"
     ):
-        find(name)
+        find_cell(name)
 
 
 def test_known_cells_are_those_that_a_file_makes() -> None:
     with pytest.raises(UnknownNameError) as error:
-        find("?")
+        find_cell("?")
     names = str(error.value).partition("known: ")[2].split(", ")
     shallow = {"reciprocal_gated_shallow:ReciprocalGatedShallow", "lstm:shallow", "simple_rnn:shallow"}
     others = {"gru:GRU", "intersection_rnn:IntersectionRNN", "lstm:LSTM", "simple_rnn:SimpleRNN"}
@@ -214,4 +214,4 @@ def test_known_cells_are_those_that_a_file_makes() -> None:
 @pytest.mark.parametrize("cell", [None, 5, GRU(HERE)])
 def test_what_makes_no_cell_is_refused(cell) -> None:
     with pytest.raises(ContractError, match=r"a string such as 'gru:GRU', got (NoneType|int|GRU)$"):
-        find(cell)
+        find_cell(cell)

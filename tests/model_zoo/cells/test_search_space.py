@@ -21,13 +21,13 @@ from model_zoo.cells.reciprocal_gated_shallow import ReciprocalGatedShallow
 from model_zoo.cells.search_space import MEDIAN, SHALLOW, CellConfig, Gate, Path, Update
 from model_zoo.cells.searched import Searched
 from model_zoo.engine.init import fill
-from model_zoo.engine.node import Cell, Place
+from model_zoo.engine.node import Cell, CellContext
 from model_zoo.networks.median_convrnn import RECURRENT, ten_layers
 from model_zoo.networks.random_convrnn import architecture, draw, random_convrnn
 
-PLAIN = Place("conv5", inputs=6, channels=6, size=7)
-PROJECTED = Place("conv6", inputs=4, channels=6, size=7)
-FED_BACK = Place("conv6", inputs=4, channels=6, size=7, feedback=(5, 3))
+PLAIN = CellContext("conv5", inputs=6, channels=6, size=7)
+PROJECTED = CellContext("conv6", inputs=4, channels=6, size=7)
+FED_BACK = CellContext("conv6", inputs=4, channels=6, size=7, feedback=(5, 3))
 MEDIAN_PARTS = {
     "input_to_cell": "cell.inputs.convs.0",
     "cell_tau": "cell.tau.convs.0",
@@ -60,18 +60,18 @@ def filled(cell: AnyCell) -> AnyCell:
     return cell
 
 
-def inputs(place: Place, images: int = 2) -> tuple[Tensor, Tensor, list[Tensor]]:
+def inputs(context: CellContext, images: int = 2) -> tuple[Tensor, Tensor, list[Tensor]]:
     generator = torch.Generator().manual_seed(2)
-    shapes = [(place.channels, 7), (place.inputs, 7), *zip(place.feedback, (4, 2), strict=False)]
+    shapes = [(context.channels, 7), (context.inputs, 7), *zip(context.feedback, (4, 2), strict=False)]
     pre, ff, *fb = (
         torch.randn(images, channels, size, size, generator=generator).double() for channels, size in shapes
     )
     return pre, ff, fb
 
 
-def run(cell: Cell, place: Place, steps: int = 7) -> list[tuple[Tensor, ...]]:
+def run(cell: Cell, context: CellContext, steps: int = 7) -> list[tuple[Tensor, ...]]:
     """The output and both states of each step, of a new input in each, with zeros at first."""
-    pre, ff, fb = inputs(place)
+    pre, ff, fb = inputs(context)
     state, seen = None, []
     for step in range(steps):
         drive = cell.drive(pre.roll(step, 3), ff.roll(step, 2))
@@ -84,25 +84,25 @@ def run(cell: Cell, place: Place, steps: int = 7) -> list[tuple[Tensor, ...]]:
 @pytest.mark.parametrize(
     ("published", "config", "parts"),
     [
-        (lambda place: ReciprocalGatedMedian(place, 4, 7), replace(MEDIAN, depth=4), MEDIAN_PARTS),
+        (lambda context: ReciprocalGatedMedian(context, 4, 7), replace(MEDIAN, depth=4), MEDIAN_PARTS),
         (ReciprocalGatedShallow, SHALLOW, SHALLOW_PARTS),
     ],
     ids=["median", "shallow"],
 )
-@pytest.mark.parametrize("place", [PLAIN, PROJECTED, FED_BACK], ids=["plain", "projected", "fed back"])
+@pytest.mark.parametrize("context", [PLAIN, PROJECTED, FED_BACK], ids=["plain", "projected", "fed back"])
 def test_published_cells_are_points(
-    published: Callable[[Place], Cell], config: CellConfig, parts: dict[str, str], place: Place
+    published: Callable[[CellContext], Cell], config: CellConfig, parts: dict[str, str], context: CellContext
 ) -> None:
-    theirs, ours = filled(published(place)), Searched(place, config).double()
+    theirs, ours = filled(published(context)), Searched(context, config).double()
     renamed = {}
     for name, values in theirs.state_dict().items():
         part, _, rest = name.partition(".")
         renamed[f"{parts[part]}.{rest}"] = values
     ours.load_state_dict(renamed, strict=True)  # so there are just as many of them
-    for expected, got in zip(run(theirs, place), run(ours, place), strict=True):
+    for expected, got in zip(run(theirs, context), run(ours, context), strict=True):
         for a, b in zip(expected, got, strict=True):
             assert (a - b).abs().max() <= 1e-12
-    assert run(ours, place)[-1][0].std() > 0.01
+    assert run(ours, context)[-1][0].std() > 0.01
 
 
 def same(x: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 1) -> Tensor:
@@ -110,7 +110,9 @@ def same(x: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 1)
     return F.conv2d(F.pad(x, (before, after, before, after)), weight, bias, groups=groups)
 
 
-def written_out(cell: Searched, config: CellConfig, place: Place, steps: int = 6) -> list[tuple[Tensor, ...]]:
+def written_out(
+    cell: Searched, config: CellConfig, context: CellContext, steps: int = 6
+) -> list[tuple[Tensor, ...]]:
     """The equations of the space, literally: everything joined, resized and convolved at every step."""
     weights = cell.state_dict()
     functions = {
@@ -159,9 +161,9 @@ def written_out(cell: Searched, config: CellConfig, place: Place, steps: int = 6
             new = normal.view_as(new) * gamma + beta
         return functions[update.activation](new)
 
-    pre, ff, fb = inputs(place)
-    depth = config.depth or place.channels
-    c, h = (torch.zeros(2, k, 7, 7, dtype=torch.float64) for k in (depth, place.channels))
+    pre, ff, fb = inputs(context)
+    depth = config.depth or context.channels
+    c, h = (torch.zeros(2, k, 7, 7, dtype=torch.float64) for k in (depth, context.channels))
     seen = []
     for step in range(steps):
         now = {"ff": ff.roll(step, 2), "c": c, "h": h}
@@ -184,12 +186,12 @@ def few(seed: int) -> CellConfig:
     return replace(config, depth=config.depth and 5)
 
 
-@pytest.mark.parametrize("place", [PLAIN, FED_BACK], ids=["plain", "fed back"])
+@pytest.mark.parametrize("context", [PLAIN, FED_BACK], ids=["plain", "fed back"])
 @pytest.mark.parametrize("seed", range(16))
-def test_drawn_cells_compute_their_equations(place: Place, seed: int) -> None:
+def test_drawn_cells_compute_their_equations(context: CellContext, seed: int) -> None:
     config = few(seed)
-    cell = filled(Searched(place, config))
-    for got, expected in zip(run(cell, place, 6), written_out(cell, config, place), strict=True):
+    cell = filled(Searched(context, config))
+    for got, expected in zip(run(cell, context, 6), written_out(cell, config, context), strict=True):
         for a, b in zip(got, expected, strict=True):
             assert a.shape == b.shape
             assert (a - b).abs().max() <= 1e-9 * max(1, float(b.abs().max()))
@@ -236,7 +238,7 @@ def test_random_weights_are_small_in_loops_and_gates() -> None:
     assert set(point.loops) == loops
     gated = Gate((Path("x", 3), Path("ff", 2)))
     update = Update((Path("x", 3), Path("c", 3), Path("fb", 3, True, True)), gated, gated)
-    cell = Searched(Place("a", 32, 32, 7, (32,)), CellConfig(update, update, to_input=(Path("fb", 1),)))
+    cell = Searched(CellContext("a", 32, 32, 7, (32,)), CellConfig(update, update, to_input=(Path("fb", 1),)))
     fill(nn.ModuleDict({"cell": cell}), seed=0)
     for name, parameter in cell.named_parameters():
         if parameter.ndim > 1:

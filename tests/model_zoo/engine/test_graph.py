@@ -13,7 +13,7 @@ from model_zoo.cells.simple_rnn import SimpleRNN
 from model_zoo.cells.time_decay import TimeDecay
 from model_zoo.engine.graph import Edges, GraphModel
 from model_zoo.engine.layers import Conv, MaxPool
-from model_zoo.engine.node import Cell, Node, Place
+from model_zoo.engine.node import Cell, CellContext, Node
 from model_zoo.networks.intermediate import CHANNELS, intermediate_convrnn
 from model_zoo.networks.median_convrnn import median_convrnn
 
@@ -86,7 +86,7 @@ def test_gray_conventions_differ(model, images) -> None:
     assert (a - b).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("layers", [["conv7"], ["conv8", "conv5"], ["conv2"], ["imnetds"]])
+@pytest.mark.parametrize("layers", [["conv7"], ["conv8", "conv5"], ["conv2"], ["readout"]])
 def test_fewer_layers_are_the_same_numbers(model, images, layers) -> None:
     some = dense(model.unroll(images, Presentation(), layers), 3)
     every = dense(model.unroll(images, Presentation(), model.layers), 3)
@@ -109,7 +109,7 @@ def test_what_cannot_reach_a_layer_is_not_computed(model, images) -> None:
     for hook in hooks:
         hook.remove()
     # Twelve steps. conv10 reaches conv7 by feedback one step later, conv9 after two, conv8 after three.
-    assert calls["imnetds"] == 0
+    assert calls["readout"] == 0
     assert (calls["conv10"], calls["conv9"], calls["conv8"], calls["conv7"]) == (11, 10, 9, 12)
     # Layers without a state, and the input of the first one with, run once for each distinct input:
     # what conv1 makes of gray, from the seventh step on, reaches conv7 in the thirteenth only.
@@ -218,7 +218,9 @@ def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(model, image
     assert_equal(seen["conv7"].dense(), once.dense())
 
 
-@pytest.mark.parametrize("cell", [None, GRU(Place("a", 3, 4, SIZE))], ids=["none", "one that takes none"])
+@pytest.mark.parametrize(
+    "cell", [None, GRU(CellContext("a", 3, 4, SIZE))], ids=["none", "one that takes none"]
+)
 def test_feedback_needs_a_cell_that_takes_it(cell) -> None:
     with pytest.raises(ContractError, match="node 'a' is given feedback, but has no cell that takes it"):
         graph_of(node_of(cell), Edges(None, ("a",)))
@@ -255,7 +257,7 @@ def graph(nodes: dict[str, Node], edges: dict[str, Edges]) -> GraphModel:
 )
 def test_edges_that_make_no_graph_are_refused(edges, error, message) -> None:
     with pytest.raises(error, match=message):
-        graph({"a": node_of(Fed(Place("a", 3, 4, SIZE)))}, edges)
+        graph({"a": node_of(Fed(CellContext("a", 3, 4, SIZE)))}, edges)
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "keys", "training"])
@@ -277,13 +279,13 @@ class Misspelt(SimpleRNN):
 class Absent(SimpleRNN):
     loops = ("of_state", "feedback", "norms.state")
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
+    def __init__(self, context: CellContext) -> None:
+        super().__init__(context)
         self.feedback = self.norms = None
 
 
 def test_loops_are_submodules_or_none() -> None:
-    here = Place("a", 3, 4, SIZE)
+    here = CellContext("a", 3, 4, SIZE)
     graph_of(node_of(Absent(here)), Edges(None))
     with pytest.raises(UnknownNameError, match=r"loops of Misspelt 'of_sate'; did you mean 'of_state'"):
         graph_of(node_of(Misspelt(here)), Edges(None))
@@ -318,7 +320,7 @@ def test_parts_of_a_node_come_in_their_order(recurrent) -> None:
     parts = {
         "pre": Conv(3, 4, 3),
         "activate": torch.nn.Tanh(),
-        "cell": TimeDecay(Place("a", 3, 4, SIZE)) if recurrent else None,
+        "cell": TimeDecay(CellContext("a", 3, 4, SIZE)) if recurrent else None,
         "post": Conv(4, 5, 3),
         "shortcut": Conv(3, 5, 1, bias=False),
         "finish": torch.nn.Sequential(torch.nn.ReLU(), MaxPool()),
@@ -340,8 +342,8 @@ def test_parts_of_a_node_come_in_their_order(recurrent) -> None:
 
 
 def test_a_cell_may_have_fewer_channels_than_its_layer(images) -> None:
-    def make_cell(place: Place) -> SimpleRNN:
-        return SimpleRNN(place, channels=place.channels // 2)
+    def make_cell(context: CellContext) -> SimpleRNN:
+        return SimpleRNN(context, channels=context.channels // 2)
 
     model = intermediate_convrnn(make_cell, SIZE, channel_divisor=16)
     seen = model.unroll(images, Presentation(on_ms=120, off_ms=0), model.layers)

@@ -9,7 +9,7 @@ from brainfit.contracts.presentation import Presentation
 from model_zoo.cells.reciprocal_gated_median import A_GATE, A_TAU
 from model_zoo.cells.simple_rnn import SimpleRNN
 from model_zoo.engine.graph import GraphModel
-from model_zoo.engine.node import Place
+from model_zoo.engine.node import CellContext
 from model_zoo.networks.shallow import shallow_convrnn
 
 CELLS = ("timedecay", "simplernn", "gru", "lstm", "intersectionrnn", "ugrnn", "rgc")
@@ -52,12 +52,12 @@ def test_weights_have_the_variance_of_their_gain(name: str) -> None:
 class Normed(SimpleRNN):
     """A cell with norms and parameters as torch makes them."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
+    def __init__(self, context: CellContext) -> None:
+        super().__init__(context)
         self.norm = torch.nn.GroupNorm(1, self.channels)
         self.rate = torch.nn.Parameter(torch.tensor(0.25))
         self.slope = torch.nn.PReLU()
-        self.place_bias = torch.nn.Parameter(torch.ones(self.channels, place.size, place.size))
+        self.place_bias = torch.nn.Parameter(torch.ones(self.channels, context.size, context.size))
 
 
 def test_gains_and_rates_stay_as_a_cell_made_them() -> None:

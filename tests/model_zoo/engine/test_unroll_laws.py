@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from brainfit.contracts.presentation import Presentation
-from model_zoo.cells import find
+from model_zoo.cells import find_cell
 from model_zoo.cells.reciprocal_gated_median import ReciprocalGatedMedian
 from model_zoo.cells.time_decay import TimeDecay
 from model_zoo.engine import elementwise
 from model_zoo.engine.graph import Edges, GraphModel
 from model_zoo.engine.layers import Conv, Feedback, SeparableConv, resize
-from model_zoo.engine.node import Node, Place
+from model_zoo.engine.node import CellContext, Node
 from model_zoo.networks.intermediate import intermediate_convrnn
 from model_zoo.networks.median_convrnn import median_convrnn
 
@@ -152,7 +152,7 @@ def plain_unroll(
 
 def relay(*, states: bool) -> GraphModel:
     """Nodes whose parts give what they are given: nothing may be overwritten through them."""
-    here = Place("b", 4, 4, SIZE)
+    here = CellContext("b", 4, 4, SIZE)
     nodes = {
         "a": Node((4, SIZE, SIZE), Conv(3, 4, 3)),
         "b": Node(
@@ -198,7 +198,7 @@ def test_unroll_is_the_plain_steps_in_any_layout(make, contiguous) -> None:
 @pytest.mark.parametrize("cell", ["time_decay:TimeDecay", "gru:GRU", "lstm:LSTM", "ugrnn:UGRNN", MEDIAN])
 def test_channels_stay_last(cell) -> None:
     """One sum with a state of the other layout, and all that follows would be copied at every step."""
-    made = find(cell)(Place("conv4", 4, 4, 6))
+    made = find_cell(cell)(CellContext("conv4", 4, 4, 6))
     filled(made)
     x = draw(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():

@@ -60,11 +60,11 @@ def plain_pass(net: Net, model: GraphModel, x: torch.Tensor) -> dict[str, torch.
             odd = x.shape[2] % 2
             x = F.max_pool2d(F.pad(x, (0, odd, 0, odd), value=-torch.inf), 2)
         outputs[layer] = x
-    weight, bias = values["imnetds.pre.weight"], values["imnetds.pre.bias"]
+    weight, bias = values["readout.pre.weight"], values["readout.pre.bias"]
     if net.readout == 2:
-        outputs["imnetds"] = F.conv2d(x, weight, bias).mean((2, 3))
+        outputs["readout"] = F.conv2d(x, weight, bias).mean((2, 3))
     else:
-        outputs["imnetds"] = x.mean((2, 3)) @ weight.T + bias
+        outputs["readout"] = x.mean((2, 3)) @ weight.T + bias
     return outputs
 
 
@@ -87,7 +87,7 @@ def test_the_last_step_is_the_plain_pass(net: Net, size: int) -> None:
         torch.testing.assert_close(seen[layer].blocks[-1], values)
     # The image is on until the last layer has seen it, and no longer.
     assert model.presentation == Presentation(on_ms=10 * len(model.layers), off_ms=0)
-    assert [len(block) for block in seen["imnetds"].blocks] == [1] * (len(model.layers) - 1) + [2]
+    assert [len(block) for block in seen["readout"].blocks] == [1] * (len(model.layers) - 1) + [2]
 
 
 @every_net
