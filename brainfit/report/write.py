@@ -13,12 +13,12 @@ import matplotlib as mpl
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.figures import Display
 from brainfit.figures.style import boxes_for_letters
+from brainfit.report.browser import print_pdf
 from brainfit.report.document import Document
 from brainfit.report.html import page
 from brainfit.report.markdown import markdown
 from brainfit.report.of_comparison import comparison_document
 from brainfit.report.of_score import NAMES, document
-from brainfit.report.pdf import pdf
 from brainfit.report.run_folder import SCORE
 from brainfit.scoring.result import Score
 from brainfit.storage.atomic_files import replaced
@@ -55,7 +55,8 @@ def write_report(score: Score, folder: str | os.PathLike[str], format: str = "ht
         Made if it is missing; a report that is already there is replaced.
     format
         ``"html"``: ``report.html``, one page that loads nothing from anywhere, and its figures as
-        ``figures/*.png`` and ``figures/*.svg``; ``"pdf"``: ``report.pdf``; ``"md"``: ``report.md`` with
+        ``figures/*.png`` and ``figures/*.svg``; ``"pdf"``: ``report.pdf``, the same page as an installed
+        Chromium or Chrome prints it; ``"md"``: ``report.md`` with
         ``figures/*.png``; ``"png"``, ``"svg"``: the figures alone.
 
     Returns
@@ -67,6 +68,8 @@ def write_report(score: Score, folder: str | os.PathLike[str], format: str = "ht
     ------
     ContractError
         If there is no such format.
+    PluginError
+        If a PDF is asked for and neither Chromium nor Chrome is installed.
     IntegrityError
         If a file cannot be written.
     """
@@ -140,14 +143,18 @@ Files = tuple[str, dict[str, bytes]]
 
 def _html(document: Document) -> Files:
     pictures = {display.name: _pictures(display, METADATA) for display in document.figures}
-    text = page(document, {name: formats["svg"] for name, formats in pictures.items()})
     name = f"{document.name}.html"
-    return name, {**_named(pictures), name: _encoded(text)}
+    return name, {**_named(pictures), name: _encoded(_page(document, pictures))}
 
 
 def _pdf(document: Document) -> Files:
+    pictures = {display.name: _pictures(display, ["svg"]) for display in document.figures}
     name = f"{document.name}.pdf"
-    return name, {name: pdf(document)}
+    return name, {name: print_pdf(_page(document, pictures))}
+
+
+def _page(document: Document, pictures: Mapping[str, Mapping[str, bytes]]) -> str:
+    return page(document, {name: formats["svg"] for name, formats in pictures.items()})
 
 
 def _markdown(document: Document) -> Files:

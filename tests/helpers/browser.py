@@ -3,12 +3,10 @@
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import threading
 from collections import deque
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless=new",
     "--no-sandbox",  # tests may run as root, in a container
@@ -19,11 +17,6 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 PATIENCE_S = 60
-
-
-def find_browser():
-    """The path of a Chromium; None where there is none."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Browser:

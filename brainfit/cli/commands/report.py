@@ -11,7 +11,7 @@ import typer
 from brainfit.report import run_folder
 
 FORMAT_HELP = (
-    "html: one page that loads nothing, and its figures; pdf: pages to print; md: Markdown, and its figures; "
+    "html: one page that loads nothing, and its figures; pdf: the page, printed by an installed Chromium; md: Markdown, and its figures; "
     "png, svg: the figures alone."
 )
 

@@ -5,9 +5,10 @@ import re
 from typing import Any
 
 import pytest
-from browser import Browser, find_browser
+from browser import Browser
 from fake_scores import fake_score
 
+from brainfit.report.browser import find_browser
 from brainfit.report.write import write_comparison, write_report
 
 CHROMIUM = find_browser()
@@ -129,3 +130,10 @@ def test_a_print_has_everything_and_cuts_nothing(opened):
     printed = opened.call("Page.printToPDF", preferCSSPageSize=True)["data"]
     n_pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", base64.b64decode(printed)))
     assert 2 < n_pages < 20
+
+
+def test_a_report_is_printed_to_pdf(tmp_path):
+    printed = write_report(fake_score(6, 12), tmp_path, "pdf").read_bytes()
+    assert printed.startswith(b"%PDF-")
+    assert 2 < len(re.findall(rb"/Type\s*/Page\b(?!s)", printed)) < 20
+    assert [path.name for path in tmp_path.iterdir()] == ["report.pdf"]

@@ -157,7 +157,7 @@ def test_scores_of_other_images_are_refused(scores, tmp_path):
 def test_command_writes_the_report_that_is_asked_for(scores, suffix, last, tmp_path, monkeypatch):
     drawn = dict.fromkeys(("svg", "png"), b"<svg/>")
     monkeypatch.setattr("brainfit.report.write._pictures", lambda display, suffixes: drawn)
-    monkeypatch.setattr("brainfit.report.write.pdf", lambda told: b"%PDF")
+    monkeypatch.setattr("brainfit.report.write.print_pdf", lambda page: b"%PDF")
     folders = [str(tmp_path / str(k)) for k in range(3)]
     for folder, score in zip(folders, scores, strict=True):
         Path(folder).mkdir()

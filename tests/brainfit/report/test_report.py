@@ -1,22 +1,17 @@
-import itertools
 import re
 from importlib.resources import files
 
 import numpy as np
 import pytest
 from fake_scores import fake_score
-from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 from pages import Page
 
-from brainfit.errors import ContractError, IntegrityError
+from brainfit.errors import ContractError, IntegrityError, PluginError
 from brainfit.figures import Display, scores_against_ceiling
 from brainfit.figures.style import INK, MUTED, WARNING
 from brainfit.report.html import page as make_page
 from brainfit.report.markdown import markdown
 from brainfit.report.of_score import NAMES, document
-from brainfit.report.paper import HEIGHT, MARGIN, TEXT, WIDTH, width_of, wrapped
-from brainfit.report.pdf import draw_pages, pdf
 from brainfit.report.tables import plain_rows, windows_frame
 from brainfit.report.write import write_report
 
@@ -211,8 +206,7 @@ def test_one_time_bin_has_no_time_axis_and_the_report_says_so():
 def test_the_same_score_gives_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("brainfit.report.of_score.displays", lambda score: [scores_against_ceiling(score)])
     for name in ("one", "two"):
-        for suffix in ("html", "pdf"):
-            write_report(small_score(), tmp_path / name, suffix)
+        write_report(small_score(), tmp_path / name)
     for path in (path for path in (tmp_path / "one").rglob("*") if path.is_file()):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
 
@@ -257,57 +251,6 @@ def test_a_folder_that_is_a_file_is_one_clear_error(quick, tmp_path):
 )
 def test_plain_rows(value, rows):
     assert list(plain_rows(value)) == rows
-
-
-@pytest.fixture(scope="module")
-def pages():
-    return draw_pages(document(fake_score()))
-
-
-def test_a_page_of_paper_says_the_same(pages):
-    told = document(fake_score())
-    text = " ".join(t.get_text() for page in pages for t in page.findobj(Text))
-    text = re.sub(r"\s+", " ", text)
-    for sentence in (told.headline, told.basis, *told.methods, *(text for _, text in told.notices)):
-        assert sentence in text
-    for display in told.figures:
-        assert display.caption in text
-        assert display.title in text
-
-
-def test_nothing_leaves_a_page_of_paper_and_no_line_stands_on_another(pages):
-    for page in pages:
-        page.draw_without_rendering()
-        dots = page.dpi
-        written = [t for t in page.texts if t.get_text()]
-        boxes = [t.get_window_extent() for t in written]
-        for text, box in zip(written, boxes, strict=True):
-            assert box.x0 >= (MARGIN - 0.05) * dots, text
-            assert box.x1 <= (MARGIN + TEXT) * 1.03 * dots, text
-            assert box.y0 >= 0.2 * dots, text
-            assert box.y1 <= HEIGHT * dots, text
-        for (one, other), (a, b) in zip(
-            itertools.combinations(written, 2), itertools.combinations(boxes, 2), strict=True
-        ):
-            both = Bbox.intersection(a, b)
-            assert both is None or min(both.width, both.height) < 3, (one, other)
-        for part in page.subfigs:
-            assert part.bbox.y0 >= (MARGIN - 0.1) * dots
-
-
-@pytest.mark.slow
-def test_a_pdf_has_as_many_pages_as_were_drawn(pages):
-    file = pdf(document(fake_score()))
-    assert file.startswith(b"%PDF-")
-    assert len(re.findall(rb"/Type /Page\b(?!s)", file)) == len(pages)
-
-
-@pytest.mark.parametrize("text", ["", "a", "one two " * 40, "x" * 300, "a  b " + "y" * 200 + " c"])
-@pytest.mark.parametrize("width", [0.3, 2, WIDTH])
-def test_lines_of_paper_are_narrow_enough_and_lose_nothing(text, width):
-    lines = wrapped(text, width, 9, False)
-    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert all(width_of(line, 9, False) <= width for line in lines)
 
 
 @pytest.fixture(scope="module")
@@ -523,9 +466,36 @@ def test_ranks_stand_beside_the_score():
     assert len({row[at] for row in units.rows}) > 1
 
 
-@pytest.mark.parametrize("format", ["html", "pdf", "md"])
+@pytest.mark.parametrize("format", ["html", "md"])
 def test_letters_that_no_font_has_stop_nothing(format, tmp_path):
     path = write_report(small_score(model="brain 🧠 网络", n_bins=1), tmp_path, format)
-    assert path.exists()
-    if format != "pdf":
-        assert "brain 🧠 网络" in path.read_text(encoding="utf-8")
+    assert "brain 🧠 网络" in path.read_text(encoding="utf-8")
+
+
+def test_a_pdf_without_a_browser_is_one_line_that_says_what_to_do(quick, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("brainfit.report.browser.MAC", "")
+    with pytest.raises(PluginError, match=r"install one .*, or write --format html and print") as error:
+        write_report(small_score(), tmp_path / "run", "pdf")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("echo 'no display' >&2; exit 3", "no display"),
+        ("exit 3", "exit code 3"),
+        ("sleep 60", "not finish in"),
+    ],
+)
+def test_a_browser_that_prints_nothing_is_named_with_its_reason(
+    script, problem, quick, tmp_path, monkeypatch
+):
+    browser = tmp_path / "chromium"
+    browser.write_text(f"#!/bin/sh\n{script}\n")
+    browser.chmod(0o755)
+    monkeypatch.setattr("brainfit.report.browser.find_browser", lambda: str(browser))
+    monkeypatch.setattr("brainfit.report.browser.LONGEST_S", 1)
+    with pytest.raises(PluginError, match=rf"chromium printed no PDF \(.*{problem}.*\); write --format html"):
+        write_report(small_score(), tmp_path / "run", "pdf")

@@ -23,7 +23,7 @@ def _quick(monkeypatch):
     monkeypatch.setattr(
         "brainfit.report.write._pictures", lambda display, suffixes: dict.fromkeys(suffixes, b"<svg/>")
     )
-    monkeypatch.setattr("brainfit.report.write.pdf", lambda document: b"%PDF")
+    monkeypatch.setattr("brainfit.report.write.print_pdf", lambda page: b"%PDF")
 
 
 def small_score(**info):
