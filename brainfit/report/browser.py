@@ -1,4 +1,4 @@
-"""Print a page to PDF with an installed Chromium, the only typesetter that already knows the page."""
+"""Print a page of HTML to PDF with an installed Chromium."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from brainfit.errors import PluginError
-from brainfit.support.messages import shown
+from brainfit.support.messages import printable
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
@@ -58,7 +58,7 @@ def print_pdf(page: str) -> bytes:
             problem = str(error)
         if not printed.is_file():
             raise PluginError(
-                f"{browser} printed no PDF ({shown(problem, longest=200)}); write --format html and print "
+                f"{browser} printed no PDF ({printable(problem, longest=200)}); write --format html and print "
                 "report.html from any browser"
             )
         return printed.read_bytes()
