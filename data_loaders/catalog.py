@@ -8,6 +8,11 @@ CATALOG = {
         summary="Embedded simulation with a known truth: 64 objects, 256 units in V4, pIT, cIT and aIT",
         simulated=True,
     ),
+    "simulated-v1": RecordingEntry(
+        target="simulated.recording:simulated_v1",
+        summary="The first version of the simulation, kept so that its scores can be reproduced",
+        simulated=True,
+    ),
     "majaj2015": RecordingEntry(
         target="published:majaj2015",
         summary="Majaj et al. 2015, open part: V4, pIT, cIT and aIT of two macaques, 39 windows of 20 ms; "

@@ -13,6 +13,7 @@ import numpy as np
 from .parts import Part, animal, boat, car, chair, face, fruit, plane, table
 from .streams import Stream, uniforms
 
+N_CATEGORIES = 8
 N_OBJECTS = 64
 _SIZE_JITTER = 0.08
 

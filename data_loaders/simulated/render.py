@@ -28,13 +28,14 @@ from functools import lru_cache
 import numpy as np
 from numpy import fft
 
-from .objects import N_OBJECTS, Part, object_parts
+from .objects import N_CATEGORIES, N_OBJECTS, Part, object_parts
 from .streams import Stream, uniforms
 
 SIZE = 128
 _FINE = 2 * SIZE
 _RADIUS = 0.72  # of an object at size 1, in half images
 _RANGES = {3: (0.25, 1.3, 30.0), 6: (0.45, 1.6, 60.0)}
+_OCCLUDED = 1 / 3  # of the images, in `render_occluded`
 _AMBIENT = 0.35
 _LAMP = np.array([-0.36, 0.48, 0.8])  # right, up, towards the viewer
 _FACING = (12.0, 0.0, -48.0)  # the standing view: seen from slightly above, turned a little to the viewer
@@ -50,14 +51,51 @@ def variation(position: int) -> int:
 @lru_cache(maxsize=1024)  # 16 kB each
 def render_image(seed: int, position: int) -> np.ndarray:
     """Return image `position` of the catalogue: gray, uint8, shape (128, 128), read-only."""
+    return _gray(_scene(seed, position)[0])
+
+
+@lru_cache(maxsize=1024)
+def render_occluded(seed: int, position: int) -> tuple[np.ndarray, float]:
+    """Return image `position` with another object in front of it in one image of three.
+
+    The other object is of another category, 0.5 to 0.7 times as large, turned at random, and stands beside
+    the first one's centre.
+
+    Returns
+    -------
+    gray, occlusion
+        The image as of `render_image`, and the share of the object that is hidden, in [0, 1].
+    """
+    scene, covered, scale, shift = _scene(seed, position)
+    draw = uniforms(seed, Stream.OCCLUDER, position, 0, 8)
+    if draw[0] >= _OCCLUDED:
+        return _gray(scene), 0.0
+    other = (position + 1 + int(draw[1] * (N_CATEGORIES - 1))) % N_OBJECTS  # of another category
+    around, away = 2 * np.pi * draw[2], 0.25 + 0.5 * draw[3]
+    beside = shift + scale * away * np.array([np.cos(around), np.sin(around)])
+    view = _turns(60 * (2 * draw[4:7] - 1)) @ _STANDING
+    light, hidden = _cast(object_parts(seed, other), scale * (0.5 + 0.2 * draw[7]) * view, beside)
+    return _gray(light + (1 - hidden) * scene), float((hidden * covered).sum() / max(covered.sum(), 1e-9))
+
+
+def pose(seed: int, position: int) -> np.ndarray:
+    """Return size, place (2) and turns (3) of the object, each in (-1, 1) of its range, shape (6,)."""
+    return 2 * uniforms(seed, Stream.POSE, position, 0, 6) - 1
+
+
+def _scene(seed: int, position: int) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+    """Return the image before it is cut to [0, 1], the object's coverage, its scale and its place."""
     place, zoom, turn = _RANGES[variation(position)]
-    draw = 2 * uniforms(seed, Stream.POSE, position, 0, 6) - 1
+    draw = pose(seed, position)
     scale = _RADIUS * zoom ** draw[0]
     shift = place * draw[1:3]
     view = _turns(turn * draw[3:]) @ _STANDING
     light, covered = _cast(object_parts(seed, position % N_OBJECTS), scale * view, shift)
-    image = np.clip(light + (1 - covered) * _background(seed, position), 0, 1)
-    gray = np.rint(255 * image).astype(np.uint8)
+    return light + (1 - covered) * _background(seed, position), covered, scale, shift
+
+
+def _gray(scene: np.ndarray) -> np.ndarray:
+    gray = np.rint(255 * np.clip(scene, 0, 1)).astype(np.uint8)
     gray.flags.writeable = False
     return gray
 

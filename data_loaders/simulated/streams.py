@@ -20,7 +20,7 @@ from scipy.special import ndtri
 
 
 class Stream(IntEnum):
-    """What the numbers are for; the highest word of the counter."""
+    """The purpose of the numbers; the highest word of the counter."""
 
     OBJECT = 0
     POSE = 1
@@ -29,6 +29,11 @@ class Stream(IntEnum):
     UNIT = 4
     TRIAL_GAIN = 5
     COUNT = 6
+    OCCLUDER = 7
+    SHOWN = 8
+    PRIVATE_GAIN = 9
+    DRIFT = 10
+    TUNING = 11
 
 
 def uniforms(seed: int, stream: Stream, first: int, second: int, n: int) -> np.ndarray:
