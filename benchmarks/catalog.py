@@ -14,9 +14,10 @@ _METHOD = "method of Nayebi et al. (2018), arXiv:1807.00053"
 CATALOG = {
     **{
         f"simulated-{region}": BenchmarkEntry(
-            target=f"simulated:{region.lower()}",
+            target="simulated:simulated",
             recording="simulated",
             region=region,
+            version=2,
             summary=f"{area} of the embedded simulation",
             reference="Nothing was recorded; the method is that of Nayebi et al. (2018), arXiv:1807.00053",
         )
@@ -24,9 +25,10 @@ CATALOG = {
     },
     **{
         f"majaj2015-{region}": BenchmarkEntry(
-            target=f"majaj2015:{region.lower()}",
+            target="majaj2015:majaj2015",
             recording="majaj2015",
             region=region,
+            version=2,
             summary=f"{area} of two macaques that were shown objects",
             reference=f"Majaj et al. (2015), doi:10.1523/JNEUROSCI.5181-14.2015; {_METHOD}",
         )
@@ -34,9 +36,10 @@ CATALOG = {
     },
     **{
         f"freemanziemba2013-{region}": BenchmarkEntry(
-            target=f"freemanziemba2013:{region.lower()}",
+            target="freemanziemba2013:freemanziemba2013",
             recording="freemanziemba2013",
             region=region,
+            version=2,
             summary=f"{region} of macaques that were shown textures",
             reference=f"Freeman et al. (2013), doi:10.1038/nn.3402; {_METHOD}",
         )

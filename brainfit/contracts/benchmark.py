@@ -1,4 +1,4 @@
-"""A benchmark: everything that two scores must share to be comparable, under one name."""
+"""Define a benchmark: everything that two scores must share to be comparable, under one name."""
 
 from __future__ import annotations
 
@@ -6,42 +6,32 @@ from dataclasses import dataclass, field
 
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.vocabulary import MAPPINGS, REGION_CHOICES
-from brainfit.support.arguments import fraction, one_of, text, whole_number
+from brainfit.support.arguments import fraction, text, whole_number
 from brainfit.support.suggestions import unknown_name
-
-SPLITS = ("within object",)
-"""How images are held out: see `brainfit.statistics.splits.train_test_split`."""
-METRICS = ("pearson",)
-"""What a prediction is held against responses with."""
-CEILINGS = ("split-half",)
-"""What a score is normalised by: the Spearman-Brown corrected correlation between halves of the trials."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What to score against, and how.
+    """A recording's region with everything that decides how a model is scored against it.
 
     Attributes
     ----------
     name
-        How it is called in results.
+        Name that results show.
     recording
         Name of the recording; `brainfit.load_recording` resolves it.
     region
         One of V1, V2, V4, pIT, cIT, aIT, or IT for the last three together.
     presentation
-        What a model is shown, and when.
+        Stimulus timeline shown to the model.
     test_fraction
         Share of each object's images that is held out, in (0, 1).
     mapping
-        Name of the map from features to responses.
+        Name of the regression from features to responses.
     version
-        Raised whenever a change moves scores.
+        Number that rises whenever a change moves scores.
     reference
-        What to cite for it.
-    split, metric, ceiling
-        How images are held out, what a prediction is judged by, and what by that is divided: one of `SPLITS`,
-        `METRICS` and `CEILINGS`. There is one of each so far.
+        Publication to cite.
 
     Raises
     ------
@@ -64,9 +54,6 @@ class Benchmark:
     mapping: str = "ridge"
     version: int = 1
     reference: str = ""
-    split: str = SPLITS[0]
-    metric: str = METRICS[0]
-    ceiling: str = CEILINGS[0]
 
     def __post_init__(self) -> None:
         for name in ("name", "reference"):
@@ -74,7 +61,5 @@ class Benchmark:
         for kind, known in (("region", REGION_CHOICES), ("mapping", MAPPINGS)):
             if text(kind, getattr(self, kind)) not in known:
                 raise unknown_name(kind, getattr(self, kind), known)
-        for kind, known in (("split", SPLITS), ("metric", METRICS), ("ceiling", CEILINGS)):
-            one_of(kind, getattr(self, kind), known)
         fraction("test_fraction", self.test_fraction)
         whole_number("version", self.version, least=1)

@@ -56,3 +56,8 @@ class BenchmarkEntry:
     version: int = 1
     summary: str = ""
     reference: str = ""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Arguments of the builder: the region."""
+        return {"region": self.region}

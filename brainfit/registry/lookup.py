@@ -213,7 +213,7 @@ def _find(kind: Kind, name: str) -> tuple[Factory, bool]:
         return factory, False
     if entry := plugins.catalogue(package).get(name):
         factory = plugins.own_attribute(package, entry.target)
-        options = entry.options if kind == "model" else {}
+        options = {} if kind == "recording" else entry.options
         return _Named(factory, **options), True
     if point := plugins.entry_points(f"brainfit.{kind}s").get(name):
         return plugins.foreign_attribute(label, point.value), False

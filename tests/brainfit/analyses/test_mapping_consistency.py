@@ -121,7 +121,7 @@ def test_the_truth_of_the_simulated_recording_scores_one() -> None:
             mean = torch.from_numpy(mean_from_pixels(uint8)[:, UNITS]).float()
             return {"truth": Trajectory.from_steps(list(mean.unbind(2)))}
 
-    recording = brainfit.load_recording("simulated", n_images=96)
+    recording = brainfit.load_recording("simulated-v1", n_images=96)
     UNITS = np.flatnonzero(recording.responses["region"].values == "V4")[:10]
     few = replace(
         recording.select_units(UNITS), responses=recording.responses.isel(unit=UNITS, trial=slice(20))

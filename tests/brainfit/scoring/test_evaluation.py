@@ -6,7 +6,7 @@ from scipy.stats import rankdata
 
 from brainfit.scoring.evaluation import assemble
 from brainfit.scoring.result import Score
-from data_loaders.simulated.recording import simulated
+from data_loaders.simulated.recording import simulated_v1 as simulated
 from data_loaders.simulated.truth import mean_responses
 
 DUST = 5e-4

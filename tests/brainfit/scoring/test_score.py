@@ -16,7 +16,7 @@ from brainfit.scoring.evaluation import assemble
 from brainfit.scoring.result import Score
 from brainfit.scoring.score import score
 from brainfit.statistics.correlation import spearman
-from data_loaders.simulated.recording import simulated
+from data_loaders.simulated.recording import simulated_v1 as simulated
 from data_loaders.simulated.truth import mean_from_pixels, mean_responses, true_ceiling, true_pooled_ceiling
 
 
