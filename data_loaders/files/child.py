@@ -1,9 +1,10 @@
-"""A function called in a process of its own: a library in C may crash or hang on a file that is damaged."""
+"""Call a function in a new process, because a C library may crash or hang on a damaged file."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from brainfit.support.out_of_memory import out_of_memory
 
 _SECONDS = 900
 _HERE = "BRAINFIT_CHILD"
-"""Set in the environment of a Python that was started here, which starts no other."""
+"""Environment variable that marks a process started here, which starts no other."""
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""A reader multiplies no matrices; threads would reserve memory, and OpenBLAS hangs where there is none."""
+_HINT = "close other programs or raise the limit"
 _MAIN = """
 import os, pickle, sys
 answer = os.fdopen(os.dup(1), "wb")
@@ -30,50 +34,49 @@ answer.close()
 
 
 def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return ``function(*arguments)``, called by a new Python; the function and all else can be pickled.
+    """Return ``function(*arguments)``, called by a new Python process.
 
-    It is no `multiprocessing`, which would run a user's script once more where that has no guard.
+    `multiprocessing` would run a user's script once more where it has no guard. The new process imports
+    nothing from the current folder.
+
+    Parameters
+    ----------
+    path
+        The file that is read, for messages.
+    function, arguments
+        Anything that can be pickled.
 
     Raises
     ------
     IntegrityError
-        If that Python crashes, or does not answer in a quarter of an hour; names the file `path`.
+        If the process crashes, or does not answer within a quarter of an hour.
     ResourceError
-        If it runs out of memory, or is killed, as the system does with what takes too much.
+        If the process runs out of memory, or is killed, as systems do when memory runs out.
     BrainfitError
-        What the function raises.
+        Whatever `function` raises.
     """
     if _HERE in os.environ:
         return function(*arguments)
-    call = pickle.dumps(sys.path) + pickle.dumps((function, arguments))
+    call = pickle.dumps(_safe_path()) + pickle.dumps((function, arguments))
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _MAIN],
+            [sys.executable, "-P", "-c", _MAIN],
             input=call,
             capture_output=True,
             timeout=_SECONDS,
             check=False,
-            env={**os.environ, _HERE: "1"},
+            env={**os.environ, **_ONE_THREAD, _HERE: "1"},
         )
     except subprocess.TimeoutExpired as error:
         raise IntegrityError(
-            f"reading {printable(path, 300)} came to no end in {_SECONDS} s; it may be damaged: get it anew"
+            f"reading {printable(path, 300)} did not end within {_SECONDS} s; the file may be damaged: get it anew"
         ) from error
     except OSError as error:
-        raise IntegrityError(f"cannot start a Python to read {printable(path, 300)}: {error}") from error
-    if done.returncode == -signal.SIGKILL:
-        raise ResourceError(
-            f"the process that read {printable(path, 300)} was killed (signal 9), probably because memory ran "
-            "out; close other programs, or raise the limit of this container or batch job"
-        )
-    if done.returncode < 0:
-        raise IntegrityError(
-            f"reading {printable(path, 300)} crashed the HDF5 library (signal {-done.returncode}): it is "
-            "damaged; get it anew"
-        )
-    if done.returncode:  # a bug, or an installation that is not whole: its own words say which
-        said = RuntimeError(done.stderr.decode("utf-8", "replace"))
-        raise out_of_memory(said) or said
+        raise out_of_memory(error) or IntegrityError(
+            f"cannot start a Python process to read {printable(path, 300)}: {error}"
+        ) from error
+    if done.returncode:
+        raise _failure(path, done.returncode, done.stderr.decode("utf-8", "replace"))
     answer = pickle.loads(done.stdout)
     if isinstance(answer, BrainfitError):
         raise answer
@@ -81,13 +84,46 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def answer_of(call: Any) -> Any:
-    """Return what the pickled call in a stream returns, or the `BrainfitError` that it raises."""
+    """Return the result of the pickled call in a stream, or the `BrainfitError` that it raises."""
     function, arguments = pickle.load(call)
     try:
         return function(*arguments)
     except BrainfitError as error:
         return error
     except Exception as error:
-        if told := out_of_memory(error):
-            return told
+        if ran_out := out_of_memory(error):
+            return ran_out
         raise
+
+
+def _safe_path() -> list[str]:
+    """Return `sys.path` without the current folder, whose files must not stand in for Python's or others'.
+
+    Where this package itself lies there, its folder comes last.
+    """
+    here = Path.cwd().resolve()
+    safe = [entry for entry in sys.path if entry and Path(entry).resolve() != here]
+    return [*safe, str(Path(__file__).resolve().parents[2])]
+
+
+def _failure(path: Path, code: int, stderr: str) -> Exception:
+    """Return the error for a process that ended without an answer."""
+    words = RuntimeError(stderr)
+    if out_of_memory(words):
+        return ResourceError(f"memory ran out while reading {printable(path, 300)}; {_HINT}")
+    if code == -signal.SIGKILL:
+        return ResourceError(
+            f"the process that read {printable(path, 300)} was killed (signal 9), probably because memory ran "
+            f"out; {_HINT}"
+        )
+    if code < 0 and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return ResourceError(
+            f"the process that read {printable(path, 300)} crashed (signal {-code}) under a limit of memory "
+            "(ulimit -v); raise the limit. If it still crashes, the file is damaged"
+        )
+    if code < 0:
+        return IntegrityError(
+            f"reading {printable(path, 300)} crashed the HDF5 library (signal {-code}): the file is damaged; get "
+            "it anew"
+        )
+    return words  # a bug, or an incomplete installation, which its own words name

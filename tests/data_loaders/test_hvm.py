@@ -344,5 +344,5 @@ def test_a_file_that_says_it_holds_far_more_than_it_can(tmp_path, rng, name):
             del file[name]
         shape = (18, 10**9) if name != "images" else (18, 10**9, 10**9)
         file.create_dataset(name, shape, "u1", chunks=(1, 1000, 1000)[: len(shape)])
-    with pytest.raises(IntegrityError, match="bytes are too few for a shape of"):
+    with pytest.raises(IntegrityError, match=r"bytes cannot hold what it says it holds: .* of shape"):
         from_hvm(path)

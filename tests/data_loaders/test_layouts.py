@@ -2,8 +2,12 @@
 
 import os
 import pickle
+import resource
+import subprocess
+import sys
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import h5py
 import netCDF4
@@ -14,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tiny import tiny_recording
 
-from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.errors import BrainfitError, ContractError, IntegrityError, ResourceError
 from brainfit.registry.lookup import load_recording
 from data_loaders import layouts
 from data_loaders.files import child
@@ -99,6 +103,13 @@ def test_what_is_read_is_the_same_in_any_layout(tmp_path, write):
         np.testing.assert_allclose(got.stimuli.values * scale, tiny_recording().stimuli.values)
 
 
+OPTIONS: dict[str, dict[str, None]] = {
+    "brainio": {"stimuli": None},
+    "hvm": {},
+    "nwb": {"presentations": None},
+}
+
+
 @pytest.mark.parametrize("layout", ["brainio", "hvm", "nwb"])
 def test_the_loader_of_the_layout_is_called(tmp_path, monkeypatch, layout):
     loader = pytest.importorskip(f"data_loaders.{layout}.recording")
@@ -107,7 +118,7 @@ def test_the_loader_of_the_layout_is_called(tmp_path, monkeypatch, layout):
     path = tmp_path / "mine.nc"
     WRITERS[layout][0](path)
     read(path)
-    assert called == [((path,), {"stimuli": None} if layout == "brainio" else {})]
+    assert called == [((path,), OPTIONS[layout])]
 
 
 @pytest.mark.parametrize("write", [WRITERS["netcdf"][0], WRITERS["netcdf"][1], npz, WRITERS["netcdf"][2]])
@@ -135,13 +146,75 @@ def test_a_library_that_hangs_on_a_file_is_not_waited_for(tmp_path, monkeypatch)
     hvm(path)
     monkeypatch.setattr(layouts, "in_child", child.in_child)
     monkeypatch.setattr(child, "_SECONDS", 0.01)
-    with pytest.raises(IntegrityError, match=r"reading .*mine\.nc came to no end"):
+    with pytest.raises(IntegrityError, match=r"reading .*mine\.nc did not end within"):
         read(path)
 
 
 def test_a_process_that_was_started_to_read_starts_no_other(tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINFIT_CHILD", "1")
     assert child.in_child(tmp_path, os.getpid) == os.getpid()
+
+
+@pytest.mark.parametrize("name", ["pickle.py", "numpy.py", "h5py.py", "dask.py", "sitecustomize.py"])
+def test_reading_imports_nothing_from_the_current_folder(tmp_path, name):
+    """Python puts the current folder first for ``python -c`` and at its prompt."""
+    WRITERS["netcdf"][0](tmp_path / "mine.nc")
+    (tmp_path / name).write_text("open('ran', 'w').close()")
+    code = (
+        "import sys; from data_loaders.files.child import in_child; from data_loaders.layouts import _read\n"
+        "sys.path.insert(0, '')\n"
+        "print(in_child('mine.nc', _read, 'mine.nc', None, None).n_images)"
+    )
+    command = [sys.executable, "-P", "-c", f"import h5py, netCDF4, xarray; {code}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == tiny_recording().n_images
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_child_process_looks_at_the_package_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path), "/elsewhere"])
+    safe = child._safe_path()
+    assert safe == ["/elsewhere", str(Path(child.__file__).parents[2])]
+
+
+def allocate(n_bytes):
+    return len(bytearray(n_bytes))
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "error"),
+    [
+        (allocate, 2**60, ResourceError),
+        (os._exit, 3, RuntimeError),
+        (sys.exit, "std::bad_alloc", ResourceError),
+    ],
+)
+def test_a_child_that_fails_names_the_reason(tmp_path, function, argument, error):
+    with pytest.raises(error) as caught:
+        child.in_child(tmp_path / "mine.h5", function, argument)
+    assert error is RuntimeError or "memory ran out" in str(caught.value)
+
+
+def test_little_memory_gives_one_line(tmp_path):
+    """With the least addresses Python does not start; with more, its libraries do not load."""
+    WRITERS["netcdf"][0](tmp_path / "mine.nc")
+    code = "import sys; from data_loaders.files.child import answer_of; print(answer_of(sys.stdin.buffer))"
+    call = pickle.dumps((layouts._read, (tmp_path / "mine.nc", None, None)))
+    for megabytes in (10, 60, 120, 250, 400):
+        limit = (megabytes * 2**20, megabytes * 2**20)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code], input=call, capture_output=True, check=False, timeout=120,
+            env={**os.environ, **child._ONE_THREAD},
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, limit),
+        )  # fmt: skip
+        if done.returncode:
+            error = child._failure(Path("mine.nc"), done.returncode, done.stderr.decode())
+            assert isinstance(error, ResourceError), f"{megabytes} MB: {error}"
+            assert "\n" not in str(error)
+        else:
+            assert b"name='mine'" in done.stdout or b"memory ran out" in done.stdout
 
 
 def test_stimuli_are_for_brainio_alone(tmp_path):
