@@ -12,6 +12,7 @@ from .contracts.benchmark import Benchmark
 from .contracts.presentation import Presentation
 from .contracts.recording import Recording, check_recording
 from .contracts.trajectory import Trajectory
+from .execution import Execution
 from .features.check_model import check_model
 from .registry.lookup import (
     list_benchmarks,
@@ -35,6 +36,7 @@ __version__: str
 __all__ = [
     "Benchmark",
     "Difference",
+    "Execution",
     "Presentation",
     "Recording",
     "Score",

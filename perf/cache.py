@@ -35,16 +35,11 @@ def second_region(quick: bool) -> list[dict[str, Any]]:
             recording,
             region=region,
             layer=LAYER,
-            mapping="ridge",
-            control=None,
-            presentation=None,
-            n_images=None,
-            batch_size=16,
-            device="cpu",
             seed=0,
+            execution=brainfit.Execution(batch_size=16),
         )
         images = np.arange(request.recording.n_images)
-        with open_features(request, [LAYER], used=images, again=images[:0]) as features:
+        with open_features(request.features, request.execution, used=images, again=images[:0]) as features:
             blocks = (block for batch in features.batches(LAYER, images) for block in batch.trajectory.blocks)
             return sum(float(block.double().sum()) for block in blocks)
 

@@ -96,7 +96,7 @@ def score(case: Case, cache: str) -> dict[str, Any]:
             region="pIT",
             layer=case.layer,
             mapping=case.mapping,
-            batch_size=case.batch_size,
+            execution=brainfit.Execution(batch_size=case.batch_size),
         )
     # Checked on responses alone, then before the first batch, then by what that one took.
     return {

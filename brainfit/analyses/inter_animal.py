@@ -11,16 +11,16 @@ import torch
 import xarray as xr
 
 from brainfit.analyses.mapping_consistency import N_HALVINGS
-from brainfit.analyses.noise_ceiling import N_SPLITS
 from brainfit.analyses.trial_halves import corrected_scores, halve
 from brainfit.contracts.recording import Recording
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.contracts.vocabulary import MAPPINGS
 from brainfit.errors import ContractError
+from brainfit.execution import Execution, or_default
 from brainfit.mappings import make_mapping
 from brainfit.scoring.fitting import N_FOLDS
-from brainfit.scoring.reliability import measure
-from brainfit.scoring.request import select
+from brainfit.scoring.reliability import N_SPLITS, measure
+from brainfit.scoring.request import TEST_FRACTION, select
 from brainfit.scoring.responses import (
     Averages,
     Dropped,
@@ -48,11 +48,11 @@ def inter_animal_consistency(
     *,
     region: str,
     mapping: str = "ridge",
-    test_fraction: float = 0.25,
+    test_fraction: float = TEST_FRACTION,
     n_images: int | None = None,
     n_halvings: int = N_HALVINGS,
     seed: int = 0,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> xr.Dataset:
     r"""Predict the units of each animal from those of each other one, and score it as a model is scored.
 
@@ -82,8 +82,8 @@ def inter_animal_consistency(
         How often the trials are halved; each takes two fits a direction.
     seed
         Of the split, the inner folds and the halves.
-    progress
-        Whether to show progress bars on stderr.
+    execution
+        Where and how the work runs (`brainfit.Execution`); its `progress` shows bars.
 
     Returns
     -------
@@ -107,6 +107,7 @@ def inter_animal_consistency(
     Nayebi et al. (2022), Neural Computation 34:1652; their code, github.com/neuroailab/brainmodel_utils,
     metrics/consistency.py.
     """
+    execution = or_default(execution)
     n_halvings = whole_number("n_halvings", n_halvings, least=1)
     if mapping not in MAPPINGS:
         raise unknown_name("mapping", mapping, MAPPINGS)
@@ -114,7 +115,7 @@ def inter_animal_consistency(
     require_trials(chosen)
     dropped = Dropped()
     chosen = chosen.select_units(_enough(chosen, region, dropped))
-    with progress_bar("average trials (images)", chosen.n_images, shown=progress) as advance:
+    with progress_bar("average trials (images)", chosen.n_images, shown=execution.progress) as advance:
         averages = average_trials(chosen.responses, advance)
     images = _shared_images(averages, chosen, dropped)
     objects = chosen.responses["object_name"].values
@@ -132,14 +133,16 @@ def inter_animal_consistency(
         [averages.mean[None, :, units], halves.reshape(-1, *halves.shape[2:])], dtype=np.float32
     )
     held_out = trials.isel(image=test)
-    with progress_bar("noise ceiling (units, thrice)", 3 * len(units), shown=progress) as advance:
+    with progress_bar("noise ceiling (units, thrice)", 3 * len(units), shown=execution.progress) as advance:
         reliability = measure(held_out, n_splits=N_SPLITS, seed=seed, advance=advance)
 
     animals = trials["animal"].values.astype(str)
     folds = image_folds(objects[train], N_FOLDS, seed=seed)
     directions = list(permutations(np.unique(animals).tolist(), 2))
     found = []
-    with progress_bar(f"fit {mapping} (maps)", len(directions) * len(sets), shown=progress) as advance:
+    with progress_bar(
+        f"fit {mapping} (maps)", len(directions) * len(sets), shown=execution.progress
+    ) as advance:
         for source, target in directions:
             these = np.flatnonzero(animals == target)
             predictions = []

@@ -1,6 +1,6 @@
 """Which layer of a model belongs to which region: the one that most of the region's units choose.
 
-A unit chooses by how well each layer predicts it (`brainfit.scoring.layer_losses`); `brainfit.scoring.layer_vote` counts.
+A unit chooses by how well each layer predicts it (`brainfit.scoring.layer_choice`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording, check_recording
 from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
+from brainfit.execution import Execution
 from brainfit.registry.lookup import load_recording
-from brainfit.scoring.fitting import N_FOLDS, prepare_request
-from brainfit.scoring.layer_losses import LayerFit, fit_layers
-from brainfit.scoring.layer_vote import Choice, elect
-from brainfit.scoring.request import AUTO, Request, check_request
+from brainfit.scoring.fitting import N_FOLDS, prepare_responses
+from brainfit.scoring.layer_choice import LayerFit, fit_layers, vote
+from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
 from brainfit.support.suggestions import unknown_name
 
@@ -32,14 +32,10 @@ def assign_layers(
     regions: Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     presentation: Presentation | None = None,
-    test_fraction: float = 0.25,
+    test_fraction: float = TEST_FRACTION,
     n_images: int | None = None,
-    batch_size: int | None = None,
-    device: str = "cpu",
-    precision: str = "float32",
-    cache: bool = True,
     seed: int = 0,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> xr.Dataset:
     """Give each region the layer that most of its units choose, on the training images of a score.
 
@@ -54,7 +50,7 @@ def assign_layers(
 
     Parameters
     ----------
-    model, recording, presentation, test_fraction, n_images, batch_size, device, precision, cache
+    model, recording, presentation, test_fraction, n_images
         As for `brainfit.score`. The paper's model here is a feedforward one.
     regions
         By default all that the recording has. ``"IT"`` is ``pIT``, ``cIT`` and ``aIT`` together.
@@ -63,8 +59,8 @@ def assign_layers(
         such. Name the others to leave it out.
     seed
         Of the split and the inner folds.
-    progress
-        Whether to show progress bars on stderr.
+    execution
+        Where and how the work runs; by default on the CPU with features cached (`brainfit.Execution`).
 
     Returns
     -------
@@ -114,29 +110,17 @@ def assign_layers(
     options = {
         "layer": AUTO,
         "may_choose": True,
-        "mapping": "ridge",
-        "control": None,
         "presentation": presentation,
         "n_images": n_images,
-        "batch_size": batch_size,
-        "device": device,
+        "test_fraction": test_fraction,
         "seed": seed,
-        "precision": precision,
-        "cache": cache,
+        "execution": execution,
     }
     requests = [check_request(model, recording, region=wanted[0], **options)]
     requests += [check_request(requests[0].model, recording, region=name, **options) for name in wanted[1:]]
-    candidates = _candidates(requests[0].model, layers)
-    prepared = {request.region: prepare_request(request, test_fraction, progress) for request in requests}
-    fits = fit_layers(requests[0], candidates, prepared, progress)
-    return _dataset(requests[0], prepared, fits)
-
-
-def choose_layer(request: Request, responses: Responses, progress: bool) -> Choice:
-    """Choose among all layers of the model on the training images of `responses`."""
-    region, layers = request.region, tuple(request.model.layers)
-    fits = fit_layers(request, layers, {region: responses}, progress)
-    return elect(layers, np.array([fits[layer].loss[region] for layer in layers]))
+    first = requests[0].with_layers(*_candidates(requests[0].model, layers))
+    prepared = {request.region: prepare_responses(request) for request in requests}
+    return _dataset(first, prepared, fit_layers(first, prepared))
 
 
 def _refuse_text(name: str, value: object) -> None:
@@ -159,7 +143,7 @@ def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
 def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, LayerFit]) -> xr.Dataset:
     layers, regions = list(fits), list(prepared)
     loss = {region: np.array([one.loss[region] for one in fits.values()]) for region in regions}
-    choices = [elect(layers, loss[region]) for region in regions]
+    choices = [vote(layers, loss[region]) for region in regions]
     chosen_by_units = np.concatenate([choice.units for choice in choices])
     n_units = [len(choice.units) for choice in choices]
     by_region, votes = ("region", "layer"), np.array([choice.votes for choice in choices])

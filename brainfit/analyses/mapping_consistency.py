@@ -14,17 +14,17 @@ from typing import cast
 import numpy as np
 import xarray as xr
 
-from brainfit.analyses.noise_ceiling import N_SPLITS
 from brainfit.analyses.trial_halves import corrected_scores, halve
 from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError, UnknownNameError
+from brainfit.execution import Execution
 from brainfit.mappings import make_mapping
 from brainfit.mappings.base import SharedLinearMap
-from brainfit.scoring.fitting import N_FOLDS, prepare_request, split_features
-from brainfit.scoring.reliability import measure
-from brainfit.scoring.request import AUTO, Request, check_request
+from brainfit.scoring.fitting import N_FOLDS, prepare_responses, split_features
+from brainfit.scoring.reliability import N_SPLITS, measure
+from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
 from brainfit.support.arguments import whole_number
 from brainfit.support.memory import check_memory
@@ -42,15 +42,11 @@ def mapping_consistency(
     layer: str = "committed",
     mapping: str = "ridge",
     presentation: Presentation | None = None,
-    test_fraction: float = 0.25,
+    test_fraction: float = TEST_FRACTION,
     n_images: int | None = None,
     n_halvings: int = N_HALVINGS,
-    batch_size: int | None = None,
-    device: str = "cpu",
-    precision: str = "float32",
-    cache: bool = True,
     seed: int = 0,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> xr.Dataset:
     r"""Score a model with the noise of its map and that of the responses both taken off.
 
@@ -74,16 +70,14 @@ def mapping_consistency(
 
     Parameters
     ----------
-    model, recording, region, layer, mapping, presentation, test_fraction, n_images, batch_size
+    model, recording, region, layer, mapping, presentation, test_fraction, n_images
         As for `brainfit.score`, and the same images are held out; but `layer` cannot be ``"auto"``.
-    device, precision, cache
-        As for `brainfit.score`.
     n_halvings
         How often the trials of training images are halved; each takes two fits.
     seed
         Of the split, the inner folds and the halves.
-    progress
-        Whether to show progress bars on stderr.
+    execution
+        Where and how the work runs; by default on the CPU with features cached (`brainfit.Execution`).
 
     Returns
     -------
@@ -124,20 +118,17 @@ def mapping_consistency(
         region=region,
         layer=layer,
         mapping=mapping,
-        control=None,
         presentation=presentation,
+        test_fraction=test_fraction,
         n_images=n_images,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        cache=cache,
         seed=seed,
+        execution=execution,
     )
-    responses = prepare_request(request, test_fraction, progress)
+    responses, progress = prepare_responses(request), request.execution.progress
     rng = generator(request.seed, "halves of training trials")
     training = halve(responses.recording.responses.isel(image=responses.train), n_halvings, rng)
     responses, training = _with_halves(responses, training)
-    predicted = _predict(request, responses, training, progress)
+    predicted = _predict(request, responses, training)
     held_out = responses.recording.responses.isel(image=responses.test)
     with progress_bar("noise ceiling (units, thrice)", 3 * held_out.sizes["unit"], shown=progress) as advance:
         reliability = measure(held_out, n_splits=N_SPLITS, seed=request.seed, advance=advance)
@@ -188,12 +179,12 @@ def _with_halves(responses: Responses, halves: np.ndarray) -> tuple[Responses, n
     return replace(responses, recording=recording, mean=mean), halves[..., units, :]
 
 
-def _predict(request: Request, responses: Responses, halves: np.ndarray, progress: bool) -> np.ndarray:
+def _predict(request: Request, responses: Responses, halves: np.ndarray) -> np.ndarray:
     """Predict held-out images by the map of all trials, then by those of halves: (map, image, unit, bin)."""
     sets = halves.reshape(-1, *halves.shape[2:])
     n_units, n_sets, done = halves.shape[3], 1 + len(sets), 0
     mapping = cast(SharedLinearMap, make_mapping(request.mapping, request.seed))
-    train, test = responses.train, responses.test
+    train, test, progress = responses.train, responses.test, request.execution.progress
     predictions = []
     with split_features(request, responses) as features:
         with progress_bar("unroll training images", len(train), shown=progress) as advance:

@@ -9,7 +9,8 @@ import xarray as xr
 
 from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError
-from brainfit.scoring.reliability import ceilings, measure
+from brainfit.execution import Execution, or_default
+from brainfit.scoring.reliability import N_SPLITS, ceilings, measure
 from brainfit.scoring.request import select
 from brainfit.scoring.responses import Dropped, average_trials, require_trials, seen_images
 from brainfit.statistics.bootstrap import (
@@ -25,7 +26,6 @@ from brainfit.support.arguments import whole_number
 from brainfit.support.progress import progress_bar
 from brainfit.support.seeds import generator
 
-N_SPLITS = 100
 N_RESAMPLES = 1000
 
 
@@ -36,7 +36,7 @@ def noise_ceiling(
     n_images: int | None = None,
     n_splits: int = N_SPLITS,
     seed: int = 0,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> xr.Dataset:
     """Estimate how well a perfect model could predict each unit of a region.
 
@@ -54,8 +54,8 @@ def noise_ceiling(
         Random halves of the trials to average over.
     seed
         Of the halves, the bootstrap and the choice of images.
-    progress
-        Whether to show a progress bar on stderr.
+    execution
+        Where and how the work runs (`brainfit.Execution`); its `progress` shows a bar.
 
     Returns
     -------
@@ -76,11 +76,12 @@ def noise_ceiling(
     ----------
     Nayebi et al. (2018), arXiv:1807.00053, Fig. 5c; Spearman (1910) and Brown (1910), Br. J. Psychol. 3.
     """
+    execution = or_default(execution)
     seed, n_splits = whole_number("seed", seed), whole_number("n_splits", n_splits, least=1)
     chosen = select(recording, region, n_images, seed)
     require_trials(chosen)
     dropped = Dropped()
-    with progress_bar("count trials (images)", chosen.n_images, shown=progress) as advance:
+    with progress_bar("count trials (images)", chosen.n_images, shown=execution.progress) as advance:
         averages = average_trials(chosen.responses, advance)
     images = seen_images(averages, dropped)
     units = averages.n_trials[images].min(axis=0) >= 2
@@ -99,7 +100,9 @@ def noise_ceiling(
             one = some[:, :, k : k + 1] - zero
             moments.append([window_moments(np.zeros_like(one[:, 0]), one, bins) for bins in windows])
 
-    with progress_bar("noise ceiling (units, thrice)", 3 * int(units.sum()), shown=progress) as advance:
+    with progress_bar(
+        "noise ceiling (units, thrice)", 3 * int(units.sum()), shown=execution.progress
+    ) as advance:
         found = measure(trials, n_splits=n_splits, seed=seed, advance=advance, visit=visit)
 
     of_windows = [Moments.of_units(parts) for parts in zip(*moments, strict=True)]

@@ -12,13 +12,15 @@ from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError
+from brainfit.execution import Execution, or_default
+from brainfit.features.plan import plan_features, usable_model, usable_presentation
 from brainfit.features.stream import open_features
 from brainfit.registry.lookup import load_recording
-from brainfit.scoring.request import check_request, select
+from brainfit.scoring.request import resolve_layer, select
 from brainfit.scoring.responses import average_trials
 from brainfit.statistics.decoding import decode_dprime
 from brainfit.statistics.solution_times import object_solution_times
-from brainfit.support.arguments import numbers
+from brainfit.support.arguments import numbers, whole_number
 from brainfit.support.memory import check_memory
 
 
@@ -77,23 +79,22 @@ def model_solution_times(
     layer: str,
     region: str = "IT",
     presentation: Presentation | None = None,
-    batch_size: int | None = None,
-    device: str = "cpu",
-    precision: str = "float32",
-    cache: bool = True,
     seed: int = 0,
+    execution: Execution | None = None,
 ) -> xr.Dataset:
     """Return solution times of a model's layer for the images of a recording, each of its steps a bin.
 
     Parameters
     ----------
-    model, recording, layer, presentation, batch_size, device, precision, cache
+    model, recording, layer, presentation
         As for `brainfit.score`. Nothing is taken from the responses. The layer's features of all images are
         held at once; choose a small layer.
     criterion, seed
         As for `neural_solution_times`.
     region
         What ``"committed"`` as layer refers to.
+    execution
+        Where and how the work runs; by default on the CPU with features cached (`brainfit.Execution`).
 
     Returns
     -------
@@ -108,33 +109,22 @@ def model_solution_times(
         If the features do not fit into memory.
     """
     given = _loaded(recording)
-    request = check_request(
-        model,
-        given,
-        region=region,
-        layer=layer,
-        mapping="ridge",
-        control=None,
-        presentation=presentation,
-        n_images=None,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        cache=cache,
-        seed=seed,
-    )
-    chosen, presented = request.recording, request.presentation
+    execution, seed = or_default(execution), whole_number("seed", seed)
+    chosen, model = select(given, region, None, seed), usable_model(model, execution)
+    layer = resolve_layer(model, layer, region)
+    presentation = usable_presentation(presentation, model)
+    plan = plan_features(model, [layer], chosen.stimuli, presentation, execution)
     criterion = _for_each_image(criterion, given)
     blocks: list[torch.Tensor] = []
     index: tuple[int, ...] = ()
     images = np.arange(chosen.n_images)
-    with open_features(request, [request.layer], used=images, again=images[:0]) as features:
-        for batch in features.batches(request.layer, images):
+    with open_features(plan, execution, used=images, again=images[:0]) as features:
+        for batch in features.batches(layer, images):
             found = batch.trajectory.stacked(len(batch.images)).cpu()
             index = index or batch.trajectory.index  # of the first batch
             if batch.trajectory.index != index:
                 raise ContractError(
-                    f"model {request.model.name!r}, layer {request.layer!r}: which steps are the same "
+                    f"model {model.name!r}, layer {layer!r}: which steps are the same "
                     "differs from batch to batch; `brainfit check` says more"
                 )
             if not blocks:  # once as they come, once joined
@@ -143,8 +133,8 @@ def model_solution_times(
             blocks.append(found)
     objects = chosen.responses["object_name"].values
     dprime = decode_dprime(torch.cat(blocks).numpy(), objects, seed=seed)[:, list(index)]
-    start = np.arange(presented.n_steps) * float(presented.step_ms)
-    return _times(given, _as_given(dprime, chosen, given), criterion, start, start + presented.step_ms)
+    start = np.arange(presentation.n_steps) * float(presentation.step_ms)
+    return _times(given, _as_given(dprime, chosen, given), criterion, start, start + presentation.step_ms)
 
 
 def _loaded(recording: Recording | str | Path) -> Recording:

@@ -11,10 +11,11 @@ import xarray as xr
 from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
+from brainfit.execution import Execution
 from brainfit.mappings.controls import make_controlled
 from brainfit.mappings.per_bin import PerBin
-from brainfit.scoring.fitting import prepare_request, split_features, take_in
-from brainfit.scoring.request import check_request
+from brainfit.scoring.fitting import fit_batches, prepare_responses, split_features
+from brainfit.scoring.request import TEST_FRACTION, check_request
 from brainfit.support.progress import progress_bar
 
 
@@ -26,14 +27,10 @@ def temporal_generalization(
     layer: str = "committed",
     mapping: str = "ridge",
     presentation: Presentation | None = None,
-    test_fraction: float = 0.25,
+    test_fraction: float = TEST_FRACTION,
     n_images: int | None = None,
-    batch_size: int | None = None,
-    device: str = "cpu",
-    precision: str = "float32",
-    cache: bool = True,
     seed: int = 0,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> xr.Dataset:
     r"""Fit a map to each time bin, and use it in every other.
 
@@ -42,12 +39,12 @@ def temporal_generalization(
 
     Parameters
     ----------
-    model, recording, region, layer, mapping, presentation, test_fraction, n_images, batch_size
+    model, recording, region, layer, mapping, presentation, test_fraction, n_images
         As for `brainfit.score`; the images held out are the same.
-    device, precision, cache, seed
+    seed
         As for `brainfit.score`.
-    progress
-        Whether to show progress bars on stderr.
+    execution
+        Where and how the work runs; by default on the CPU with features cached (`brainfit.Execution`).
 
     Returns
     -------
@@ -76,21 +73,19 @@ def temporal_generalization(
         mapping=mapping,
         control="per-bin",
         presentation=presentation,
+        test_fraction=test_fraction,
         n_images=n_images,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        cache=cache,
         seed=seed,
+        execution=execution,
     )
-    responses = prepare_request(request, test_fraction, progress)
+    responses, progress = prepare_responses(request), request.execution.progress
     to_fit = responses.mean[responses.train]
     maps = cast(PerBin, make_controlled(request.mapping, request.control, to_fit, request.seed))
     # Sums over images of prediction and response, about the mean response of the tested bin in training.
     center = to_fit.mean(axis=0)[:, None]
     sums = np.zeros((3, to_fit.shape[1], to_fit.shape[2], to_fit.shape[2]))
     with split_features(request, responses) as features:
-        take_in(request, responses, maps, features, progress)
+        fit_batches(request, responses, maps, features)
         with progress_bar("fit (maps)", maps.n_passes, shown=progress) as advance:
             maps.solve(lambda: advance(1))
         with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from brainfit.execution import Execution
 
 
 class Device(StrEnum):
@@ -104,3 +107,16 @@ NoCache = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+def execution(
+    *,
+    device: Device = Device.cpu,
+    precision: Precision = Precision.float32,
+    batch_size: int | None = None,
+    no_cache: bool = False,
+) -> Execution:
+    """Gather the options of where and how the work runs, with progress bars."""
+    from brainfit.execution import Execution
+
+    return Execution(device.value, precision.value, batch_size, cache=not no_cache, progress=True)

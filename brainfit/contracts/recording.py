@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ import xarray as xr
 from brainfit.contracts.vocabulary import IT_REGIONS, REGION_CHOICES, REGIONS
 from brainfit.errors import ContractError
 from brainfit.support.arguments import text
+from brainfit.support.html import html_table
 from brainfit.support.suggestions import unknown_name
 
 _DIMS = (("image", "trial", "unit", "time_bin"), ("image", "unit", "time_bin"))
@@ -53,9 +55,19 @@ class Recording:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
-        from brainfit.report.html_repr import recording_html
-
-        return recording_html(self)
+        responses, sizes = self.responses, self.responses.sizes
+        start, end = responses["time_bin_start"].values[0], responses["time_bin_end"].values[-1]
+        height, width = self.stimuli.sizes["height"], self.stimuli.sizes["width"]
+        rows = [
+            ["images", f"{sizes['image']:,}, {height} × {width} pixels"],
+            ["objects", len(_counts(responses["object_name"]))],
+            ["trials", f"up to {sizes['trial']}" if self.has_trials else "averaged"],
+            ["units", f"{sizes['unit']:,}: {_listed(responses['region'])}"],
+            ["animals", _listed(responses["animal"])],
+            ["time bins", f"{sizes['time_bin']}, from {start:g} to {end:g} ms"],
+        ]
+        notes = ["Simulated recording"] if self.simulated else []
+        return html_table(f"Recording {self.name}", rows, notes=notes)
 
     @property
     def n_images(self) -> int:
@@ -154,6 +166,14 @@ def check_recording(recording: Recording) -> None:
             f"a unit's region is one of {', '.join(REGIONS)}"
         )
     _check_stimuli(name, stimuli, responses)
+
+
+def _counts(labels: xr.DataArray) -> Counter[str]:
+    return Counter(labels.values.astype(str).tolist())
+
+
+def _listed(labels: xr.DataArray) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in _counts(labels).items())
 
 
 def _check_labels(name: str, coord: xr.DataArray) -> None:

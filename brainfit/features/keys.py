@@ -17,8 +17,9 @@ import torch
 import xarray as xr
 
 from brainfit import __version__
+from brainfit.execution import Execution
+from brainfit.features.plan import FeaturePlan
 from brainfit.features.store import GROUP
-from brainfit.scoring.request import Request
 
 _FORMAT = 2
 _SETTINGS = ("ONEDNN_", "DNNL_", "MKL_", "NVIDIA_TF32", "CUBLAS_")
@@ -26,7 +27,7 @@ _SETTINGS = ("ONEDNN_", "DNNL_", "MKL_", "NVIDIA_TF32", "CUBLAS_")
 
 
 class Stimuli:
-    """The images of a request, batch by batch, and the hash of each.
+    """The images of a plan, batch by batch, and the hash of each.
 
     Parameters
     ----------
@@ -38,10 +39,11 @@ class Stimuli:
 
     def __init__(self, images: xr.DataArray, batch_size: int) -> None:
         self._images = images
+        self.batch_size, self.n_images = batch_size, images.sizes["image"]
         self._hashes: dict[int, bytes] = {}
         self._last: tuple[int, np.ndarray] | None = None
-        starts = range(0, images.sizes["image"], batch_size)
-        self.batches = [np.arange(start, min(start + batch_size, images.sizes["image"])) for start in starts]
+        starts = range(0, self.n_images, batch_size)
+        self.batches = [np.arange(start, min(start + batch_size, self.n_images)) for start in starts]
 
     def pixels(self, number: int) -> np.ndarray:
         """Return a batch as it is stored, shape (image, height, width, 3)."""
@@ -75,17 +77,17 @@ def batch_key(layer_key: str, pixels: bytes) -> str:
     return f"{layer_key[:GROUP]}-{hashlib.sha256(layer_key.encode() + pixels).hexdigest()}"
 
 
-def layer_key(request: Request, layer: str) -> str:
+def layer_key(plan: FeaturePlan, layer: str, execution: Execution) -> str:
     """Hash all that the bits of a layer's answer depend on, beside the images."""
     facts = {
         "format": _FORMAT,
         "brainfit": __version__,
-        "content": request.content,
-        "image_size": request.model.image_size,
-        "presentation": asdict(request.presentation),
+        "content": plan.content,
+        "image_size": plan.model.image_size,
+        "presentation": asdict(plan.presentation),
         "layer": layer,
-        "precision": request.precision,
-        "machine": _machine(request.device),
+        "precision": execution.precision,
+        "machine": _machine(execution.device),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,15 +16,42 @@ import torch
 from brainfit.contracts.model import Model
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ResourceError
+from brainfit.execution import Execution
 from brainfit.features.extraction import show_last
 from brainfit.features.keys import Stimuli, batch_key, layer_key
+from brainfit.features.plan import FeaturePlan
 from brainfit.features.store import FeatureStore
-from brainfit.scoring.memory_plan import Unroll
-from brainfit.scoring.request import Request
 from brainfit.support.memory import PeakMemory, available_bytes
 from brainfit.support.messages import format_bytes
 
+DEFAULT_BATCH_SIZE = 16
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Unroll:
+    """Memory that showing images to a model takes.
+
+    Attributes
+    ----------
+    fixed
+        Bytes whatever the number of images.
+    each
+        Bytes for each image that goes through the model together with others.
+    """
+
+    fixed: float = 0
+    each: float = 0
+
+    @classmethod
+    def of(cls, peak: float, n_images: int, fixed: float) -> Unroll:
+        """Divide the peak of some images; `fixed` is at most half of it."""
+        fixed = min(fixed, peak / 2)
+        return cls(fixed, (peak - fixed) / n_images)
+
+    def bytes(self, n_images: int) -> float:
+        """Return the bytes that a number of images takes together."""
+        return self.fixed + self.each * n_images
 
 
 @dataclass(frozen=True)
@@ -50,71 +77,71 @@ class FirstBatch:
 
 
 def look_ahead(
-    request: Request, layers: Sequence[str], used: np.ndarray, store: FeatureStore | None
-) -> tuple[Request, Stimuli, FirstBatch]:
-    """Return the request in batches that memory can hold, its images cut into these, and the first of them.
+    plan: FeaturePlan, execution: Execution, used: np.ndarray, store: FeatureStore | None
+) -> tuple[Stimuli, FirstBatch]:
+    """Cut the images into batches that memory can hold, and look at the first that is needed.
 
     Parameters
     ----------
-    request
-        Says which model, images, presentation, precision and batch size.
-    layers
-        Names of the layers that will be asked for.
+    plan, execution
+        What is computed, and where.
     used
         Positions of the images that will be asked for.
     store
-        Where answers may be kept already, if anywhere.
+        Where features may be kept already, if anywhere.
 
     Raises
     ------
     ContractError, PluginError
         If the model does not answer as it must (`brainfit.features.extraction.show`).
     ResourceError
-        If memory cannot hold a batch of a size that may not be made smaller.
+        If memory cannot hold a batch of the size that was asked for.
     """
-    stimuli, first = _look(request, layers, used, store)
-    if (size := _batch_size(request, first.unroll)) != request.batch_size:
-        request = replace(request, batch_size=size)
-        stimuli, first = _look(request, layers, used, store)
-    return request, stimuli, first
+    stimuli = Stimuli(plan.stimuli, execution.batch_size or DEFAULT_BATCH_SIZE)
+    first = _look(plan, execution, stimuli, used, store)
+    if (size := _batch_size(execution, stimuli, first.unroll)) != stimuli.batch_size:
+        stimuli = Stimuli(plan.stimuli, size)
+        first = _look(plan, execution, stimuli, used, store)
+    return stimuli, first
 
 
 def shown_alone(
-    request: Request, layers: Sequence[str], stimuli: Stimuli, number: int
+    plan: FeaturePlan, layers: Sequence[str], execution: Execution, stimuli: Stimuli, number: int
 ) -> dict[str, Trajectory]:
-    """Return what each of `layers` does for the last image of a batch when that is shown alone."""
+    """Return the features of `layers` for the last image of a batch when that is shown alone."""
     return show_last(
-        request.model,
+        plan.model,
         layers,
         stimuli.pixels(number),
-        request.presentation,
-        device=request.device,
-        precision=request.precision,
+        plan.presentation,
+        device=execution.device,
+        precision=execution.precision,
     )
 
 
 def _look(
-    request: Request, layers: Sequence[str], used: np.ndarray, store: FeatureStore | None
-) -> tuple[Stimuli, FirstBatch]:
-    """Cut the images into batches, and look at the first that is needed: what is kept, or one image of it."""
-    stimuli = Stimuli(request.recording.stimuli, request.batch_size)
+    plan: FeaturePlan, execution: Execution, stimuli: Stimuli, used: np.ndarray, store: FeatureStore | None
+) -> FirstBatch:
+    """Look at the first batch that is needed: what is kept of it, or one image of it shown alone."""
     number = next(k for k, batch in enumerate(stimuli.batches) if np.isin(batch, used).any())
     kept: dict[str, int] = {}
     if store is not None:
-        keys = {layer: batch_key(layer_key(request, layer), stimuli.hash(number)) for layer in layers}
+        keys = {
+            layer: batch_key(layer_key(plan, layer, execution), stimuli.hash(number)) for layer in plan.layers
+        }
         found = {layer: store.size_of(key) for layer, key in keys.items()}
         kept = {layer: size for layer, size in found.items() if size is not None}
-    missing = [layer for layer in layers if layer not in kept]
+    missing = [layer for layer in plan.layers if layer not in kept]
     if not missing:
-        return stimuli, FirstBatch(number, sum(kept.values()), {}, Unroll())
+        return FirstBatch(number, sum(kept.values()), {}, Unroll())
     with PeakMemory() as watch:
-        alone = shown_alone(request, missing, stimuli, number)
+        alone = shown_alone(plan, missing, execution, stimuli, number)
     image_bytes = sum(block.nbytes for seen in alone.values() for block in seen.blocks)
     # What libraries take at their first use, and keep, is no image's.
     took = watch.peak - max(watch.kept - image_bytes, 0)
-    unroll = Unroll.of(took, 1, _largest_weights(request.model))
+    unroll = Unroll.of(took, 1, _largest_weights(plan.model))
     n_bytes = sum(kept.values()) + image_bytes * len(stimuli.batches[number])
-    return stimuli, FirstBatch(number, n_bytes, alone, unroll)
+    return FirstBatch(number, n_bytes, alone, unroll)
 
 
 def _largest_weights(model: Model) -> int:
@@ -123,21 +150,19 @@ def _largest_weights(model: Model) -> int:
     return max((parameter.nbytes for parameter in each), default=0)
 
 
-def _batch_size(request: Request, unroll: Unroll) -> int:
+def _batch_size(execution: Execution, stimuli: Stimuli, unroll: Unroll) -> int:
     """Return the batch size asked for, or the half of it, and so on, that memory can hold."""
-    if request.device != "cpu":
-        return request.batch_size
-    room, size = available_bytes(), request.batch_size
-    n_images = request.recording.n_images
+    asked = size = stimuli.batch_size
+    if execution.device != "cpu":
+        return size
+    room, n_images = available_bytes(), stimuli.n_images
     while size > 1 and unroll.bytes(min(size, n_images)) > room:
         size //= 2
-    if size == request.batch_size:
+    if size == asked:
         return size
-    needed = format_bytes(unroll.bytes(min(request.batch_size, n_images)))
-    why = (
-        f"a batch of {request.batch_size} images takes about {needed}, and {format_bytes(room)} are available"
-    )
-    if not request.may_shrink:
+    needed = format_bytes(unroll.bytes(min(asked, n_images)))
+    why = f"a batch of {asked} images takes about {needed}, and {format_bytes(room)} are available"
+    if execution.batch_size is not None:
         raise ResourceError(f"{why}; a batch size of {size} would fit (--batch-size {size})")
     _log.warning("%s: the batch size is %d, from which the result differs by rounding only", why, size)
     return size

@@ -1,4 +1,4 @@
-"""What layers do for the images of a request: computed once, kept, and read again.
+"""What layers do for the images of a plan: computed once, kept, and read again.
 
 Images are cut into consecutive batches, which are always computed whole, whoever asks for which of their
 images: so features are the same, bit by bit, for every split, region and map. Where they can be kept
@@ -10,18 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from brainfit.contracts.trajectory import Trajectory
+from brainfit.execution import Execution
 from brainfit.features.extraction import rows_of, show
 from brainfit.features.keys import Stimuli, batch_key, layer_key
 from brainfit.features.model_contract import full_precision, image_of
-from brainfit.features.sizing import FirstBatch, look_ahead, shown_alone
+from brainfit.features.plan import FeaturePlan
+from brainfit.features.sizing import FirstBatch, Unroll, look_ahead, shown_alone
 from brainfit.features.store import FeatureStore, open_store, temporary_store
-from brainfit.scoring.memory_plan import Unroll
-from brainfit.scoring.request import Request
 from brainfit.storage.size_limit import VARIABLE
 from brainfit.support.memory import PeakMemory, available_bytes
 from brainfit.support.messages import format_bytes
@@ -36,7 +36,7 @@ class Batch:
     Attributes
     ----------
     images
-        Positions of the images among those of the request.
+        Positions of the images among those of the plan.
     trajectory
         Of the one layer asked for, in float32, or in float64 if the model computes in it.
     """
@@ -50,10 +50,8 @@ class Features:
 
     Parameters
     ----------
-    request
-        Says which model, images, presentation and precision.
-    layers
-        Names of the layers that will be asked for.
+    plan, execution
+        What is computed, and where.
     stimuli
         The images, cut into batches.
     store
@@ -77,8 +75,8 @@ class Features:
 
     def __init__(
         self,
-        request: Request,
-        layers: Sequence[str],
+        plan: FeaturePlan,
+        execution: Execution,
         stimuli: Stimuli,
         store: FeatureStore | None,
         kept: np.ndarray | None,
@@ -87,11 +85,11 @@ class Features:
     ) -> None:
         self.together = together
         self.n_computed = 0
-        self.batch_size, self.unroll = request.batch_size, first.unroll
+        self.batch_size, self.unroll = stimuli.batch_size, first.unroll
         self._first, self._samples = first, dict(first.alone)
-        self._request, self._layers, self._stimuli = request, tuple(layers), stimuli
+        self._plan, self._execution, self._stimuli = plan, execution, stimuli
         self._store, self._kept = store, kept
-        self._keys = {layer: layer_key(request, layer) for layer in layers}
+        self._keys = {layer: layer_key(plan, layer, execution) for layer in plan.layers}
 
     def sample(self, layer: str) -> Trajectory:
         """Return what a layer does for one of the images, on the CPU, without computing a batch."""
@@ -99,7 +97,7 @@ class Features:
             number = self._first.number
             held = self._store.get(self._key(number, layer)) if self._store else None
             self._samples[layer] = (
-                shown_alone(self._request, [layer], self._stimuli, number)[layer]
+                shown_alone(self._plan, [layer], self._execution, self._stimuli, number)[layer]
                 if held is None
                 else image_of(held, -1)
             )
@@ -112,7 +110,7 @@ class Features:
             if len(wanted):
                 seen = full_precision(self._rows(number, layer, wanted))
                 # In one layout, kept or not: what sums them must not go another way.
-                blocks = (block.to(self._request.device).contiguous() for block in seen.blocks)
+                blocks = (block.to(self._execution.device).contiguous() for block in seen.blocks)
                 yield Batch(wanted, Trajectory(tuple(blocks), seen.index))
 
     def pixel_hashes(self, images: np.ndarray) -> np.ndarray:
@@ -128,7 +126,7 @@ class Features:
         held = self._store.get(self._key(number, layer)) if np.isin(wanted, kept).all() else None
         if held is not None:
             return rows_of(held, np.searchsorted(kept, wanted))
-        others = [name for name in self._layers if name != layer] if self.together else []
+        others = [name for name in self._plan.layers if name != layer] if self.together else []
         missing = [name for name in others if self._store.size_of(self._key(number, name)) is None]
         seen = self._show(number, [layer, *missing])
         for name, trajectory in seen.items():
@@ -143,12 +141,12 @@ class Features:
         pixels = self._stimuli.pixels(number)
         with PeakMemory() if self.n_computed == 1 else nullcontext() as watch:  # to watch takes time
             seen = show(
-                self._request.model,
+                self._plan.model,
                 layers,
                 pixels,
-                self._request.presentation,
-                device=self._request.device,
-                precision=self._request.precision,
+                self._plan.presentation,
+                device=self._execution.device,
+                precision=self._execution.precision,
                 alone=self._first.alone if number == self._first.number else None,
             )
         if watch and watch.peak:
@@ -158,19 +156,17 @@ class Features:
 
 @contextmanager
 def open_features(
-    request: Request, layers: Sequence[str], *, used: np.ndarray, again: np.ndarray
+    plan: FeaturePlan, execution: Execution, *, used: np.ndarray, again: np.ndarray
 ) -> Iterator[Features]:
     """Say where features are kept while the block lasts, and beyond.
 
-    In the cache, if `request.content` is known and they fit; else those that are needed again, in a temporary
+    In the cache, if `plan.content` is known and they fit; else those that are needed again, in a temporary
     folder, which is gone after the block; and none, if not even these fit.
 
     Parameters
     ----------
-    request
-        Says which model, images, presentation, precision and batch size.
-    layers
-        Names of the layers that will be asked for.
+    plan, execution
+        What is computed, and where.
     used
         Positions of the images that will be asked for.
     again
@@ -184,18 +180,18 @@ def open_features(
         If the cache cannot be written.
     """
     store = None
-    if request.content is not None:
+    if plan.content is not None:
         store = open_store()
-        store.prepare([layer_key(request, layer) for layer in layers])
-    request, stimuli, first = look_ahead(request, layers, used, store)
+        store.prepare([layer_key(plan, layer, execution) for layer in plan.layers])
+    stimuli, first = look_ahead(plan, execution, used, store)
     numbers = [number for number, batch in enumerate(stimuli.batches) if np.isin(batch, used).any()]
     total = first.n_bytes * len(numbers)
     # Once as computed, once as it is written.
-    together = len(layers) == 1 or 2 * first.n_bytes <= available_bytes()
+    together = len(plan.layers) == 1 or 2 * first.n_bytes <= available_bytes()
     if store and together:
         if total <= (room := store.room()):
             with closing(store):
-                features = Features(request, layers, stimuli, store, None, True, first)
+                features = Features(plan, execution, stimuli, store, None, True, first)
                 yield features
                 computed, found = features.n_computed, max(len(numbers) - features.n_computed, 0)
                 _log.info("features: %d batches computed, %d found in the cache", computed, found)
@@ -203,7 +199,7 @@ def open_features(
         _log.warning(
             "features of %s take about %s, and %s can be kept: they are computed anew for each score "
             "(free the disk, or raise %s)",
-            ", ".join(layers),
+            ", ".join(plan.layers),
             format_bytes(total),
             format_bytes(room),
             VARIABLE,
@@ -211,28 +207,30 @@ def open_features(
     part = total * len(again) / sum(len(stimuli.batches[number]) for number in numbers)
     with temporary_store() as spool:
         if together and 0 < part <= spool.room():
-            yield Features(request, layers, stimuli, spool, again, True, first)
+            yield Features(plan, execution, stimuli, spool, again, True, first)
         else:
-            yield Features(request, layers, stimuli, None, None, len(layers) == 1, first)
+            yield Features(plan, execution, stimuli, None, None, len(plan.layers) == 1, first)
 
 
 def each_layer(
-    request: Request, layers: Sequence[str], *, used: np.ndarray, again: np.ndarray
+    plan: FeaturePlan, execution: Execution, *, used: np.ndarray, again: np.ndarray
 ) -> Iterator[tuple[str, Features]]:
     """Yield each layer, with what has its features: those of one unroll if they can be kept, or else its own.
 
     Parameters
     ----------
-    request, layers, used
+    plan, execution, used
         As for `open_features`.
     again
         Positions of the images that will be asked for more than once for the same layer.
     """
-    with open_features(request, layers, used=used, again=again if len(layers) == 1 else used) as features:
+    again_together = again if len(plan.layers) == 1 else used
+    with open_features(plan, execution, used=used, again=again_together) as features:
         if features.together:
-            for layer in layers:
+            for layer in plan.layers:
                 yield layer, features
             return
-    for layer in layers:
-        with open_features(request, [layer], used=used, again=again) as features:
+    for layer in plan.layers:
+        one = replace(plan, layers=(layer,))
+        with open_features(one, execution, used=used, again=again) as features:
             yield layer, features

@@ -1,4 +1,4 @@
-"""Show a map what a layer does for images: batch by batch, never held whole."""
+"""Fit a map to a layer's features batch by batch, and predict from them, without holding them whole."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from dataclasses import replace
 import numpy as np
 
 from brainfit.contracts.response_mapping import ResponseMapping
+from brainfit.errors import ContractError
 from brainfit.features.stream import Features, open_features
+from brainfit.mappings.controls import make_controlled
 from brainfit.mappings.projection import Projected
 from brainfit.scoring.memory_plan import Work, check
 from brainfit.scoring.request import Request
 from brainfit.scoring.responses import Responses, prepare
-from brainfit.support.arguments import fraction
 from brainfit.support.progress import progress_bar
 
 N_FOLDS = 5
 
 
-def prepare_request(request: Request, test_fraction: float, progress: bool) -> Responses:
-    """Return the responses of a request, ready to be fitted: the same split for whoever asks the same.
+def prepare_responses(request: Request) -> Responses:
+    """Return the responses of a request, ready to be fitted; equal requests give equal splits.
 
     Raises
     ------
@@ -30,32 +31,31 @@ def prepare_request(request: Request, test_fraction: float, progress: bool) -> R
     ResourceError
         If their trials could not be averaged, or ceilings not be computed, in the memory there is.
     """
-    check(_of_responses(request, fraction("test_fraction", test_fraction)), 0, may_project=False)
+    check(_of_responses(request), 0, may_project=False)
     return prepare(
         request.recording,
-        request.presentation,
-        test_fraction=test_fraction,
+        request.features.presentation,
+        test_fraction=request.test_fraction,
         n_folds=N_FOLDS,
         seed=request.seed,
-        progress=progress,
+        progress=request.execution.progress,
     )
 
 
-def take_in(
+def fit_batches(
     request: Request,
     responses: Responses,
     mapping: ResponseMapping,
     features: Features,
-    progress: bool,
     *,
     judged: bool = True,
 ) -> None:
-    """Show the map what a layer does for the training images.
+    """Fit the map to the features of the training images, batch by batch.
 
     Parameters
     ----------
     judged
-        Whether it is to predict held-out images, or else only to be fitted.
+        True if the map will predict held-out images, False if it is only fitted.
 
     Raises
     ------
@@ -66,7 +66,9 @@ def take_in(
     may_project = judged and request.mapping != "factorized"
     work = _of_fit(request, responses, mapping, features, judged)
     check(work, responses.mean.nbytes, may_project=may_project)
-    with progress_bar(f"unroll training images, {request.layer}", len(train), shown=progress) as advance:
+    with progress_bar(
+        f"unroll training images, {request.layer}", len(train), shown=request.execution.progress
+    ) as advance:
         for batch in features.batches(request.layer, train):
             some = slice(done, done + len(batch.images))
             averages = batch.trajectory.average(responses.steps)
@@ -79,12 +81,33 @@ def take_in(
             advance(len(batch.images))
 
 
+def fit(request: Request, responses: Responses, features: Features) -> ResponseMapping:
+    """Fit one map for all bins from features that stream through and are never held whole.
+
+    Raises
+    ------
+    ContractError
+        If a control about time is asked for, and the recording has one time bin.
+    ResourceError
+        If a stage would not fit into memory.
+    """
+    if request.control is not None and responses.mean.shape[-1] < 2:
+        raise ContractError(f"control {request.control!r} is about time, but the recording has one time bin")
+    mapping = make_controlled(request.mapping, request.control, responses.mean[responses.train], request.seed)
+    if request.projection is not None:
+        mapping = Projected(mapping, request.projection, request.seed)
+    fit_batches(request, responses, mapping, features)
+    label, shown = f"fit {request.mapping} (passes, at most)", request.execution.progress
+    with progress_bar(label, mapping.n_passes, shown=shown) as advance:
+        return mapping.solve(lambda: advance(1))
+
+
 def predict(
-    request: Request, responses: Responses, mapping: ResponseMapping, features: Features, progress: bool
+    request: Request, responses: Responses, mapping: ResponseMapping, features: Features
 ) -> np.ndarray:
     """Predict the responses to held-out images, shape (image, unit, time_bin)."""
     predictions = []
-    with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
+    with progress_bar("unroll test images", len(responses.test), shown=request.execution.progress) as advance:
         for batch in features.batches(request.layer, responses.test):
             averages = batch.trajectory.average(responses.steps)
             predictions.append(mapping.predict(averages, len(batch.images)))
@@ -95,14 +118,14 @@ def predict(
 def split_features(request: Request, responses: Responses) -> AbstractContextManager[Features]:
     """Open the features of a request's layer for one pass over training images and one over test images."""
     used = np.union1d(responses.train, responses.test)
-    return open_features(request, [request.layer], used=used, again=responses.test)
+    return open_features(request.features, request.execution, used=used, again=responses.test)
 
 
-def _of_responses(request: Request, test_fraction: float) -> Work:
+def _of_responses(request: Request) -> Work:
     """Return the work on the responses alone, as it is known before any of them is read."""
     trials = request.recording.responses
     n_images, n_trials, n_units, n_bins = trials.shape
-    n_test = round(test_fraction * n_images)
+    n_test = round(request.test_fraction * n_images)
     return Work(
         n_images=n_images,
         n_train=n_images - n_test,

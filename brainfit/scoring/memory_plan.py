@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from brainfit.errors import ResourceError
+from brainfit.features.sizing import Unroll
 from brainfit.scoring.responses import CHUNK_BYTES
 from brainfit.support import memory
 from brainfit.support.messages import format_bytes
@@ -16,32 +17,6 @@ _COPIES = 5
 """The answer to a batch, and what is made of it on the way into rows."""
 _SPLIT_BYTES = 900
 """That the random halves of `brainfit.noise_ceiling` take for each trial."""
-
-
-@dataclass(frozen=True)
-class Unroll:
-    """What memory showing images to a model takes.
-
-    Attributes
-    ----------
-    fixed
-        Bytes whatever the number of images.
-    each
-        Bytes for each image that goes through the model together with others.
-    """
-
-    fixed: float = 0
-    each: float = 0
-
-    @classmethod
-    def of(cls, peak: float, n_images: int, fixed: float) -> Unroll:
-        """Divide what so many images took; `fixed` is at most half of it."""
-        fixed = min(fixed, peak / 2)
-        return cls(fixed, (peak - fixed) / n_images)
-
-    def bytes(self, n_images: int) -> float:
-        """Return how many bytes so many images take."""
-        return self.fixed + self.each * n_images
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from xarray.backends import NetCDF4DataStore
 
 from brainfit.errors import IntegrityError
 from brainfit.storage.atomic_files import replaced
+from brainfit.support.html import html_table
 from brainfit.support.messages import printable
 
 FORMAT = 1
@@ -102,9 +103,17 @@ class Score:
     info: Mapping[str, Any]
 
     def _repr_html_(self) -> str:
-        from brainfit.report.html_repr import score_html
-
-        return score_html(self)
+        names = ("normalized", "image_driven", "time_course", "r", "ceiling")
+        rows = [
+            [name, *(_short(window[key]) for key in names), " to ".join(map(_short, window["ci95"]))]
+            for name, window in self.windows.items()
+        ]
+        info = self.info
+        notes = ["Simulated recording"] if info["simulated"] else []
+        notes += ["Random weights"] if info["weights"].startswith("random") else []
+        title = f"Score of {info['model']} {info['layer']} in {info['region']} of {info['recording']}"
+        heads = ("window", *(name.replace("_", " ") for name in names), "95% interval of normalized")
+        return html_table(title, rows, heads=heads, notes=notes)
 
     @property
     def windows(self) -> dict[str, dict[str, Any]]:
@@ -261,6 +270,10 @@ def _median(values: xr.DataArray) -> float:
     """Median that ignores NaN; NaN, without a warning, where nothing is left."""
     finite = values.values[np.isfinite(values.values)]
     return float(np.median(finite)) if finite.size else float("nan")
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "–"
 
 
 def _without_nan(value: Any) -> Any:

@@ -8,26 +8,25 @@ trials -> averages -----------------------------'         trials of held-out ima
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from brainfit.analyses.layer_assignment import choose_layer
-from brainfit.analyses.noise_ceiling import N_SPLITS
 from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
 from brainfit.contracts.response_mapping import ResponseMapping
 from brainfit.errors import ContractError
+from brainfit.execution import Execution
 from brainfit.features.stream import Features
-from brainfit.mappings.controls import make_controlled
-from brainfit.mappings.projection import Projected
 from brainfit.scoring.evaluation import assemble
-from brainfit.scoring.fitting import N_FOLDS, predict, prepare_request, split_features, take_in
-from brainfit.scoring.request import AUTO, Request, check_request
+from brainfit.scoring.fitting import N_FOLDS, fit, predict, prepare_responses, split_features
+from brainfit.scoring.layer_choice import choose_layer
+from brainfit.scoring.reliability import N_SPLITS
+from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
 from brainfit.scoring.result import Score
 from brainfit.support.memory import peak_bytes
@@ -48,15 +47,11 @@ def score(
     control: str | None = None,
     projection: int | None = None,
     presentation: Presentation | None = None,
-    test_fraction: float = 0.25,
+    test_fraction: float = TEST_FRACTION,
     benchmark: str | None = None,
     n_images: int | None = None,
-    batch_size: int | None = None,
-    device: str = "cpu",
-    precision: str = "float32",
-    cache: bool = True,
     seed: int = 0,
-    progress: bool = False,
+    execution: Execution | None = None,
 ) -> Score:
     """Fit one linear map from a layer to each unit of a region, and score it on held-out images.
 
@@ -90,21 +85,11 @@ def score(
         Name to record in the result.
     n_images
         Use so many images of the recording, balanced over objects; by default all.
-    batch_size
-        Images that go through the model together; by default 16, or fewer if memory is short. The result
-        depends on it by rounding only. Features that were kept are found again for the same size and the
-        same images only.
-    device
-        ``"cpu"`` or ``"cuda"``.
-    precision
-        In which the model computes, ``"float32"`` or ``"bfloat16"``; all that follows has float32 or more.
-    cache
-        Whether the model's features are kept on disk, for a score that is begun again or another region or
-        map. They are found by all that they depend on, so the result is the same, bit by bit.
     seed
-        Of the split, the inner folds, the trial halves and the bootstrap.
-    progress
-        Whether to show progress bars on stderr.
+        Seed of the split, the inner folds, the trial halves and the bootstrap.
+    execution
+        Where and how the work runs: device, precision, batch size, cache, progress bars. By default on the
+        CPU in float32, with features cached.
 
     Returns
     -------
@@ -135,30 +120,23 @@ def score(
         control=control,
         projection=projection,
         presentation=presentation,
+        test_fraction=test_fraction,
         n_images=n_images,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        cache=cache,
         seed=seed,
+        execution=execution,
         may_choose=True,
     )
-    responses = prepare_request(request, test_fraction, progress)
-    if len(responses.test) < MIN_TEST_IMAGES:
-        raise ContractError(
-            f"{len(responses.test)} test images: with fewer than {MIN_TEST_IMAGES} no unit can be told from "
-            "noise, whatever it responds (a correlation would have to exceed 1); give more images"
-        )
+    responses = prepare_responses(request)
+    _require_test_images(responses)
     choice: dict[str, Any] = {"how": layer if layer in ("committed", AUTO) else "named"}
     if request.layer == AUTO:
-        chosen = choose_layer(request, responses, progress)
-        request, choice = replace(request, layer=chosen.layer), {**choice, **chosen.summary()}
+        chosen = choose_layer(request, responses)
+        request, choice = request.with_layers(chosen.layer), {**choice, **chosen.summary()}
     with split_features(request, responses) as features:
-        request = replace(request, batch_size=features.batch_size)
-        fitted = _fit(request, responses, features, progress)
-        predicted = predict(request, responses, fitted, features, progress)
-        content = _content(responses, features)
-    data = _judge(request, responses, predicted, progress)
+        fitted = fit(request, responses, features)
+        predicted = predict(request, responses, fitted, features)
+        content, batch_size = _content(responses, features), features.batch_size
+    data = _evaluate(request, responses, predicted)
 
     undefined = int((~data["defined"]).sum())
     responses.dropped.add(
@@ -171,24 +149,18 @@ def score(
         "peak_memory_gb": round(peak_bytes() / 1e9, 2),
         "provenance": {
             "layer_choice": choice,
-            **_provenance(request, responses, fitted, content, test_fraction),
+            **_provenance(request, responses, fitted, content, batch_size),
         },
     }
     return Score(data.assign(alpha=("unit", fitted.alpha_)), info)
 
 
-def _fit(request: Request, responses: Responses, features: Features, progress: bool) -> ResponseMapping:
-    """Fit one map for all bins, from features that stream through and are never held whole."""
-    if request.control is not None and responses.mean.shape[-1] < 2:
-        raise ContractError(f"control {request.control!r} is about time, but the recording has one time bin")
-    mapping = make_controlled(request.mapping, request.control, responses.mean[responses.train], request.seed)
-    if request.projection is not None:
-        mapping = Projected(mapping, request.projection, request.seed)
-    take_in(request, responses, mapping, features, progress)
-    with progress_bar(
-        f"fit {request.mapping} (passes, at most)", mapping.n_passes, shown=progress
-    ) as advance:
-        return mapping.solve(lambda: advance(1))
+def _require_test_images(responses: Responses) -> None:
+    if len(responses.test) < MIN_TEST_IMAGES:
+        raise ContractError(
+            f"{len(responses.test)} test images: with fewer than {MIN_TEST_IMAGES} no unit can be told from "
+            "noise, whatever it responds (a correlation would have to exceed 1); give more images"
+        )
 
 
 def _content(responses: Responses, features: Features) -> str:
@@ -200,9 +172,9 @@ def _content(responses: Responses, features: Features) -> str:
     return content.hexdigest()
 
 
-def _judge(request: Request, responses: Responses, predicted: np.ndarray, progress: bool) -> xr.Dataset:
-    """Hold predictions against held-out responses, and these against their own trials."""
-    mean, n_units = responses.mean, responses.mean.shape[1]
+def _evaluate(request: Request, responses: Responses, predicted: np.ndarray) -> xr.Dataset:
+    """Compare predictions with held-out responses, and these with their own trials."""
+    mean, n_units, progress = responses.mean, responses.mean.shape[1], request.execution.progress
     with progress_bar("noise ceiling (units, thrice)", 3 * n_units, shown=progress) as advance:
         return assemble(
             predicted,
@@ -238,17 +210,17 @@ def _provenance(
     responses: Responses,
     mapping: ResponseMapping,
     content: str,
-    test_fraction: float,
+    batch_size: int,
 ) -> dict[str, Any]:
     return {
-        "presentation": asdict(request.presentation),
+        "presentation": asdict(request.features.presentation),
         "recording": {**responses.recording.provenance, "sha256": content},
         "weights_sha256": weights_sha256(request.model),
         "image_size": request.model.image_size,
-        "batch_size": request.batch_size,
-        "device": request.device,
-        "precision": request.precision,
-        "test_fraction": test_fraction,
+        "batch_size": batch_size,
+        "device": request.execution.device,
+        "precision": request.execution.precision,
+        "test_fraction": request.test_fraction,
         "inner_folds": N_FOLDS,
         "trial_splits": N_SPLITS,
         "fit": mapping.summary(),

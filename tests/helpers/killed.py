@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tiny import TinyModel, tiny_recording
 
+from brainfit.execution import Execution
 from brainfit.features import model_content
 from brainfit.scoring.score import score
 
@@ -27,7 +28,10 @@ def score_to(folder: Path, cache: str | None) -> None:
     model_content.source_identity = lambda modules: []  # the tree may be edited while tests run
     os.environ["BRAINFIT_CACHE"] = cache or ""
     result = score(
-        Slow(), tiny_recording(n_images=48), region="pIT", batch_size=48 // N_BATCHES, cache=cache is not None
+        Slow(),
+        tiny_recording(n_images=48),
+        region="pIT",
+        execution=Execution(batch_size=48 // N_BATCHES, cache=cache is not None),
     )
     result = replace(result, info={**result.info, "seconds": 0, "peak_memory_gb": 0})
     unfinished = folder.with_suffix(".new")

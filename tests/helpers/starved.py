@@ -19,7 +19,7 @@ from brainfit.features import model_content
 from brainfit.registry.lookup import register_model, register_recording
 from brainfit.support import memory
 
-STAGES = ("take_in", "predict", "assemble", "to_netcdf", "write_report")
+STAGES = ("fit", "predict", "assemble", "to_netcdf", "write_report")
 """Functions, in their order, in the midst of which memory may end."""
 
 
@@ -44,7 +44,7 @@ def score_in(room, stage, takes, folder, cache):
     memory._left_of_addresses = lambda: math.inf  # or the score would be refused before it begins
     register_model("slow", Slow)
     register_recording("tiny", lambda: tiny_recording(n_images=48))
-    places = {"to_netcdf": brainfit.scoring.result.Score, "write_report": brainfit.report}
+    places = {"to_netcdf": brainfit.scoring.result.Score, "write_report": brainfit.report.write}
     if stage in STAGES:
         setattr(places.get(stage, brainfit.scoring.score), stage, too_much)
     options = ["--region", "pIT", "--batch-size", str(48 // N_BATCHES), "--out", str(folder / "runs" / "run")]

@@ -43,7 +43,7 @@ def ceiling(
 
     with others_code():
         data = lookup.load_recording(recording, n_images=images)
-        found = noise_ceiling(data, region=region, n_images=images, seed=seed, progress=True)
+        found = noise_ceiling(data, region=region, n_images=images, seed=seed, execution=options.execution())
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: its ceiling says nothing about a brain")
     summary = _summary(found)

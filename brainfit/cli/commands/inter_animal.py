@@ -35,7 +35,9 @@ def inter_animal(
 
     with others_code():
         data = lookup.load_recording(recording, n_images=images)
-        found = inter_animal_consistency(data, region=region, n_images=images, seed=seed, progress=True)
+        found = inter_animal_consistency(
+            data, region=region, n_images=images, seed=seed, execution=options.execution()
+        )
     result = summary(found)
     if result["simulated"]:
         note(f"the recording {data.name!r} is simulated: its animals say nothing about brains")

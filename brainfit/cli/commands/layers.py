@@ -67,12 +67,10 @@ def layers(
             data,
             regions=region,
             n_images=images,
-            batch_size=batch_size,
-            device=device.value,
-            precision=precision.value,
-            cache=not no_cache,
             seed=seed,
-            progress=True,
+            execution=options.execution(
+                device=device, precision=precision, batch_size=batch_size, no_cache=no_cache
+            ),
         )
     if net.weights.startswith("random"):
         note(f"the weights of {net.name} are random")

@@ -130,12 +130,10 @@ def score(
             test_fraction=chosen.test_fraction,
             benchmark=benchmark,
             n_images=images,
-            batch_size=batch_size,
-            device=device.value,
-            precision=precision.value,
-            cache=not no_cache,
             seed=seed,
-            progress=True,
+            execution=options.execution(
+                device=device, precision=precision, batch_size=batch_size, no_cache=no_cache
+            ),
         )
     if result.info["provenance"].get("fit", {}).get("converged") is False:
         note("the fit stopped before it converged: the score may be too low")

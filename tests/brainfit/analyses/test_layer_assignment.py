@@ -23,13 +23,14 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.response_mapping import ResponseMapping
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, UnknownNameError
+from brainfit.execution import Execution
 from brainfit.figures import layer_votes
 from brainfit.mappings import make_mapping
 from brainfit.mappings.per_bin import PerBin
 from brainfit.mappings.projection import Projected
 from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
 from brainfit.registry import lookup
-from brainfit.scoring.layer_vote import elect
+from brainfit.scoring.layer_choice import vote
 from brainfit.scoring.responses import prepare
 from brainfit.scoring.score import N_FOLDS
 from data_loaders.simulated.recording import simulated
@@ -55,7 +56,9 @@ def simulation():
 
 def test_the_layer_that_is_the_truth_of_a_region_is_given_to_it(simulation):
     recording, model = simulation
-    found = brainfit.assign_layers(model, recording, regions=["pIT", "V4"], batch_size=48)
+    found = brainfit.assign_layers(
+        model, recording, regions=["pIT", "V4"], execution=Execution(batch_size=48)
+    )
     assert found["chosen"].to_series().to_dict() == {"pIT": "pIT", "V4": "V4"}
     assert float(found["share"].sel(region="V4", layer="V4")) > 0.9
     assert float(found["share"].sel(region="pIT", layer="pIT")) > 0.9
@@ -112,7 +115,7 @@ def test_the_loss_is_that_of_ridge_on_inner_folds_of_the_training_images():
     ],
 )
 def test_votes(loss, units, layer, tied):
-    choice = elect(["a", "b"], np.array(loss))
+    choice = vote(["a", "b"], np.array(loss))
     assert choice.units.tolist() == units
     assert (choice.layer, choice.tied) == (layer, tied)
     summary = choice.summary()

@@ -86,7 +86,7 @@ def test_an_allocation_that_fails_is_one_line(tmp_path, wanted, stage, takes):
         assert {path.name for path in (folder / "runs" / "run").iterdir()} == {"score.nc", "score.json"}
     else:
         assert list((folder / "runs").iterdir()) == []
-    assert bool(shards(cache)) == (stage != "take_in")
+    assert bool(shards(cache)) == (stage != "fit")
     assert goes_on(tmp_path / "run", cache, wanted)
 
 

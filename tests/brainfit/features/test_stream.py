@@ -18,6 +18,7 @@ from brainfit.analyses.mapping_consistency import mapping_consistency
 from brainfit.analyses.temporal_generalization import temporal_generalization
 from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError, IntegrityError
+from brainfit.execution import Execution
 from brainfit.features import model_content, source_files, store, stream
 from brainfit.features.keys import layer_key
 from brainfit.features.store import FeatureStore, open_store
@@ -44,6 +45,7 @@ class Counting(TinyModel):
 
 
 SHOWN: list[int] = []
+UNCACHED = Execution(cache=False)
 
 
 @pytest.fixture
@@ -55,15 +57,26 @@ def shown(monkeypatch):
 
 
 def asked(**options):
-    given = {"region": "pIT", "layer": "small", "mapping": "ridge", "control": None, "presentation": None}
-    given |= {"n_images": None, "batch_size": 4, "device": "cpu", "seed": 0}
+    given = {"region": "pIT", "layer": "small", "seed": 0}
     model, recording = options.pop("model", None), options.pop("recording", None)
-    return check_request(model or Counting(), recording or tiny_recording(), **{**given, **options})
+    settings = {name: options.pop(name) for name in ("batch_size", "cache") if name in options}
+    execution = Execution(**{"batch_size": 4, **settings})
+    return check_request(
+        model or Counting(), recording or tiny_recording(), execution=execution, **{**given, **options}
+    )
+
+
+def open_for(request, **options):
+    return open_features(request.features, request.execution, **options)
+
+
+def key(request, layer="small"):
+    return layer_key(request.features, layer, request.execution)
 
 
 def all_of(request, images=None, again=()):
     images = np.arange(request.recording.n_images) if images is None else images
-    with open_features(request, ["small"], used=images, again=np.array(again, int)) as found:
+    with open_for(request, used=images, again=np.array(again, int)) as found:
         return list(found.batches("small", images))
 
 
@@ -109,7 +122,7 @@ def test_batches_in_which_nothing_is_asked_for_are_not_computed(shown):
 def test_what_is_needed_again_is_not_computed_again_without_a_cache(shown):
     request, test = asked(cache=False), np.array([2, 3, 9])
     train = np.setdiff1d(np.arange(16), test)
-    with open_features(request, ["small"], used=np.arange(16), again=test) as found:
+    with open_for(request, used=np.arange(16), again=test) as found:
         first = bits(found.batches("small", train))
         assert len(shown) == 5
         whole = rows(all_of(asked(cache=False)))
@@ -124,7 +137,7 @@ def test_what_is_needed_again_is_not_computed_again_without_a_cache(shown):
 def test_the_second_pass_computes_again_where_no_disk_has_room(shown, monkeypatch):
     monkeypatch.setattr(FeatureStore, "room", lambda self: 0)
     request = asked(cache=False)
-    with open_features(request, ["small"], used=np.arange(16), again=np.array([3])) as found:
+    with open_for(request, used=np.arange(16), again=np.array([3])) as found:
         wanted = bits(found.batches("small", np.array([3])))
         assert bits(found.batches("small", np.array([3]))) == wanted
     assert shown == [1, 4, 4]
@@ -165,28 +178,28 @@ def test_each_thing_that_features_depend_on_gives_another_key():
         "code": asked(model=Gray()),
         "layer": asked(model=Two(), layer="other"),
         "same layer of another model": asked(model=Two()),
-        "precision": replace(base, precision="bfloat16"),
+        "precision": replace(base, execution=Execution(precision="bfloat16")),
     }
-    keys = {name: layer_key(request, request.layer) for name, request in {"base": base, **others}.items()}
+    keys = {name: key(request, request.layer) for name, request in {"base": base, **others}.items()}
     assert len(set(keys.values())) == len(keys), keys
-    assert layer_key(asked(region="V4"), "small") == keys["base"]
-    assert layer_key(asked(seed=5, mapping="pls", control="per-bin"), "small") == keys["base"]
+    assert key(asked(region="V4")) == keys["base"]
+    assert key(asked(seed=5, mapping="pls", control="per-bin")) == keys["base"]
 
 
 def test_another_thread_count_gives_another_key():
-    base, threads = layer_key(asked(), "small"), torch.get_num_threads()
+    base, threads = key(asked()), torch.get_num_threads()
     try:
         torch.set_num_threads(threads + 1)
-        assert layer_key(asked(), "small") != base
+        assert key(asked()) != base
     finally:
         torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("variable", ["ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG"])
 def test_what_libraries_choose_their_kernels_by_gives_another_key(monkeypatch, variable):
-    base = layer_key(asked(), "small")
+    base = key(asked())
     monkeypatch.setenv(variable, "1")
-    assert layer_key(asked(), "small") != base
+    assert key(asked()) != base
 
 
 def settings_of_torch():
@@ -219,10 +232,10 @@ def settings_of_torch():
 
 @pytest.mark.parametrize("setting", settings_of_torch(), ids=lambda setting: setting.__name__)
 def test_settings_of_torch_give_another_key(setting):
-    base = layer_key(asked(), "small")
+    base = key(asked())
     with contextmanager(setting)():
-        assert layer_key(asked(), "small") != base
-    assert layer_key(asked(), "small") == base
+        assert key(asked()) != base
+    assert key(asked()) == base
 
 
 def test_a_model_that_changes_between_two_scores_is_another_one(shown):
@@ -270,7 +283,7 @@ def test_a_model_that_has_no_hash_is_scored_without_a_cache(caplog):
     model.extra = (k for k in "ab")
     with caplog.at_level(logging.INFO):
         request = asked(model=model)
-    assert request.content is None
+    assert request.features.content is None
     assert "features of model 'tiny' are not kept in the cache: it holds a builtins.generator" in caplog.text
     all_of(request)
     assert open_store().shards() == []
@@ -282,7 +295,7 @@ def test_a_cache_that_cannot_be_written_is_refused_before_any_work(shown, monkey
     with pytest.raises(IntegrityError, match=r"cannot write features to .*--no-cache, cache=False"):
         score(Counting(), tiny_recording(), region="pIT")
     assert shown == []
-    score(Counting(), tiny_recording(), region="pIT", cache=False)
+    score(Counting(), tiny_recording(), region="pIT", execution=Execution(cache=False))
 
 
 def same_scores(a, b):
@@ -293,8 +306,9 @@ def same_scores(a, b):
 
 
 def test_scores_are_the_same_with_a_cache_without_and_from_it(shown):
-    def scored(**options) -> Score:
-        return score(Counting(), tiny_recording(n_images=40), region="pIT", batch_size=8, **options)
+    def scored(*, cache=True, **options: Any) -> Score:
+        execution = Execution(batch_size=8, cache=cache)
+        return score(Counting(), tiny_recording(n_images=40), region="pIT", execution=execution, **options)
 
     without = scored(cache=False)
     n = len(shown)
@@ -306,13 +320,16 @@ def test_scores_are_the_same_with_a_cache_without_and_from_it(shown):
         assert len(shown) == 2 * n
         same_scores(from_cache, scored(cache=False, **options))
         del shown[2 * n :]
-    score(Counting(), tiny_recording(n_images=40), region="V4", batch_size=8)
+    score(Counting(), tiny_recording(n_images=40), region="V4", execution=Execution(batch_size=8))
     assert len(shown) == 2 * n
 
 
 def test_the_hash_of_the_data_does_not_depend_on_the_split():
     recording, model = made_up(n_images=60)
-    first, second = (score(model, recording, region="pIT", seed=seed, batch_size=7 + seed) for seed in (0, 1))
+    first, second = (
+        score(model, recording, region="pIT", seed=seed, execution=Execution(batch_size=7 + seed))
+        for seed in (0, 1)
+    )
     assert first.info["provenance"]["recording"]["sha256"] == second.info["provenance"]["recording"]["sha256"]
     other = replace(recording, stimuli=recording.stimuli ^ 1)
     third = score(LinearLike(model), other, region="pIT")
@@ -341,18 +358,18 @@ def layered(**options):
 @pytest.mark.parametrize("cache", [True, False])
 def test_all_candidate_layers_come_from_one_unroll(shown, cache):
     model, recording = layered()
-    found = brainfit.assign_layers(model, recording, cache=cache)
+    found = brainfit.assign_layers(model, recording, execution=Execution(cache=cache))
     assert shown == [3] * 6  # one image alone, and five batches of 16
-    wanted = brainfit.assign_layers(model, recording, cache=False, batch_size=16)
+    wanted = brainfit.assign_layers(model, recording, execution=Execution(cache=False, batch_size=16))
     assert found.identical(wanted)
 
 
 def test_layers_that_cannot_be_kept_at_once_are_taken_one_by_one(shown, monkeypatch):
     model, recording = layered()
-    wanted = brainfit.assign_layers(model, recording, cache=False)
+    wanted = brainfit.assign_layers(model, recording, execution=UNCACHED)
     del shown[:]
     monkeypatch.setattr(stream, "available_bytes", lambda: 1000)
-    assert brainfit.assign_layers(model, recording, cache=False).identical(wanted)
+    assert brainfit.assign_layers(model, recording, execution=UNCACHED).identical(wanted)
     assert shown == [3] + [1] * 18
     monkeypatch.undo()
     monkeypatch.setattr(source_files, "_started", lambda: float("inf"))
@@ -367,7 +384,7 @@ def test_a_choice_of_a_layer_and_the_score_share_their_features(shown):
     found = score(model, recording, region="pIT", layer="auto")
     assert found.info["layer"] == "second"
     assert shown == [3] * 6
-    same = score(model, recording, region="pIT", layer="auto", cache=False)
+    same = score(model, recording, region="pIT", layer="auto", execution=UNCACHED)
     same_scores(found, same)
 
 
@@ -378,14 +395,14 @@ def test_other_analyses_use_the_same_features(shown):
     found = temporal_generalization(Counting(), recording, region="pIT")
     consistency = mapping_consistency(Counting(), recording, region="pIT", n_halvings=2)
     assert len(shown) == n
-    assert found.identical(temporal_generalization(Counting(), recording, region="pIT", cache=False))
+    assert found.identical(temporal_generalization(Counting(), recording, region="pIT", execution=UNCACHED))
     assert consistency.identical(
-        mapping_consistency(Counting(), recording, region="pIT", n_halvings=2, cache=False)
+        mapping_consistency(Counting(), recording, region="pIT", n_halvings=2, execution=UNCACHED)
     )
 
 
 def test_a_full_disk_stops_the_score_in_one_line_and_the_next_goes_on(shown, monkeypatch):
-    wanted = score(Counting(), tiny_recording(), region="pIT", batch_size=4, cache=False)
+    wanted = score(Counting(), tiny_recording(), region="pIT", execution=Execution(batch_size=4, cache=False))
     del shown[:]
     write, written = store.write_shard, []
 
@@ -397,8 +414,8 @@ def test_a_full_disk_stops_the_score_in_one_line_and_the_next_goes_on(shown, mon
 
     monkeypatch.setattr(store, "write_shard", until_full)
     with pytest.raises(IntegrityError, match="No space left on device; free some space and ask again"):
-        score(Counting(), tiny_recording(), region="pIT", batch_size=4)
+        score(Counting(), tiny_recording(), region="pIT", execution=Execution(batch_size=4))
     assert shown == [1, 4, 4, 4]
     monkeypatch.setattr(store, "write_shard", write)
-    same_scores(score(Counting(), tiny_recording(), region="pIT", batch_size=4), wanted)
+    same_scores(score(Counting(), tiny_recording(), region="pIT", execution=Execution(batch_size=4)), wanted)
     assert shown == [1, 4, 4, 4, 4, 4]

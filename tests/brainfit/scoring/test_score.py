@@ -12,6 +12,7 @@ from tiny import TinyModel
 import brainfit
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, ResourceError, UnknownNameError
+from brainfit.execution import Execution
 from brainfit.scoring.evaluation import assemble
 from brainfit.scoring.result import Score
 from brainfit.scoring.score import score
@@ -60,7 +61,7 @@ def test_a_model_that_has_the_truth_scores_one():
 @pytest.mark.slow
 def test_the_simulations_own_mean_scores_one_and_its_ceiling_is_found():
     recording = simulated(n_images=640)
-    result = score(TruthModel(), recording, region="pIT", batch_size=64)
+    result = score(TruthModel(), recording, region="pIT", execution=Execution(batch_size=64))
     assert result.pooled["normalized"] == pytest.approx(1, abs=0.02)
     for window in result.windows.values():
         assert window["normalized"] == pytest.approx(1, abs=0.02)
@@ -119,7 +120,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_another_split():
 def test_the_batch_size_makes_no_difference(batch_size):
     recording, model = made_up()
     wanted = score(model, recording, region="pIT")
-    got = score(model, recording, region="pIT", batch_size=batch_size)
+    got = score(model, recording, region="pIT", execution=Execution(batch_size=batch_size))
     assert_same_scores(wanted, got, atol=1e-5)
     assert wanted.info["provenance"]["recording"]["sha256"] == got.info["provenance"]["recording"]["sha256"]
 

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +14,11 @@ from typer.testing import CliRunner
 
 from brainfit.cli.app import app
 from brainfit.errors import ResourceError
+from brainfit.execution import Execution
 from brainfit.features import sizing
+from brainfit.features.sizing import Unroll
 from brainfit.scoring import responses
-from brainfit.scoring.memory_plan import Unroll, Work, check, estimate, peak, remedies
+from brainfit.scoring.memory_plan import Work, check, estimate, peak, remedies
 from brainfit.scoring.score import score
 from brainfit.support import memory
 from brainfit.support.memory import PeakMemory
@@ -129,10 +130,15 @@ class Large(TinyModel):
         return super().unroll(images, presentation, layers)
 
 
-def scored(monkeypatch, room, **options: Any):
+def scored(monkeypatch, room, batch_size=None):
     monkeypatch.setattr(Large, "shown", [])
     monkeypatch.setattr(sizing, "available_bytes", lambda: room)
-    return score(Large(), tiny_recording(n_images=40), region="pIT", cache=False, **options)
+    return score(
+        Large(),
+        tiny_recording(n_images=40),
+        region="pIT",
+        execution=Execution(batch_size=batch_size, cache=False),
+    )
 
 
 def test_batches_are_made_smaller_where_memory_is_short_and_it_is_said(monkeypatch, caplog):
@@ -247,7 +253,7 @@ def test_a_score_is_refused_in_a_small_container_of_a_large_machine(monkeypatch,
     group(top, 2 * GIB, 2 * GIB - 1000)
     monkeypatch.setattr(Large, "shown", [])
     with pytest.raises(ResourceError, match=r"averaging trials needs about .* and 1 kB are available"):
-        score(Large(), tiny_recording(n_images=40), region="pIT", cache=False)
+        score(Large(), tiny_recording(n_images=40), region="pIT", execution=Execution(cache=False))
     assert Large.shown == []
     done = CliRunner().invoke(app, ["score", "--model", "none", "--region", "pIT"], prog_name="brainfit")
     assert done.exit_code == 1
