@@ -15,6 +15,7 @@ from brainfit.contracts.recording import Recording
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.contracts.vocabulary import MAPPINGS
 from brainfit.errors import ContractError, UnknownNameError
+from brainfit.execution import Execution
 from brainfit.mappings import make_mapping
 
 N_PIXELS, BINS, ONSET = 128, 12, 4
@@ -80,8 +81,8 @@ def pixel_recording(
 
 
 def consistency(recording: Recording, model: Any = None, **options: Any) -> xr.Dataset:
-    options = {"region": "V4", "presentation": SHOWN, "n_halvings": 4, "batch_size": 64, **options}
-    return mapping_consistency(model or Pixels(), recording, **options)
+    options = {"region": "V4", "presentation": SHOWN, "n_halvings": 4, **options}
+    return mapping_consistency(model or Pixels(), recording, execution=Execution(batch_size=64), **options)
 
 
 def pooled(found: xr.Dataset, name: str) -> float:

@@ -135,7 +135,7 @@ def test_score_as_json(asked, tmp_path):
 def test_score_hands_its_options_on(asked):
     options = ["--layer", "small", "--images", 12, "--image-size", 8, "--batch-size", 4, "--seed", 3]
     assert run(*RUN, *options).exit_code == 0
-    assert (asked["layer"], asked["batch_size"], asked["seed"]) == ("small", 4, 3)
+    assert (asked["layer"], asked["execution"].batch_size, asked["seed"]) == ("small", 4, 3)
     assert asked["recording"].n_images == 12
     assert (asked["model"].image_size, asked["model"].seed) == (8, 3)
 
