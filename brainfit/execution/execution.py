@@ -59,13 +59,20 @@ class Execution:
 
 
 def or_default(execution: Execution | None) -> Execution:
-    """Return `execution`, or the default one for None.
+    """Return `execution`, or the default one for None: the first thing that every public function does.
 
     Raises
     ------
     ContractError
-        If it is anything else.
+        If it is anything else, or the caller runs within ``torch.autocast``.
     """
+    import torch  # not at the top: commands that compute nothing start at once
+
+    if any(torch.is_autocast_enabled(device) for device in DEVICES):
+        raise ContractError(
+            "brainfit was called inside torch.autocast, which would round its statistics as well; leave that "
+            "block, and use precision 'bfloat16' for a model in 16 bits"
+        )
     if execution is None:
         return Execution()
     if not isinstance(execution, Execution):
@@ -74,7 +81,7 @@ def or_default(execution: Execution | None) -> Execution:
 
 
 def _require_gpu() -> None:
-    import torch  # not at the top: commands that compute nothing start at once
+    import torch
 
     if not torch.cuda.is_available():
         raise ContractError("device 'cuda' was asked for, but torch sees no GPU; use device 'cpu'")

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,8 @@ def test_cuda_without_a_gpu_is_refused_in_one_line(monkeypatch):
 
 
 def test_whole_numbers_of_numpy_become_plain_ones():
-    assert type(Execution(batch_size=np.int64(8)).batch_size) is int
+    size: Any = np.int64(8)
+    assert type(Execution(batch_size=size).batch_size) is int
 
 
 def public_functions():
@@ -66,8 +68,17 @@ def test_no_public_function_copies_the_settings(function):
         assert not {field.name for field in fields(Execution)} & set(inspect.signature(function).parameters)
 
 
+def test_a_surrounding_autocast_is_refused():
+    recording, model = made_up(n_images=24)
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        pytest.raises(ContractError, match=r"inside torch\.autocast.*precision 'bfloat16'"),
+    ):
+        brainfit.score(model, recording, region="pIT")
+
+
 def test_anything_else_is_refused_where_an_execution_is_expected():
     recording, model = made_up(n_images=24)
-    wrong: object = "cuda"
+    wrong: Any = "cuda"
     with pytest.raises(ContractError, match=r"execution is a brainfit\.Execution, got str"):
-        brainfit.score(model, recording, region="pIT", execution=wrong)  # pyright: ignore[reportArgumentType]
+        brainfit.score(model, recording, region="pIT", execution=wrong)

@@ -306,8 +306,8 @@ def same_scores(a, b):
 
 
 def test_scores_are_the_same_with_a_cache_without_and_from_it(shown):
-    def scored(*, cache=True, **options: Any) -> Score:
-        execution = Execution(batch_size=8, cache=cache)
+    def scored(**options: Any) -> Score:
+        execution = Execution(batch_size=8, cache=options.pop("cache", True))
         return score(Counting(), tiny_recording(n_images=40), region="pIT", execution=execution, **options)
 
     without = scored(cache=False)
