@@ -11,7 +11,7 @@ import xarray as xr
 
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording, check_recording
-from brainfit.contracts.vocabulary import REGIONS
+from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.errors import ContractError
 from brainfit.scoring.responses import prepare, require_trials, unit_chunks
 from brainfit.support.progress import progress_bar
@@ -106,7 +106,7 @@ def _left_out(said: object) -> list[dict[str, Any]]:
 def _groups(recording: Recording) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield region, animal and units of each, the regions from V1 up."""
     region, animal = (recording.responses[name].values.astype(str) for name in ("region", "animal"))
-    for one in REGIONS:
+    for one in REGION_CHOICES:
         for other in np.unique(animal[region == one]):
             yield one, str(other), np.flatnonzero((region == one) & (animal == other))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from brainfit.contracts.vocabulary import IT_REGIONS, REGION_CHOICES, REGIONS
+from brainfit.contracts.recording_facts import recording_facts, units_by_region
+from brainfit.contracts.vocabulary import IT_REGIONS, REGION_CHOICES
 from brainfit.errors import ContractError
-from brainfit.support.arguments import text
+from brainfit.support.arguments import number, text, whole_number
 from brainfit.support.html import html_table
+from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
 
 _DIMS = (("image", "trial", "unit", "time_bin"), ("image", "unit", "time_bin"))
@@ -22,30 +24,37 @@ _COORDS = {
     "unit": ("unit_id", "region", "animal", "array"),
     "time_bin": ("time_bin_start", "time_bin_end"),
 }
+SPLIT_PARTS = ("train", "test")
+"""Values of the coordinate `split`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
     """Responses to images, and the images.
 
     Attributes
     ----------
     name
-        How it is called in results.
+        Name of the recording in results.
     responses
         Float array with dims ``("image", "trial", "unit", "time_bin")``, or averaged over trials
-        ``("image", "unit", "time_bin")``; NaN pads images that were shown on fewer trials.
-        It may be backed lazily by a file or a simulation: select first, then ask for values.
-        Coordinates: `image_id`, `object_name`, `category_name`, `variation` on image;
-        `unit_id`, `region`, `animal`, `array` on unit; `time_bin_start`, `time_bin_end` on
-        time_bin, in ms from image onset.
+        ``("image", "unit", "time_bin")``; NaN stands where there is no response, as for images that were shown
+        on fewer trials. A file or a simulation may back it lazily: select first, then ask for values.
+        Coordinates: `image_id`, `object_name`, `category_name`, `variation` on image, and `split`
+        (``"train"`` or ``"test"``) where the split is prescribed; `unit_id`, `region`, `animal`, `array` on
+        unit; `time_bin_start`, `time_bin_end` on time_bin, in ms from image onset. The region ``"IT"`` is for
+        units that are not known to be in pIT, cIT or aIT.
     stimuli
         The images shown, dims ``("image", "height", "width", "channel")``, uint8 in [0, 255] or
         float in [0, 1]; one for each image of `responses`, in the same order; may be lazy.
     simulated
-        True where nothing was recorded; every report then says so.
+        True if nothing was recorded; every report then says so.
     provenance
-        Where it came from: version, seed, checksum, what was dropped and why.
+        Origin of the recording: version, seed, checksum, what was dropped and why.
+    response_window
+        Start and end in ms of the bins that are pooled in a score; None for 70 ms to the last bin.
+    on_ms, off_ms
+        Duration in ms of an image and of the gray after it in the experiment; None if not known.
     """
 
     name: str
@@ -53,21 +62,24 @@ class Recording:
     stimuli: xr.DataArray
     simulated: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    response_window: tuple[float, float] | None = None
+    on_ms: int | None = None
+    off_ms: int | None = None
+
+    def __repr__(self) -> str:
+        title, *lines = [
+            f"Recording {printable(repr(self.name))}",
+            *(f"  {k}: {v}" for k, v in self._facts()),
+        ]
+        return "\n".join([f"{title} (simulated recording)" if self.simulated else title, *lines])
 
     def _repr_html_(self) -> str:
-        responses, sizes = self.responses, self.responses.sizes
-        start, end = responses["time_bin_start"].values[0], responses["time_bin_end"].values[-1]
-        height, width = self.stimuli.sizes["height"], self.stimuli.sizes["width"]
-        rows = [
-            ["images", f"{sizes['image']:,}, {height} × {width} pixels"],
-            ["objects", len(_counts(responses["object_name"]))],
-            ["trials", f"up to {sizes['trial']}" if self.has_trials else "averaged"],
-            ["units", f"{sizes['unit']:,}: {_listed(responses['region'])}"],
-            ["animals", _listed(responses["animal"])],
-            ["time bins", f"{sizes['time_bin']}, from {start:g} to {end:g} ms"],
-        ]
         notes = ["Simulated recording"] if self.simulated else []
-        return html_table(f"Recording {self.name}", rows, notes=notes)
+        return html_table(f"Recording {self.name}", self._facts(), notes=notes)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        origin = [(printable(k), printable(v)) for k, v in self.provenance.items() if isinstance(v, str)]
+        return [*recording_facts(self).items(), *origin]
 
     @property
     def n_images(self) -> int:
@@ -76,11 +88,11 @@ class Recording:
 
     @property
     def has_trials(self) -> bool:
-        """Whether single trials are there, which a noise ceiling needs."""
+        """True if the responses are those of single trials, which a noise ceiling needs."""
         return "trial" in self.responses.dims
 
     def select_images(self, images: Any) -> Recording:
-        """Keep the images at these positions (integers or a slice), in this order."""
+        """Return a recording of the images at these positions (integers or a slice), in this order."""
         return replace(
             self,
             responses=self.responses.isel(image=images),
@@ -88,11 +100,11 @@ class Recording:
         )
 
     def select_units(self, units: Any) -> Recording:
-        """Keep the units at these positions (integers, booleans or a slice)."""
+        """Return a recording of the units at these positions (integers, booleans or a slice)."""
         return replace(self, responses=self.responses.isel(unit=units))
 
     def select_region(self, region: str) -> Recording:
-        """Keep the units of one region; ``"IT"`` is pIT, cIT and aIT together.
+        """Return a recording of the units of one region; ``"IT"`` holds pIT, cIT and aIT too.
 
         Raises
         ------
@@ -103,28 +115,54 @@ class Recording:
         """
         if text("region", region) not in REGION_CHOICES:
             raise unknown_name("region", region, REGION_CHOICES)
-        wanted = IT_REGIONS if region == "IT" else (region,)
-        here = self.responses["region"].values.astype(str)
-        units = np.flatnonzero(np.isin(here, wanted))
+        wanted = (*IT_REGIONS, "IT") if region == "IT" else (region,)
+        units = np.flatnonzero(np.isin(self.responses["region"].values.astype(str), wanted))
         if not units.size:
-            counts = ", ".join(
-                f"{name} {n}" for name, n in zip(*np.unique(here, return_counts=True), strict=True)
-            )
             raise ContractError(
-                f"recording {self.name!r} has no units in region {region!r}; it has {counts or 'none at all'}"
+                f"recording {self.name!r} has no units in region {region!r}; "
+                f"it has {units_by_region(self.responses)}"
             )
         return self.select_units(units)
+
+
+def unique_unit_ids(unit_id: np.ndarray, *groups: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """Return ids of units that are unique, and how they were made so (None if they were).
+
+    Animals, and arrays in them, often number their units alike. As many of `groups` as needed are put
+    before the ids; ids that still repeat are returned as they are, since these may be one unit twice.
+
+    Parameters
+    ----------
+    unit_id
+        One id per unit.
+    *groups
+        Labels of animals, then of arrays, one per unit.
+
+    Examples
+    --------
+    >>> unique_unit_ids(np.array([0, 1, 0]), np.array(["a", "a", "b"]))
+    (array(['a_0', 'a_1', 'b_0'], dtype='<U3'), "made unique with the animal's name")
+    """
+    names = unit_id.astype(str)
+    if len(set(names.tolist())) == len(names):
+        return unit_id, None
+    for n, how in enumerate(("the animal's name", "the names of animal and array")[: len(groups)], 1):
+        parts = zip(*(group.astype(str).tolist() for group in groups[:n]), names.tolist(), strict=True)
+        longer = np.array(["_".join(part) for part in parts])
+        if len(set(longer.tolist())) == len(longer):
+            return longer, f"made unique with {how}"
+    return unit_id, None
 
 
 def check_recording(recording: Recording) -> None:
     """Raise unless `recording` has the form that the rest of brainfit relies on.
 
-    Reads shapes, dims and coordinates, not the responses themselves, so it is cheap on any file.
+    Reads shapes, dims and coordinates, but no responses or pixels, so it is cheap on any file.
 
     Raises
     ------
     ContractError
-        Naming the first thing that is off, what was wanted, and what was got.
+        Naming the first fault: what was wanted, and what was got.
     """
     if not isinstance(recording, Recording):
         raise ContractError(f"wanted a brainfit.Recording, got {type(recording).__name__}")
@@ -156,28 +194,26 @@ def check_recording(recording: Recording) -> None:
                 )
     for coord in responses.coords.values():
         _check_labels(name, coord)
-    _check_unique(name, responses["image_id"])
-    _check_unique(name, responses["unit_id"])
+    _check_unique(name, responses["image_id"], "give every image one id, and its repeats as trials")
+    _check_unique(
+        name,
+        responses["unit_id"],
+        "give every unit an id of its own, such as the animal's name and a number",
+    )
+    _check_choice(name, responses["region"], REGION_CHOICES)
+    if "split" in responses.coords:
+        if responses["split"].dims != ("image",):
+            raise ContractError(
+                f"recording {name!r}: coordinate 'split' is not on dim 'image'; move it there"
+            )
+        _check_choice(name, responses["split"], SPLIT_PARTS)
     _check_bins(name, responses)
-    strange = sorted(set(responses["region"].values.astype(str).tolist()) - set(REGIONS))
-    if strange:
-        raise ContractError(
-            f"recording {name!r}: unknown region {', '.join(map(repr, strange))}; "
-            f"a unit's region is one of {', '.join(REGIONS)}"
-        )
+    _check_times(recording)
     _check_stimuli(name, stimuli, responses)
 
 
-def _counts(labels: xr.DataArray) -> Counter[str]:
-    return Counter(labels.values.astype(str).tolist())
-
-
-def _listed(labels: xr.DataArray) -> str:
-    return ", ".join(f"{name} {n:,}" for name, n in _counts(labels).items())
-
-
 def _check_labels(name: str, coord: xr.DataArray) -> None:
-    """Refuse labels that a score could not be written with, or printed."""
+    """Refuse labels that cannot be printed or written with a score."""
     if not str(coord.name).isidentifier() or coord.dtype.kind not in "biufUO" or coord.dtype.char in "eg":
         raise ContractError(
             f"recording {name!r}: coordinate {coord.name!r} is {coord.dtype}; wanted numbers or text, and a "
@@ -188,12 +224,20 @@ def _check_labels(name: str, coord: xr.DataArray) -> None:
             text(f"recording {name!r}: each {coord.name}", label)
 
 
-def _check_unique(name: str, ids: xr.DataArray) -> None:
+def _check_unique(name: str, ids: xr.DataArray, advice: str) -> None:
     values, counts = np.unique(ids.values.astype(str), return_counts=True)
     if (counts > 1).any():
         raise ContractError(
             f"recording {name!r}: {ids.name} must be unique, but {str(values[counts > 1][0])!r} occurs "
-            f"{counts.max()} times; merge the repeats into trials"
+            f"{counts.max()} times; {advice}"
+        )
+
+
+def _check_choice(name: str, labels: xr.DataArray, allowed: tuple[str, ...]) -> None:
+    if strange := sorted(set(labels.values.astype(str).tolist()) - set(allowed)):
+        raise ContractError(
+            f"recording {name!r}: unknown {labels.name} {printable(', '.join(map(repr, strange)))}; "
+            f"wanted {', '.join(allowed)}"
         )
 
 
@@ -210,6 +254,21 @@ def _check_bins(name: str, responses: xr.DataArray) -> None:
             f"recording {name!r}: time bins must increase and end after they start, in ms; "
             f"got starts {start[:4]}… and ends {end[:4]}…"
         )
+
+
+def _check_times(recording: Recording) -> None:
+    window, name = recording.response_window, f"recording {recording.name!r}"
+    if window is not None:
+        if not isinstance(window, tuple) or len(window) != 2:
+            raise ContractError(f"{name}: response_window is {window!r}; wanted (start, end) in ms")
+        start, end = (number(f"{name}: response_window", edge, -math.inf, math.inf) for edge in window)
+        if not (math.isfinite(start) and math.isfinite(end) and start < end):
+            raise ContractError(f"{name}: response_window {window!r} must end after it starts, in ms")
+    if (recording.on_ms is None) != (recording.off_ms is None):
+        raise ContractError(f"{name}: on_ms and off_ms are needed together; give both, or neither")
+    if recording.on_ms is not None:
+        whole_number(f"{name}: on_ms", recording.on_ms, least=1)
+        whole_number(f"{name}: off_ms", recording.off_ms)
 
 
 def _check_stimuli(name: str, stimuli: xr.DataArray, responses: xr.DataArray) -> None:

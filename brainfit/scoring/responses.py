@@ -11,6 +11,7 @@ import xarray as xr
 
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
+from brainfit.contracts.recording_facts import ceiling_obstacle
 from brainfit.errors import ContractError
 from brainfit.statistics.splits import image_folds, train_test_split
 from brainfit.support.progress import progress_bar
@@ -105,13 +106,8 @@ def prepare(
 
 def require_trials(recording: Recording) -> None:
     """Raise unless the recording has the single trials that a noise ceiling needs."""
-    n_trials = recording.responses.sizes.get("trial", 0)
-    if n_trials < 2:
-        raise ContractError(
-            f"recording {recording.name!r} has {('no single trials', 'one trial')[n_trials]} "
-            f"({', '.join(map(str, recording.responses.dims))}), but a noise ceiling needs at least 2 trials "
-            "an image; give the trial-level responses (image, trial, unit, time_bin)"
-        )
+    if obstacle := ceiling_obstacle(recording):
+        raise ContractError(obstacle)
 
 
 def align_bins(

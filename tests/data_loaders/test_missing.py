@@ -178,7 +178,5 @@ def test_values_that_netcdf_never_wrote_read_as_missing(tmp_path):
         assert isinstance(unfilled, h5py.Dataset)
         check_written("v", filled, decoding("v", filled.dtype, {}))
         assert np.isnan(decoding("v", filled.dtype, {}).decode(filled[...])[4:]).all()
-        with pytest.raises(
-            ContractError, match="3 of 5 chunks were never written and would read as anything"
-        ):
+        with pytest.raises(ContractError, match="3 of 5 chunks were never written"):
             check_written("v", unfilled, decoding("v", unfilled.dtype, {}))

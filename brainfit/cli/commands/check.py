@@ -88,20 +88,11 @@ def _check_model(model: Model) -> dict[str, Any]:
 
 
 def _check_recording(recording: Recording) -> dict[str, Any]:
-    import numpy as np
-
     from brainfit.analyses.recording_summary import read_some
     from brainfit.contracts.recording import check_recording
+    from brainfit.contracts.recording_facts import recording_facts
 
     check_recording(recording)
     read = read_some(recording)
-    regions, counts = np.unique(recording.responses["region"].values.astype(str), return_counts=True)
-    return {
-        "kind": "simulated recording" if recording.simulated else "recording",
-        "shape": ", ".join(f"{size} {dim}s" for dim, size in recording.responses.sizes.items()),
-        "units": ", ".join(f"{region} {count}" for region, count in zip(regions, counts, strict=True)),
-        "noise_ceiling": "from single trials"
-        if recording.has_trials
-        else "none, so it cannot be scored: it has no single trials",
-        "read": read,
-    }
+    facts = {fact.replace(" ", "_"): line for fact, line in recording_facts(recording).items()}
+    return {"kind": "simulated recording" if recording.simulated else "recording", **facts, "read": read}

@@ -69,6 +69,7 @@ def info(
     Example: brainfit data info my_recording.nc
     """
     from brainfit.analyses.recording_summary import survey
+    from brainfit.contracts.recording_facts import recording_facts
 
     with others_code():
         recording = lookup.load_recording(name)
@@ -81,7 +82,7 @@ def info(
     if as_json:  # what is no number is null, and what a loader of others left there is text
         print_json(json.loads(json.dumps(facts, default=str), parse_constant=lambda _: None))
         return
-    for fact, value in _lines(facts):
+    for fact, value in _lines(facts, recording_facts(recording)):
         typer.echo(f"{fact}: {printable(value, longest=1000)}")
 
 
@@ -134,33 +135,17 @@ def _size(recording: Recording) -> str:
     return ", ".join(f"{size} {dim}s" for dim, size in recording.responses.sizes.items())
 
 
-def _lines(facts: dict[str, Any]) -> list[tuple[str, object]]:
-    """Return the facts as words, one line each."""
-    images, bins, values, trials, read = (
-        facts[key] for key in ("images", "time_bins", "values", "trials", "read")
-    )
-    units = "; ".join(
-        f"{region} {sum(animals.values())} ({', '.join(f'{animal} {n}' for animal, n in animals.items())})"
-        for region, animals in facts["units"].items()
-    )
-    narrow, wide = bins["width_ms"]
-    width = f"{narrow:g}" if narrow == wide else f"{narrow:g} to {wide:g}"
-    how = "overlapping: each is taken by its centre" if bins["overlap"] else "not overlapping"
+def _lines(facts: dict[str, Any], known: dict[str, str]) -> list[tuple[str, object]]:
+    """Return the facts as text, one line each; `known` are those of the labels alone."""
+    values, trials, read = (facts[key] for key in ("values", "trials", "read"))
+    if trials is not None:
+        known = {**known, "trials": f"{trials['min']} to {trials['max']} per image"}
     lines: list[tuple[str, object]] = []
     if "file" in facts:
         lines = [("file", f"{facts['file']}, {facts['file_gb']:g} GB"), ("layout", facts["layout"])]
     lines += [
         ("recording", f"{facts['name']}{' (simulated)' if facts['simulated'] else ''}"),
-        ("units", units),
-        (
-            "images",
-            f"{images['n']} of {images['objects']} objects, {images['pixels']} pixels, {images['dtype']}",
-        ),
-        ("trials", "averaged over" if trials is None else f"{trials['min']} to {trials['max']} an image"),
-        (
-            "time bins",
-            f"{bins['n']} from {bins['start_ms']:g} to {bins['end_ms']:g} ms, {width} ms wide, {how}",
-        ),
+        *known.items(),
         (
             "values",
             f"{values['kind']}: {values['min']:.4g} to {values['max']:.4g}, {values['nan_percent']:g} % NaN, "

@@ -356,7 +356,7 @@ def test_check_says_which_recordings_cannot_be_scored(monkeypatch):
     averaged = replace(recording, responses=recording.responses.mean("trial"))
     monkeypatch.setitem(lookup._REGISTERED["recording"], "averaged", lambda: averaged)
     assert "noise ceiling: from single trials" in run("check", "tiny:tiny_recording").stdout
-    assert "cannot be scored: it has no single trials" in run("check", "averaged").stdout
+    assert "cannot be scored: recording 'tiny' has no single trials" in run("check", "averaged").stdout
 
 
 def test_check_of_a_model_and_of_a_recording():
@@ -365,7 +365,7 @@ def test_check_of_a_model_and_of_a_recording():
     assert "(3, 4, 4)" in checked.stdout
     found = json.loads(run("check", "tiny:tiny_recording", "--json").stdout)
     assert found["ok"]
-    assert found["units"] == "V4 3, pIT 3"
+    assert found["units"] == "V4 3 (a 3); pIT 3 (a 3)"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

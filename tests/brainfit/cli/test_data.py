@@ -125,8 +125,8 @@ def test_info_says_what_a_file_holds():
     text = done("data", "info", "mine.npz").stdout
     assert "layout: npz\n" in text
     assert "units: V4 3 (a 3); pIT 3 (a 3)\n" in text
-    assert "time bins: 25 from 0 to 250 ms, 10 ms wide, not overlapping\n" in text
-    assert "trials: 4 to 4 an image\n" in text
+    assert "time bins: 25 from 0 to 250 ms, each 10 ms wide\n" in text
+    assert "trials: 4 to 4 per image\n" in text
 
 
 def test_info_says_what_would_be_dropped_and_why():
@@ -145,14 +145,14 @@ def test_info_says_what_would_be_dropped_and_why():
     assert {row["what"]: row["n"] for row in v4["dropped"]} == {"time bins": 15, "images": 1}
     assert {row["what"]: row["n"] for row in pit["dropped"]} == {"time bins": 15, "images": 1, "units": 1}
     text = done("data", "info", "mine.npz").stdout
-    assert "20 ms wide, overlapping: each is taken by its centre" in text
+    assert "20 ms wide, overlapping (each is taken by its centre)" in text
     assert "pIT: a score would drop: 15 time bins, outside the presentation's 0 to 250 ms; 1 images" in text
 
 
 def test_info_says_what_cannot_be_scored():
     np.savez("mine.npz", **arrays(responses=tiny_recording().responses.values[:, 0]))
     text = done("data", "info", "mine.npz").stdout
-    assert "trials: averaged over" in text
+    assert "trials: averaged\n" in text
     assert "V4: a score would drop: cannot be scored: recording 'mine' has no single trials" in text
 
 

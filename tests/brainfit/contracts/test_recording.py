@@ -1,15 +1,18 @@
 """The contract of recordings, and what is made ready of them for a fit."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from pages import Page
 from tiny import tiny_recording
 
 from brainfit.contracts.presentation import Presentation
-from brainfit.contracts.recording import check_recording
+from brainfit.contracts.recording import check_recording, unique_unit_ids
+from brainfit.contracts.recording_facts import recording_facts
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.scoring.responses import Dropped, align_bins, average_trials, complete_units, require_trials
 from brainfit.support.lazy_arrays import lazy_variable
@@ -39,8 +42,18 @@ def test_a_good_recording_passes_averaged_too():
             "'region' is missing",
         ),
         (tiny_recording().select_images([]), "no image at all"),
-        (changed(unit_id=("unit", ["u"] * 6)), "'u' occurs 6 times"),
-        (changed(image_id=("image", ["i"] * 16)), "'i' occurs 16 times"),
+        (
+            changed(unit_id=("unit", ["u"] * 6)),
+            "'u' occurs 6 times; give every unit an id of its own, such as the animal's name and a number",
+        ),
+        (changed(image_id=("image", ["i"] * 16)), "'i' occurs 16 times; .* its repeats as trials"),
+        (changed(split=("image", ["train", "valid"] * 8)), "unknown split 'valid'; wanted train, test"),
+        (changed(split=("unit", ["train"] * 6)), "'split' is not on dim 'image'"),
+        (replace(tiny_recording(), response_window=(200.0, 70.0)), "must end after it starts"),
+        (replace(tiny_recording(), response_window=(70.0, float("nan"))), "response_window is a number"),
+        (replace(tiny_recording(), response_window=70.0), r"wanted \(start, end\) in ms"),
+        (replace(tiny_recording(), on_ms=100), "on_ms and off_ms are needed together"),
+        (replace(tiny_recording(), on_ms=0, off_ms=100), "on_ms is a whole number from 1 up, got 0"),
         (changed(region=("unit", ["V4", "MT"] * 3)), "unknown region 'MT'"),
         (changed(time_bin_end=("time_bin", np.zeros(25))), "end after they start"),
         (changed(time_bin_start=("time_bin", np.arange(25.0)[::-1])), "must increase"),
@@ -70,7 +83,94 @@ def test_what_is_off_is_said_in_one_line(recording, message):
     assert "\n" not in str(caught.value)
 
 
-def test_regions_are_selected_and_it_is_three():
+def test_what_a_recording_carries_beside_its_responses_is_described():
+    recording = changed(split=("image", ["train"] * 12 + ["test"] * 4))
+    recording = replace(recording, response_window=(70.0, 250.0), on_ms=200, off_ms=200)
+    check_recording(recording)
+    facts = recording_facts(recording)
+    assert facts["split"] == "12 train images, 4 test images"
+    assert facts["presentation"] == "image for 200 ms, then gray for 200 ms"
+    assert facts["response window"] == "70 to 250 ms"
+
+
+def test_overlapping_and_unequal_bins_are_described():
+    start, end = np.arange(25) * 10.0 - 100, np.arange(25) * 10.0 - 80
+    end[-1] += 30
+    facts = recording_facts(changed(time_bin_start=("time_bin", start), time_bin_end=("time_bin", end)))
+    assert facts["time bins"] == (
+        "25 from -100 to 190 ms, each 20 to 50 ms wide, overlapping (each is taken by its centre)"
+    )
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_repr_reads_no_response_and_fits_a_screen(many):
+    def read(*positions):
+        raise AssertionError
+
+    tiny = tiny_recording()
+    lazy = xr.DataArray(
+        lazy_variable(("image", "trial", "unit", "time_bin"), tiny.responses.shape, float, read),
+        coords=tiny.responses.coords,
+    )
+    recording = replace(tiny, responses=lazy, provenance={"source": "made up\n", "dropped": [1] * 1000})
+    if many:
+        animals = ("unit", [f"animal {k}" * 50 for k in range(6)])
+        recording = replace(recording, responses=lazy.assign_coords(animal=animals))
+    for text in (repr(recording), Page(recording._repr_html_()).text):
+        for wanted in (
+            "tiny",
+            "simulated",
+            "16 of 2 objects, 32 × 32 pixels",
+            "up to 4 per image",
+            "made up",
+        ):
+            assert wanted in text
+        assert "V4 3 (" in text
+    assert len(repr(recording).splitlines()) <= 12
+    colours = re.findall(r"(?:color|background)[^:;\"]*: *([^;\"]+)", recording._repr_html_())
+    assert set(colours) == {"inherit"}
+
+
+def test_hostile_names_are_text_in_a_notebook():
+    hostile = "<script>alert(1)</script>"
+    recording = replace(tiny_recording(), name=hostile, provenance={hostile: hostile})
+    assert "<script" not in recording._repr_html_()
+    assert hostile in Page(recording._repr_html_()).text
+
+
+IDS = np.array([0, 1, 2, 0, 1, 2])
+ANIMALS, ARRAYS = np.array(list("aaabbb")), np.array(list("xxxyyy"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "groups", "wanted", "how"),
+    [
+        (np.arange(6), (ANIMALS, ARRAYS), ["0", "1", "2", "3", "4", "5"], None),
+        (IDS, (ANIMALS,), ["a_0", "a_1", "a_2", "b_0", "b_1", "b_2"], "made unique with the animal's name"),
+        (
+            IDS,
+            (np.array(["a"] * 6), ARRAYS),
+            ["a_x_0", "a_x_1", "a_x_2", "a_y_0", "a_y_1", "a_y_2"],
+            "made unique with the names of animal and array",
+        ),
+        (IDS, (np.array(["a"] * 6), np.array(["x"] * 6)), ["0", "1", "2", "0", "1", "2"], None),
+        (IDS, (), ["0", "1", "2", "0", "1", "2"], None),
+    ],
+)
+def test_ids_of_units_are_made_unique_with_the_names_of_their_animals(ids, groups, wanted, how):
+    found, said = unique_unit_ids(ids, *groups)
+    assert found.astype(str).tolist() == wanted
+    assert said == how
+
+
+def test_a_region_may_be_no_finer_than_it():
+    recording = changed(region=("unit", ["V4", "IT", "IT", "pIT", "aIT", "V1"]))
+    check_recording(recording)
+    assert recording.select_region("IT").responses["unit_id"].size == 4
+    assert recording.select_region("pIT").responses["unit_id"].size == 1
+
+
+def test_regions_are_selected_and_it_holds_its_parts():
     recording = tiny_recording()
     assert recording.select_region("V4").responses.sizes["unit"] == 3
     assert set(recording.select_region("IT").responses["region"].values) == {"pIT"}
@@ -78,7 +178,7 @@ def test_regions_are_selected_and_it_is_three():
         recording.select_region("pITT")
     with pytest.raises(ContractError, match="region is text"):
         recording.select_region(np.array(["V4", "pIT"]))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ContractError, match=r"no units in region 'cIT'; it has V4 3, pIT 3"):
+    with pytest.raises(ContractError, match=r"no units in region 'cIT'; it has V4 3 \(a 3\); pIT 3 \(a 3\)"):
         recording.select_region("cIT")
 
 

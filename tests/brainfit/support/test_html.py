@@ -34,7 +34,7 @@ def test_undefined_numbers_are_shown_as_a_dash(options):
 def test_a_recording_shows_what_was_recorded_and_reads_no_response():
     recording = tiny_recording()
     page = Page(recording._repr_html_())
-    for text in ("16, 32 × 32 pixels", "6: V4 3, pIT 3", "up to 4", "25, from 0 to 250 ms"):
+    for text in ("16 of 2 objects", "V4 3 (a 3); pIT 3 (a 3)", "up to 4", "25 from 0 to 250 ms"):
         assert text in page.text
     assert "⚠ Simulated recording" in page.text
     real = replace(recording, simulated=False, responses=recording.responses.mean("trial"))
