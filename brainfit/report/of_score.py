@@ -27,9 +27,6 @@ from brainfit.report.tables import (
 )
 from brainfit.scoring.result import Score
 
-NAMES = ("predictivity", "units", "early-late", "temporal", "trajectories", "residuals", "ranked")
-"""Of all figures that the report of a score may have."""
-
 
 def displays(score: Score) -> list[Display]:
     """Return the figures that a report shows; those over time need more than one time bin."""

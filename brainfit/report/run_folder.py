@@ -1,8 +1,8 @@
-"""Run folders: ``runs/<name>/`` with score.nc, score.json, report.html and figures/.
+"""Write and read run folders: ``runs/<name>/`` with score.nc, score.json, report.html and figures/.
 
-What is written under a final name is whole: everything is first made in a hidden folder beside it,
-which then takes its place by renaming, and which is removed if anything goes wrong. Nothing is
-replaced but an earlier run, and that is only removed once the new one stands in its place.
+A run folder appears whole or not at all: it is first written to a hidden folder beside its place, which is
+then renamed, or removed if anything goes wrong. Only an earlier run is ever replaced, and it is removed only
+after the new one stands in its place.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainfit.errors import BrainfitError, IntegrityError
-from brainfit.support.messages import printable
+from brainfit.report.files import FIGURES, FILES, PAGE, SCORE, SUMMARY
+from brainfit.support.messages import printable, reason
 
 if TYPE_CHECKING:
     from brainfit.scoring.result import Score
 
-SCORE, SUMMARY = "score.nc", "score.json"
 STALE_S = 3600
-"""A hidden folder that nobody touched for so long belongs to a run that was killed."""
+"""Seconds after which an untouched hidden folder is taken for the remains of a killed run."""
 _SCORED = ("model", "weights", "recording", "benchmark", "region", "layer", "mapping", "seed")
 
 
 def prepare_run(folder: str | os.PathLike[str]) -> Path:
-    """Make sure, before any work, that a run can be written to `folder`, and return it.
+    """Check, before any work, that a run can be written to `folder`.
 
-    Its parent is made where it is missing, and what runs to `folder` left beside it when they were
-    killed is cleared away. An earlier run may be there: `write_run` replaces it.
+    A missing parent folder is created, and the remains of killed runs to `folder` are removed. An earlier
+    run in `folder` is allowed: `write_run` replaces it.
 
     Returns
     -------
     Path
-        `folder`, or where it points if it is a link.
+        `folder`, or the target of the link that it is.
 
     Raises
     ------
     IntegrityError
-        If it is a file, is or holds the folder one works in, holds what no run of brainfit wrote,
-        or cannot be written.
+        If `folder` is a file, is the current folder or one above it, holds files that no run of brainfit
+        wrote, or cannot be written.
     """
     try:
         path = _target(folder)
-        if reason := _refusal(path):
-            raise IntegrityError(f"{reason}; choose another --out")
+        if refusal := _refusal(path):
+            raise IntegrityError(f"{refusal}; choose another --out")
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         with _staging(path):
@@ -65,26 +65,27 @@ def prepare_run(folder: str | os.PathLike[str]) -> Path:
 
 
 def write_run(score: Score, folder: str | os.PathLike[str], *, replace: bool = True) -> Path:
-    """Write a score with its report to `folder` and return the report's path.
+    """Write a score and its report to `folder`, and return the report's path.
 
-    Finished work is not thrown away: where `folder` cannot be replaced, the run goes to the first of
-    ``folder-2``, ``folder-3`` and so on that is free or holds a run of the same.
+    Finished work is never thrown away: if `folder` cannot be replaced, the run goes to the first of
+    ``folder-2``, ``folder-3`` and so on that is free or holds a run of the same settings.
 
     Parameters
     ----------
     score
-        What to write.
+        The score to write.
     folder
-        The run's folder.
+        The run folder.
     replace
-        Whether any earlier run in `folder` is replaced, or only one that scored the same.
+        True replaces any earlier run in `folder`; False replaces only a run of the same settings.
 
     Raises
     ------
     IntegrityError
-        If the disk fails, or the report cannot be made; in the latter case the score is kept.
+        If the disk fails, or the report cannot be made. The score is then kept in the run folder or in a
+        temporary one, which the error names.
     """
-    from brainfit.report.write import PAGE, write_report
+    from brainfit.report.write import write_report
 
     try:
         path = _target(folder)
@@ -93,11 +94,11 @@ def write_run(score: Score, folder: str | os.PathLike[str], *, replace: bool = T
         with _staging(path) as staging:
             new = staging / "new"
             new.mkdir()
-            score.to_netcdf(new / SCORE)
+            _write_netcdf(score, new / SCORE)
             score.to_json(new / SUMMARY)
             try:
                 write_report(score, new)
-            except Exception as error:  # whatever it was, the score is whole
+            except Exception as error:  # whatever failed, the score itself is whole
                 _put(new, path, staging)
                 error.add_note(f"the score was kept in {path}")
                 if not isinstance(error, (BrainfitError, OSError)):
@@ -110,8 +111,26 @@ def write_run(score: Score, folder: str | os.PathLike[str], *, replace: bool = T
     except BrainfitError:
         raise
     except (OSError, UnicodeError) as error:
-        raise IntegrityError(f"cannot write the run to {_named(folder)}: {error}") from error
+        problem = f"cannot write the run to {_named(folder)}: {reason(error)}"
+        raise IntegrityError(f"{problem}; {_rescue(score)}") from error
     return path / PAGE
+
+
+def _write_netcdf(score: Score, path: Path) -> None:
+    try:
+        score.to_netcdf(path)
+    except RuntimeError as error:  # netCDF4 reports a full disk in this way
+        raise OSError(f"{reason(error)} (is the disk full?)") from error
+
+
+def _rescue(score: Score) -> str:
+    """Write the score to a new temporary folder, and return a clause that says where it is."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="brainfit-run-"))
+        _write_netcdf(score, folder / SCORE)
+    except OSError as error:
+        return f"the score could not be kept in {tempfile.gettempdir()} either: {reason(error)}"
+    return f"the score was kept in {folder}: free some space, and run `brainfit report {folder}`"
 
 
 def read_run(folder: str | os.PathLike[str]) -> Score:
@@ -120,7 +139,7 @@ def read_run(folder: str | os.PathLike[str]) -> Score:
     Raises
     ------
     IntegrityError
-        If there is none in `folder`, or it is damaged.
+        If `folder` holds no score, or a damaged one.
     """
     from brainfit.scoring.result import Score
 
@@ -131,35 +150,33 @@ def read_run(folder: str | os.PathLike[str]) -> Score:
 
 
 def _named(path: str | os.PathLike[str]) -> str:
-    """Write a path on one line; it is not cut where a path has an end."""
+    """Return a path on one line, cut only beyond the length that paths can have."""
     return printable(os.fspath(path), longest=4096)
 
 
 def _target(folder: str | os.PathLike[str]) -> Path:
-    """Return the folder by a name of its own, with which it can be renamed: no link, no dots."""
+    """Return the folder under a name that can be renamed: resolved if it is a link or ends in dots."""
     path = Path(folder)
-    str(path).encode()  # netCDF takes no other names: better said now than after the work
+    str(path).encode()  # netCDF accepts only such names; fail before the work, not after it
     nameless = path.name in ("", "..") or (path.is_symlink() and path.is_dir())
     return path.resolve() if nameless else path
 
 
 def _refusal(path: Path) -> str | None:
-    """Say why no run can be put at `path`; None where one can."""
+    """Return the reason why no run can be written to `path`; None if one can."""
     for above in (path, *path.parents):
         if os.path.lexists(above) and not above.is_dir():
             return f"{_named(above)} is not a folder"
     here = Path.cwd()
     if path.resolve() in (here, *here.parents):
-        return f"{_named(path)} is the folder one works in, or above it"
+        return f"{_named(path)} is the current folder, or above it"
     if path.is_dir() and (foreign := _foreign(path)):
         return f"{_named(path)} holds {foreign!r} and is not (only) an earlier brainfit run"
     return None
 
 
 def _foreign(folder: Path) -> str | None:
-    """Name something in `folder` that no run of brainfit put there; None where there is nothing."""
-    from brainfit.report.write import FIGURES, FILES
-
+    """Return the name of something in `folder` that no run of brainfit wrote; None if there is nothing."""
     names = sorted(item.name for item in folder.iterdir())
     for item in folder.rglob("*"):
         name = item.relative_to(folder).as_posix()
@@ -170,7 +187,7 @@ def _foreign(folder: Path) -> str | None:
 
 
 def _info(run: Path) -> Mapping[str, Any] | None:
-    """Return what a run says it scored, without reading its numbers; None where there is no run."""
+    """Return the settings of a run, without its numbers; None if there is no run."""
     from netCDF4 import Dataset
 
     try:
@@ -181,7 +198,7 @@ def _info(run: Path) -> Mapping[str, Any] | None:
 
 
 def _scored(info: Mapping[str, Any]) -> list[Any]:
-    """Return what tells whether two runs scored the same."""
+    """Return the settings that two runs of the same score have in common."""
     provenance = info.get("provenance", {})
     hashes = [provenance.get("weights_sha256"), provenance.get("recording", {}).get("sha256")]
     return [*(info.get(key) for key in _SCORED), *hashes]
@@ -200,7 +217,7 @@ def _place(path: Path, score: Score, replace: bool) -> Path:
 
 @contextmanager
 def _staging(path: Path) -> Iterator[Path]:
-    """Make a hidden folder beside `path`, on the same file system; it is gone afterwards."""
+    """Create a hidden folder beside `path`, on the same file system, and remove it afterwards."""
     staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".brainfit"))
     try:
         yield staging
@@ -209,22 +226,22 @@ def _staging(path: Path) -> Iterator[Path]:
 
 
 def _put(new: Path, final: Path, staging: Path) -> None:
-    """Move `new` to `final`; an earlier run is set aside, and `_clear` puts it back if that fails."""
+    """Move `new` to `final`. An earlier run is set aside, and `_clear` restores it if the move fails."""
     if final.exists():
         final.rename(staging / "old")
     new.rename(final)
 
 
 def _clear(staging: Path, final: Path) -> None:
-    """Remove a staging folder, but never an earlier run whose place is still empty: it goes back."""
+    """Remove a staging folder; an earlier run in it goes back if its place is still empty."""
     old = staging / "old"
     if old.exists() and not os.path.lexists(final):
         old.rename(final)
-    shutil.rmtree(staging, ignore_errors=True)  # what stays is swept another time
+    shutil.rmtree(staging, ignore_errors=True)  # a later run sweeps the remains
 
 
 def _sweep(path: Path) -> None:
-    """Clear what killed runs to `path` left behind, and not what another run is just writing."""
+    """Remove the remains of killed runs to `path`, but not the files of a run in progress."""
     pattern = re.compile(re.escape(f".{path.name}.") + r"\w{8}\.brainfit")
     for item in path.parent.iterdir():
         if pattern.fullmatch(item.name) and time.time() - item.stat().st_mtime > STALE_S:

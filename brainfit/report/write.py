@@ -1,4 +1,4 @@
-"""Put a report on disk: everything is made before anything is written, and written whole."""
+"""Write a report to disk. Everything is computed before the first file is written."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from brainfit.figures import Display
 from brainfit.figures.style import boxes_for_letters
 from brainfit.report.browser import print_pdf
 from brainfit.report.document import Document
+from brainfit.report.files import FIGURE_SUFFIXES, FIGURES, SCORE
 from brainfit.report.html import page
 from brainfit.report.markdown import markdown
 from brainfit.report.of_comparison import comparison_document
-from brainfit.report.of_score import NAMES, document
-from brainfit.report.run_folder import SCORE
+from brainfit.report.of_score import document
 from brainfit.scoring.result import Score
 from brainfit.storage.atomic_files import replaced
 from brainfit.support.arguments import one_of
@@ -29,45 +29,38 @@ if TYPE_CHECKING:
     from brainfit.analyses.comparison import Difference
 
 SAVING: dict[Any, Any] = {"savefig.dpi": 200, "svg.fonttype": "path", "svg.hashsalt": "brainfit"}
-METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
-"""No dates or versions in the files: the same score gives the same bytes."""
-FIGURES = "figures"
+METADATA = dict(zip(FIGURE_SUFFIXES, ({"Software": None}, {"Date": None}), strict=True))
+"""The files carry no date and no version, so that the same score gives the same bytes."""
 FORMATS = ("html", "pdf", "png", "svg", "md")
-PAGE = "report.html"
-FILES = {
-    *(f"report.{suffix}" for suffix in ("html", "pdf", "md")),
-    *(f"{FIGURES}/{name}.{suffix}" for name in NAMES for suffix in METADATA),
-}
-"""All that `write_report` ever writes, by which a folder is known to hold nothing else."""
 
 
 def write_report(score: Score, folder: str | os.PathLike[str], format: str = "html") -> Path:
     """Write the report of a score.
 
-    All is computed before the first file is written, each file appears whole or not at all, and
-    what is returned comes last.
+    Everything is computed before the first file is written, each file appears whole or not at all, and
+    the returned path is written last.
 
     Parameters
     ----------
     score
-        What to report on.
+        The score to report.
     folder
-        Made if it is missing; a report that is already there is replaced.
+        The folder to write to, created if it is missing. An earlier report in it is replaced.
     format
-        ``"html"``: ``report.html``, one page that loads nothing from anywhere, and its figures as
-        ``figures/*.png`` and ``figures/*.svg``; ``"pdf"``: ``report.pdf``, the same page as an installed
-        Chromium or Chrome prints it; ``"md"``: ``report.md`` with
-        ``figures/*.png``; ``"png"``, ``"svg"``: the figures alone.
+        ``"html"`` writes ``report.html``, one page that loads nothing, with its figures in
+        ``figures/*.png`` and ``figures/*.svg``; ``"pdf"`` writes ``report.pdf``, the same page printed by
+        an installed Chromium or Chrome; ``"md"`` writes ``report.md`` with ``figures/*.png``; ``"png"``
+        and ``"svg"`` write the figures alone.
 
     Returns
     -------
     Path
-        Of the report, or of the folder of figures.
+        The report, or the folder of figures.
 
     Raises
     ------
     ContractError
-        If there is no such format.
+        If the format is unknown.
     PluginError
         If a PDF is asked for and neither Chromium nor Chrome is installed.
     IntegrityError
@@ -85,31 +78,31 @@ def write_comparison(
     command: str | None = None,
     pairs: Sequence[Difference] | None = None,
 ) -> Path:
-    """Write the report of several scores beside each other: ``comparison.html`` and the like.
+    """Write the report of several scores side by side, ``comparison.html`` or another format.
 
     Parameters
     ----------
     scores
-        Two or more, of the same images and units.
+        Two or more scores of the same images and units.
     folder, format
-        As for `write_report`; not the folder of a run, whose own figures it would replace.
+        As for `write_report`. `folder` cannot be a run folder, whose own figures would be replaced.
     seed
-        Of the bootstrap of the differences, as for `brainfit.compare`.
+        Seed of the bootstrap of the differences, as for `brainfit.compare`.
     command
-        What was typed to compare them, if anything was; it is written into the report.
+        The command line that asked for the comparison, repeated in the report.
     pairs
-        What `brainfit.compare` said of these scores, if that was asked already; then `seed` is of no use.
+        The result of `brainfit.compare` for these scores, if it is known already; `seed` is then unused.
 
     Returns
     -------
     Path
-        Of the report, or of the folder of figures.
+        The report, or the folder of figures.
 
     Raises
     ------
     ContractError
-        If there are fewer than two scores, they are not of the same images and units, there is no such
-        format, or `folder` is that of a run.
+        If there are fewer than two scores, their images or units differ, the format is unknown, or
+        `folder` is a run folder.
     IntegrityError
         If a file cannot be written.
     """
@@ -138,7 +131,7 @@ def _write(document: Document, folder: str | os.PathLike[str], format: str) -> P
 
 
 Files = tuple[str, dict[str, bytes]]
-"""What to name to the reader, and all files of a report in the order in which they are written."""
+"""The path to show to the reader, and the files of a report in the order in which they are written."""
 
 
 def _html(document: Document) -> Files:

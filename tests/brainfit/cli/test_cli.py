@@ -260,7 +260,7 @@ def test_wrong_usage_exits_with_2(arguments):
         ([*RUN, "--recording", ""], "unknown recording ''"),
         ([*RUN, "--layer", ""], "unknown layer ''"),
         ([*RUN, "--out", "x" * 300], "File name too long"),
-        ([*RUN, "--out", "."], "is the folder one works in"),
+        ([*RUN, "--out", "."], "is the current folder"),
         (["check", "mine.py:f"], "there is no file mine.py"),
         (["report", "nowhere"], "nowhere is not a run of brainfit"),
     ],

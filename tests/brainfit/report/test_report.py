@@ -9,9 +9,10 @@ from pages import Page
 from brainfit.errors import ContractError, IntegrityError, PluginError
 from brainfit.figures import Display, scores_against_ceiling
 from brainfit.figures.style import INK, MUTED, WARNING
+from brainfit.report.files import FIGURE_NAMES
 from brainfit.report.html import page as make_page
 from brainfit.report.markdown import markdown
-from brainfit.report.of_score import NAMES, document
+from brainfit.report.of_score import document
 from brainfit.report.tables import plain_rows, windows_frame
 from brainfit.report.write import write_report
 
@@ -56,7 +57,7 @@ def read(score):
 
 def test_the_files_that_are_promised_and_no_others(folder):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    names = set(NAMES) - {"ranked"}
+    names = set(FIGURE_NAMES) - {"ranked"}
     assert files == {"report.html"} | {
         f"figures/{name}.{suffix}" for name in names for suffix in ("png", "svg")
     }

@@ -8,8 +8,9 @@ from fake_scores import fake_score
 
 from brainfit.errors import IntegrityError
 from brainfit.report import run_folder
+from brainfit.report.files import FIGURE_SUFFIXES, FIGURES, FILES
 from brainfit.report.of_score import displays
-from brainfit.report.write import FIGURES, FILES, FORMATS, METADATA, write_report
+from brainfit.report.write import FORMATS, write_report
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def test_a_run_is_written_and_read_back():
 def test_the_files_of_a_report_are_known_beforehand():
     scores = (small_score(), fake_score(6, 12, 1))
     names = {shown.name for score in scores for shown in displays(score)}
-    drawn = {f"{FIGURES}/{name}.{suffix}" for name in names for suffix in METADATA}
+    drawn = {f"{FIGURES}/{name}.{suffix}" for name in names for suffix in FIGURE_SUFFIXES}
     assert {"report.html", "report.pdf", "report.md", *drawn} == FILES
 
 
@@ -224,3 +225,35 @@ def test_a_name_of_several_lines_is_told_on_one():
     with pytest.raises(IntegrityError, match="is not a run") as raised:
         run_folder.read_run("several\nlines")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("NetCDF: HDF error"), OSError(28, "No space left on device")])
+def test_a_full_disk_does_not_cost_the_score(error, monkeypatch, tmp_path):
+    score, write = small_score(), type(small_score()).to_netcdf
+    (tmp_path / "full").mkdir()
+    (tmp_path / "other").mkdir()
+
+    def fail_on_the_full_disk(self, path):
+        if "full" in Path(path).parts:
+            raise error
+        write(self, path)
+
+    monkeypatch.setattr(type(score), "to_netcdf", fail_on_the_full_disk)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "other"))
+    with pytest.raises(IntegrityError, match="cannot write the run to .*; the score was kept in ") as caught:
+        run_folder.write_run(score, tmp_path / "full" / "mine")
+    (kept,) = (tmp_path / "other").iterdir()
+    assert str(kept) in str(caught.value)
+    np.testing.assert_equal(run_folder.read_run(kept).to_dict(), score.to_dict())
+    assert names("full") == []
+
+
+def test_a_score_that_can_be_kept_nowhere_is_one_line(monkeypatch, tmp_path):
+    def fail(self, path):
+        raise RuntimeError("NetCDF: HDF error")
+
+    score = small_score()
+    monkeypatch.setattr(type(score), "to_netcdf", fail)
+    with pytest.raises(IntegrityError, match="could not be kept in .* either") as caught:
+        run_folder.write_run(score, tmp_path / "mine")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,12 @@
+"""Names of the files in a run folder."""
+
+SCORE, SUMMARY, PAGE = "score.nc", "score.json", "report.html"
+FIGURES = "figures"
+FIGURE_NAMES = ("predictivity", "units", "early-late", "temporal", "trajectories", "residuals", "ranked")
+"""All figures that the report of a score may have."""
+FIGURE_SUFFIXES = ("png", "svg")
+FILES = {
+    *(f"report.{suffix}" for suffix in ("html", "pdf", "md")),
+    *(f"{FIGURES}/{name}.{suffix}" for name in FIGURE_NAMES for suffix in FIGURE_SUFFIXES),
+}
+"""Everything that `write_report` may write; a folder with anything else in it is not overwritten."""
