@@ -47,7 +47,9 @@ def test_the_api_page_has_what_makes_models():
 
 def test_the_architecture_names_no_folder_or_file_that_is_missing():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:brainfit|model_zoo|data_loaders|benchmarks|tests|docs|perf)/[\w/.]*)`", text))
+    named = set(
+        re.findall(r"`((?:brainfit|model_zoo|data_loaders|benchmarks|tests|docs|perf)/[\w/.]*)`", text)
+    )
     assert len(named) > 30
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 

@@ -240,7 +240,7 @@ def test_a_full_disk_does_not_cost_the_score(error, monkeypatch, tmp_path):
 
     monkeypatch.setattr(type(score), "to_netcdf", fail_on_the_full_disk)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "other"))
-    with pytest.raises(IntegrityError, match="cannot write the run to .*; the score was kept in ") as caught:
+    with pytest.raises(IntegrityError, match=r"cannot write the run to .*; the score was kept in ") as caught:
         run_folder.write_run(score, tmp_path / "full" / "mine")
     (kept,) = (tmp_path / "other").iterdir()
     assert str(kept) in str(caught.value)
@@ -254,6 +254,6 @@ def test_a_score_that_can_be_kept_nowhere_is_one_line(monkeypatch, tmp_path):
 
     score = small_score()
     monkeypatch.setattr(type(score), "to_netcdf", fail)
-    with pytest.raises(IntegrityError, match="could not be kept in .* either") as caught:
+    with pytest.raises(IntegrityError, match=r"could not be kept in .* either") as caught:
         run_folder.write_run(score, tmp_path / "mine")
     assert "\n" not in str(caught.value)
