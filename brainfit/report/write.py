@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from brainfit.analyses.comparison import Difference
 
 SAVING: dict[Any, Any] = {"savefig.dpi": 200, "svg.fonttype": "path", "svg.hashsalt": "brainfit"}
-METADATA = dict(zip(FIGURE_SUFFIXES, ({"Software": None}, {"Date": None}), strict=True))
+METADATA: dict[str, dict[str, None]] = dict(
+    zip(FIGURE_SUFFIXES, ({"Software": None}, {"Date": None}), strict=True)
+)
 """The files carry no date and no version, so that the same score gives the same bytes."""
 FORMATS = ("html", "pdf", "png", "svg", "md")
 
