@@ -13,14 +13,14 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-from brainfit.contracts.vocabulary import PRECISIONS
+from brainfit.contracts.vocabulary import DEVICES, PRECISIONS
 from brainfit.errors import ContractError
 from brainfit.support.arguments import one_of
 
 
 @contextmanager
 def computing_in(precision: str, device: str = "cpu") -> Iterator[None]:
-    """Let torch compute so in this block, wherever a tensor is.
+    """Let torch compute in `precision` in this block, whatever autocast is in force around it.
 
     Parameters
     ----------
@@ -35,12 +35,17 @@ def computing_in(precision: str, device: str = "cpu") -> Iterator[None]:
         If it is no such precision, or the GPU cannot compute in it.
     """
     one_of("precision", precision, PRECISIONS)
+    narrow = ()
+    if precision == "bfloat16":
+        has_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        if device == "cuda" and not has_gpu:
+            raise ContractError("this GPU does not compute in bfloat16; use precision float32")
+        # On both: a model may itself move the images to where its weights are.
+        narrow = ("cpu", *["cuda"] * has_gpu)
     with ExitStack() as casts:
-        if precision == "bfloat16":
-            has_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-            if device == "cuda" and not has_gpu:
-                raise ContractError("this GPU does not compute in bfloat16; use precision float32")
-            # On both: a model may itself move the images to where its weights are.
-            for each in ("cpu", *["cuda"] * has_gpu):
+        for each in DEVICES:
+            if each in narrow:
                 casts.enter_context(torch.autocast(each, torch.bfloat16))
+            elif torch.is_autocast_enabled(each):
+                casts.enter_context(torch.autocast(each, enabled=False))
         yield

@@ -6,11 +6,10 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +17,10 @@ from brainfit.contracts.model import check_attributes
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
-from brainfit.support.arguments import number
-from brainfit.support.provenance import weights_sha256
 from brainfit.support.suggestions import unknown_name
 
-from ..engine.inputs import check_request, names_of, normalizer
+from ..engine.inputs import check_request, names_of
+from ..engine.weights_name import WeightsName
 
 # Modes and hooks are the module's, whoever runs it: networks run one at a time.
 _running = RLock()
@@ -43,13 +41,20 @@ class Adapter(ABC):
     region_layers: Mapping[str, str]
     image_size: int
     step_ms: int
-    weights: str
+    weights_text: str | None
     normalize: Callable[[Tensor], Tensor]
     readout_layers: Sequence[str]
+    _weights_name: WeightsName = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_weights_name", WeightsName.of(self.network, self.weights_text))
         check_attributes(self)
         object.__setattr__(self, "region_layers", dict(self.region_layers))  # the caller may change theirs
+
+    @property
+    def weights(self) -> str:
+        """Name of the weights that it has now; see `brainfit.contracts.model.Model`."""
+        return self._weights_name.current(self.network)
 
     @property
     @abstractmethod
@@ -88,11 +93,6 @@ def network_of(function: Callable[..., Any]) -> nn.Module | None:
     return owner if isinstance(owner, nn.Module) else None
 
 
-def fingerprint(module: nn.Module | None) -> str:
-    """Return what names the weights: the sha256 of a module's parameters and buffers."""
-    return f"sha256:{weights_sha256(module)}" if module is not None else "unknown"
-
-
 @contextmanager
 def evaluating(module: nn.Module | None) -> Iterator[None]:
     """Use evaluation mode (no dropout, stored batch statistics) for a while."""
@@ -106,18 +106,6 @@ def evaluating(module: nn.Module | None) -> Iterator[None]:
             part.training = training
 
 
-def normalized_by(mean: Sequence[float], std: Sequence[float]) -> Callable[[Tensor], Tensor]:
-    """Return the normalisation of pixels by these statistics, once they are known to be some."""
-    return normalizer(_channels("mean", mean, -1e6), _channels("std", std, 1e-6))
-
-
-def _channels(name: str, values: Sequence[float], low: float) -> tuple[float, ...]:
-    numbers = tuple(values) if np.iterable(values) else (values,)
-    if len(numbers) != 3:
-        raise ContractError(f"{name} is three numbers, of red, green and blue, got {len(numbers)}")
-    return tuple(number(name, value, low, 1e6) for value in numbers)
-
-
 def submodules(module: nn.Module, layers: Iterable[str]) -> tuple[str, ...]:
     """Return the names; raise `UnknownNameError` unless all are submodules of what must be a module."""
     if not isinstance(module, nn.Module):
@@ -126,10 +114,15 @@ def submodules(module: nn.Module, layers: Iterable[str]) -> tuple[str, ...]:
             "give what a class or function makes, or a function to from_step or from_sequence"
         )
     names = names_of(layers)
-    known = [layer for layer, _ in module.named_modules(remove_duplicate=False) if layer]
+    known = {layer: part for layer, part in module.named_modules(remove_duplicate=False) if layer}
     for layer in names:
         if layer not in known:
             raise unknown_name(f"submodule of {type(module).__name__}", layer, known)
+        if isinstance(known[layer], torch.jit.ScriptModule):
+            raise ContractError(
+                f"layer {layer!r} is part of a traced or scripted module, which does not let anyone see its "
+                "layers; wrap the module that it was made from"
+            )
     return names
 
 
@@ -148,6 +141,11 @@ def outputs_by_call(module: nn.Module, shown: Tensor, layers: Iterable[str]) -> 
         for layer in outputs:
             hooks.callback(module.get_submodule(layer).register_forward_hook(keep(layer)).remove)
         module(shown)
+    if silent := [layer for layer, calls in outputs.items() if not calls]:
+        raise ContractError(
+            f"layer {silent[0]!r} did not run in the forward pass: the network does not call it in evaluation "
+            "mode, or runs a compiled copy of it; name a layer that runs, of the network before torch.compile"
+        )
     return outputs
 
 

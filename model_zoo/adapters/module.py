@@ -16,8 +16,8 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
 from brainfit.support.arguments import whole_number
 
-from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
-from .common import Adapter, fingerprint, normalized_by, outputs_by_call, submodules
+from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of, normalizer
+from .common import Adapter, outputs_by_call, submodules
 
 
 def from_module(
@@ -58,7 +58,8 @@ def from_module(
     mean, std
         Channel statistics by which pixels in [0, 1] are normalised. Default: ImageNet's.
     weights
-        Where they came from, for results. Default: the sha256 of the module's parameters and buffers.
+        Origin of the weights, for results; it holds as long as their values stay the same. Default: results
+        call them unknown, with the sha256 of their values.
     step_ms
         Milliseconds of one step.
 
@@ -82,8 +83,8 @@ def from_module(
         {} if region_layers is None else region_layers,
         image_size,
         step_ms,
-        weights or fingerprint(module),
-        normalized_by(mean, std),
+        weights,
+        normalizer(mean, std),
         names_of(readout_layers),
         module,
         {layer: k for k, layer in enumerate(names)} if latencies is None else _checked(latencies, names),

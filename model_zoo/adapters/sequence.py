@@ -17,14 +17,12 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
 from brainfit.support.arguments import one_of
 
-from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
+from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of, normalizer
 from .common import (
     Adapter,
     checked_outputs,
     checked_tensor,
-    fingerprint,
     network_of,
-    normalized_by,
     outputs_by_call,
     submodules,
 )
@@ -87,8 +85,8 @@ def from_sequence(
         {} if region_layers is None else region_layers,
         image_size,
         step_ms,
-        weights or fingerprint(_network(run)),
-        normalized_by(mean, std),
+        weights,
+        normalizer(mean, std),
         names_of(readout_layers),
         run,
         takes,
@@ -132,10 +130,10 @@ class EachCall:
         """Run the module, and return tensors (image, step, ...)."""
         outputs = outputs_by_call(self.module, shown, self.layers)
         counts = {layer: len(calls) for layer, calls in outputs.items()}
-        if len(set(counts.values())) > 1 or 0 in counts.values():
+        if len(set(counts.values())) > 1:
             times = ", ".join(f"{layer!r} {count}" for layer, count in counts.items())
             raise ContractError(
-                f"layers ran different numbers of times in one forward pass, or never: {times}; "
+                f"layers ran different numbers of times in one forward pass: {times}; "
                 "name submodules that run once a step"
             )
         for layer, calls in outputs.items():

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
 
-from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of
-from .common import Adapter, checked_outputs, checked_tensor, fingerprint, network_of, normalized_by
+from ..engine.inputs import IMAGENET_MEAN, IMAGENET_STD, names_of, normalizer
+from .common import Adapter, checked_outputs, checked_tensor, network_of
 
 Step = Callable[[Tensor, Any], tuple[Mapping[str, Tensor], Any]]
 
@@ -60,8 +60,8 @@ def from_step(
         {} if region_layers is None else region_layers,
         image_size,
         step_ms,
-        weights or fingerprint(network_of(step)),
-        normalized_by(mean, std),
+        weights,
+        normalizer(mean, std),
         names_of(readout_layers),
         step,
     )

@@ -29,6 +29,7 @@ from brainfit.support.suggestions import unknown_name
 
 from .inputs import check_request, normalizer
 from .node import Node, NodeDrive, State
+from .weights_name import WeightsName
 
 
 class Edges(NamedTuple):
@@ -62,8 +63,9 @@ class GraphModel(nn.Module):
     Attributes
     ----------
     weights
-        What its weights are called in results: as who built it says. Those that are loaded by hand with
-        `load_state_dict` do not change it: set it then, or build the model with ``weights=`` a file.
+        Name of its weights in results. It holds for the values that it was set for: if they change, by
+        training or `load_state_dict`, it reads ``"unknown, sha256:<hash of the values>"`` until it is set
+        again.
 
     Raises
     ------
@@ -93,11 +95,20 @@ class GraphModel(nn.Module):
         self.image_size = image_size
         self.region_layers = dict(region_layers)
         self.readout_layers = tuple(readout_layers)
-        self.weights = "none yet"
+        self._weights_name = WeightsName(None, None)
         self.presentation = presentation
         self.step_ms: int = presentation.step_ms
         self.normalize = normalizer()
         self.eval()  # for cells of one's own with dropout or batch statistics
+
+    @property
+    def weights(self) -> str:
+        """Name of the weights that it has now; see `brainfit.contracts.model.Model`."""
+        return self._weights_name.current(self)
+
+    @weights.setter
+    def weights(self, name: str) -> None:
+        self._weights_name = WeightsName.of(self, name)
 
     def wiring(self) -> Wiring:
         """Return its layers and edges as plain values: what `brainfit.figures.schematic` draws."""

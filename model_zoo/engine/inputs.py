@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MappingView, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
+from brainfit.support.arguments import number
 from brainfit.support.suggestions import unknown_name
 
 # Channel statistics of the ImageNet training images in [0, 1] RGB, as every published network uses them.
@@ -32,8 +35,47 @@ class Normalizer:
 
 
 def normalizer(mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Normalizer:
-    """Return the `Normalizer` of these channel statistics, by default ImageNet's."""
-    return Normalizer(tuple(map(float, mean)), tuple(map(float, std)))
+    """Return the `Normalizer` of channel statistics of pixels in [0, 1], by default ImageNet's.
+
+    Raises
+    ------
+    ContractError
+        If they are not three numbers each in the order red, green, blue; or if they are those of pixels in
+        [0, 255], which would make all images look alike.
+
+    Examples
+    --------
+    >>> normalizer(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+    Traceback (most recent call last):
+    brainfit.errors.ContractError: mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375) are not of ...
+    """
+    means, stds = _channels("mean", mean, -1e6), _channels("std", std, 1e-6)
+    if min(means) < 0:
+        raise ContractError(f"mean is 0 to 1, as pixels are, got {means}")
+    if max(*means, *stds) > 1:
+        # With a mean of 8-bit pixels, a standard deviation of 1 (no division) is one of 8-bit pixels too.
+        wide = ["mean"] * (max(means) > 1) + ["std"] * (max(stds) > 1 or max(stds) == 1 < max(means))
+        raise ContractError(
+            f"mean={means}, std={stds} are not of pixels in [0, 1], which images have here; divide "
+            f"{' and '.join(wide)} by 255 if they are of 8-bit pixels"
+        )
+    return Normalizer(means, stds)
+
+
+def _channels(name: str, values: Sequence[float], low: float) -> tuple[float, ...]:
+    numbers = ordered(name, values) if np.iterable(values) else (values,)
+    if len(numbers) != 3:
+        raise ContractError(f"{name} is three numbers, of red, green and blue, got {len(numbers)}")
+    return tuple(number(name, value, low, 1e6) for value in numbers)
+
+
+def ordered(name: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the values; raise ContractError for a set, whose order is lost."""
+    if isinstance(values, Set) and not isinstance(values, MappingView):
+        raise ContractError(
+            f"{name} must be in order, got a {type(values).__name__}, which has none; give a list"
+        )
+    return tuple(values)
 
 
 def check_request(
@@ -77,7 +119,7 @@ def names_of(layers: Iterable[str]) -> tuple[str, ...]:
         raise ContractError(f"layers must be a list of names, got the string {layers!r}; write [{layers!r}]")
     if not isinstance(layers, Iterable):
         raise ContractError(f"layers must be a list of names, got {layers!r}")
-    return tuple(layers)
+    return ordered("layers", layers)
 
 
 def _check_images(model: Model, images: torch.Tensor) -> None:

@@ -118,7 +118,7 @@ def _read_torch(source: Path) -> tuple[Any, str]:
     """Return what a torch file holds, only plain values and tensors, and the sha256 of its bytes."""
     data = read_file(source)
     try:
-        _refuse_compressed(source, data)
+        _check_zip(source, data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of formats that it then reads or refuses
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -135,10 +135,11 @@ def _read_torch(source: Path) -> tuple[Any, str]:
     return content, hashlib.sha256(data).hexdigest()
 
 
-def _refuse_compressed(source: Path, data: bytes) -> None:
-    """Refuse a zip file that could grow: torch.save compresses nothing.
+def _check_zip(source: Path, data: bytes) -> None:
+    """Refuse a zip file that could grow when it is read, or whose contents are not what its checksums say.
 
-    Nor does it write anything before or behind, where a second table of contents could lie.
+    torch.save compresses nothing, and writes nothing before or behind, where a second table of contents
+    could lie. torch.load does not look at the checksums.
     """
     if not data.startswith(b"PK\3\4"):  # of a zip file; an older one has no compression
         return
@@ -150,6 +151,13 @@ def _refuse_compressed(source: Path, data: bytes) -> None:
         raise IntegrityError(
             f"cannot read {source} as a torch file: it is compressed, or several in one; wanted "
             "a state_dict() saved with torch.save"
+        )
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise IntegrityError(
+            f"cannot read {source} as a torch file: {printable(damaged)} in it is damaged, by its CRC-32; copy or "
+            "download it anew (or save it anew, if set_crc32_options(False) was in force)"
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from brainfit.errors import ContractError, IntegrityError
+from brainfit.storage.checksums import check_file
 from brainfit.support.arguments import whole_number
 from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
@@ -59,9 +60,18 @@ def set_weights(
         return f"random:{seed}"
     path = find_weights(weights)
     tensors, sha256 = read_tensors(path)
+    _check_cached(weights, path, sha256)
     info = read_info(path)
     load_tensors(module, tensors, f"{path} (of model {printable(info.model or 'unknown')})", info.image_size)
     return f"sha256:{sha256}"
+
+
+def _check_cached(weights: str, path: Path, sha256: str) -> None:
+    """Raise IntegrityError unless fetched weights are those that were converted when they were fetched."""
+    from .published import PUBLISHED
+
+    if weights in PUBLISHED and check_file(path) != sha256:
+        raise IntegrityError(f"{path} changed while it was read; try again")
 
 
 def choose_image_size(asked: int | None, weights: str, least: int) -> int:

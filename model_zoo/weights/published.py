@@ -133,13 +133,27 @@ def fetch(name: str, *, progress: bool = True) -> Path:
         with cache_folder.writing("weights", name) as folder, FileLock(folder / "convert.lock"):
             if stored(name) is None:
                 originals = [folder / PurePosixPath(url).name for url, _ in published.files]
+                unseen = [
+                    original
+                    for original in originals
+                    if not (original.exists() or original.with_name(f"{original.name}.sha256").exists())
+                ]
                 for original, (url, sha256) in zip(originals, published.files, strict=True):
                     download(url, original, sha256=sha256, progress=progress)
                 model = load_model(published.model, image_size=published.image_size)
                 forget(path)
-                convert(
-                    originals[0], model, path, origin=published.files[0][0], image_size=published.image_size
-                )
+                address = published.files[0][0]
+                try:
+                    convert(originals[0], model, path, origin=address, image_size=published.image_size)
+                except IntegrityError as error:
+                    # A server that answers with a page of its own is not to be trusted from then on.
+                    for original in unseen:
+                        original.unlink()
+                        forget(original)
+                    raise IntegrityError(
+                        f"{address} did not send weights: {error}; fetch them again when the network lets "
+                        "you through"
+                    ) from error
                 for original in originals:
                     original.unlink()
     if (model := read_info(path).model) != published.model:

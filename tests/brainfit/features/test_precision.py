@@ -84,6 +84,18 @@ def test_any_model_computes_in_16_bits_and_stays_as_it_was(kind) -> None:
         assert all(after[k].dtype == v.dtype and torch.equal(after[k], v) for k, v in before.items())
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_autocast_around_it_changes_nothing(precision) -> None:
+    model = model_of("rgc_intermediate")
+    images = images_for(model)
+    expected = features(model, precision, images)
+    for surroundings in (torch.autocast("cpu", torch.bfloat16), torch.autocast("cpu", torch.float16)):
+        with surroundings:
+            ours = features(model, precision, images)
+            assert torch.is_autocast_enabled("cpu")
+        assert all(torch.equal(ours[layer], expected[layer]) for layer in expected)
+
+
 @pytest.mark.parametrize("kind", ["rgc_intermediate", "lstm_shallow", "step"])
 def test_float32_is_as_precise_after_bfloat16(kind) -> None:
     """Nothing that was rounded is used again."""

@@ -31,6 +31,7 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.features.check_model import check_model
 from model_zoo.adapters import each_call, from_module, from_sequence, from_step
+from model_zoo.networks.median_convrnn import median_convrnn
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ def test_channels_last_changes_nothing(images) -> None:
         (Residual, "relu", "'relu' ran 2 times"),
         (Residual, "same", "'same' ran 2 times"),
         (RT, "V1.output", "'V1.output' ran 20 times .* each_call"),
-        (Unfit, "unused", "'unused' ran 0 times"),
+        (Unfit, "unused", "'unused' did not run in the forward pass"),
         (Unfit, "rnn", "'rnn' gives a tuple, wanted one tensor"),
         (Unfit, "named", "'named' gives a dict, wanted one tensor"),
         (Transformer, "attention", "'attention' gives a tuple"),
@@ -303,7 +304,7 @@ def test_pixels_can_be_left_as_they_are(images) -> None:
 def test_weights_are_named_by_what_they_hold() -> None:
     module = nn.Sequential(nn.Conv2d(3, 2, 3))
     first = from_module(module, ["0"], 8).weights
-    assert first.startswith("sha256:")
+    assert first.startswith("unknown, sha256:")
     assert from_module(module, ["0"], 8).weights == first
     assert from_step(module, ["0"], 8).weights == first  # type: ignore[arg-type]
     assert from_sequence(each_call(module, ["0"]), ["0"], 8).weights == first
@@ -312,4 +313,96 @@ def test_weights_are_named_by_what_they_hold() -> None:
     assert from_module(module, ["0"], 8).weights != first
     assert from_step(lambda frame, state: ({"a": frame}, state), ["a"], 8).weights == "unknown"
     assert from_sequence(lambda frames: {"a": frames}, ["a"], 8).weights == "unknown"
-    assert from_module(module.bfloat16(), ["0"], 8).weights.startswith("sha256:")
+    assert from_module(module.bfloat16(), ["0"], 8).weights.startswith("unknown, sha256:")
+
+
+def two_layers() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
+
+
+NAMED: dict[str, Callable[[], Any]] = {
+    "module": lambda: from_module(two_layers(), ["0"], 8, weights="mine"),
+    "step": lambda: from_step(two_layers(), ["0"], 8, weights="mine"),  # type: ignore[arg-type]
+    "sequence": lambda: from_sequence(each_call(two_layers(), ["0"]), ["0"], 8, weights="mine"),
+    "graph": lambda: median_convrnn(32, channel_divisor=32, n_classes=4),
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_name_of_weights_holds_as_long_as_their_values_do(kind) -> None:
+    model = NAMED[kind]()
+    network = getattr(model, "network", model)
+    name = "random:0" if kind == "graph" else "mine"
+    assert model.weights == name
+    tensor = next(network.buffers(), next(network.parameters())).data
+    kept = tensor.clone()
+    tensor += 1  # in a way that torch does not count as a change
+    assert model.weights.startswith("unknown, sha256:")
+    tensor.copy_(kept)
+    assert model.weights == name
+    network.double()  # the same values, in more bits
+    assert model.weights == name
+    network.half()
+    assert model.weights.startswith("unknown, sha256:")
+
+
+def test_weights_of_a_graph_can_be_named() -> None:
+    model = median_convrnn(32, channel_divisor=32, n_classes=4)
+    model.load_state_dict({name: 0 * values for name, values in model.state_dict().items()})
+    assert model.weights.startswith("unknown, sha256:")
+    model.weights = "zeros"
+    assert model.weights == "zeros"
+
+
+class Quantized(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3)
+        self.register_buffer("sparse", torch.eye(3).to_sparse())
+        self.register_buffer("narrow", torch.ones(3, dtype=torch.float16))
+        self.register_buffer("integers", torch.ones((), dtype=torch.int64))
+
+    def get_extra_state(self):
+        return {"step": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_any_state_has_a_hash() -> None:
+    assert from_module(Quantized(), ["conv"], 8).weights != from_module(Quantized(), ["conv"], 8).weights
+    module = Quantized()
+    assert from_module(module, ["conv"], 8).weights == from_module(module, ["conv"], 8).weights
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (
+            lambda: nn.Sequential(nn.LazyConv2d(4, 3)),
+            "has the lazy parameter '0.weight', .* run the network once",
+        ),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, device="meta")), "has '0.weight' on the meta device"),
+    ],
+)
+def test_modules_without_values_are_refused(module, message) -> None:
+    for adapt in (
+        lambda: from_module(module(), ["0"], 8),
+        lambda: from_step(module(), ["0"], 8),
+        lambda: from_sequence(each_call(module(), ["0"]), ["0"], 8, weights="mine"),
+    ):
+        with pytest.raises(ContractError, match=message) as caught:
+            adapt()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "hide", [lambda net: torch.jit.trace(net, torch.zeros(1, 3, 16, 16)), torch.jit.script]
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_layers_of_traced_modules_are_refused(images, hide) -> None:
+    module = hide(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval())
+    with pytest.raises(
+        ContractError, match=r"'0' is part of a traced or scripted module, .* wrap the module that"
+    ):
+        from_module(module, ["0"], SIZE).unroll(images, SHOWN, ["0"])

@@ -16,6 +16,7 @@ from brainfit.registry import lookup
 from model_zoo.catalog import CATALOG
 from model_zoo.networks.median_convrnn import median_convrnn
 from model_zoo.weights.file import save_weights
+from model_zoo.weights.load import set_weights
 from model_zoo.weights.published import PUBLISHED, Published, fetch, stored
 from model_zoo.weights.tf_checkpoint import read_checkpoint
 from model_zoo.weights.tf_names import load_variables
@@ -178,6 +179,29 @@ def test_a_conversion_that_fails_keeps_what_was_downloaded(web, folder, monkeypa
     assert stored(NAME) is None
     fetched()
     assert len(web.asked) == len(FILES)
+
+
+@pytest.mark.parametrize("wrong", [[0], [1], [0, 1]])
+def test_a_page_that_answers_to_everything_is_not_trusted(web, folder, wrong):
+    for k in wrong:
+        web.serve(f"/{FILES[k]}", b"<html>please log in</html>")
+    with pytest.raises(IntegrityError, match=r"did not send weights: .*; fetch them again when"):
+        fetched()
+    assert names(folder) == set()
+    for file in FILES:
+        web.serve(f"/{file}", (CHECKPOINT / file).read_bytes())
+    fetched()
+    assert stored(NAME)
+
+
+def test_cached_weights_are_checked_when_they_are_loaded(web, folder):
+    path = fetched()
+    assert set_weights(small(224), NAME, 0).startswith("sha256:")
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"is not what it should be: got sha256 .* delete it"):
+        set_weights(small(224), NAME, 0)
 
 
 def test_files_that_were_put_there_by_hand_will_do(web, folder):

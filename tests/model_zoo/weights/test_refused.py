@@ -90,6 +90,21 @@ class TestTorch:
                 new.writestr(member, old.read(member))
         refused(IntegrityError, "it is compressed", lambda: convert(path, model, out))
 
+    def test_every_wrong_bit_is_noticed(self, tmp_path, model, out):
+        path = tmp_path / "w.pth"
+        state = {name: value.clone() for name, value in model.network.state_dict().items()}
+        torch.save(state, path)
+        whole = path.read_bytes()
+        at = whole.find(next(iter(state.values())).numpy().tobytes())
+        assert at > 0
+        for offset in range(4):
+            damaged = bytearray(whole)
+            damaged[at + offset] ^= 0x40
+            path.write_bytes(damaged)
+            with pytest.raises(IntegrityError, match="is damaged, by its CRC-32"):
+                convert(path, model, out)
+        assert not out.exists()
+
     def test_members_that_lie_over_each_other_are_not_read(self, tmp_path, model, out):
         path = tmp_path / "bomb.pth"
         with zipfile.ZipFile(path, "w") as archive:

@@ -25,6 +25,7 @@ from model_zoo.weights.convert import convert
 from model_zoo.weights.file import WeightsInfo, read_info, save_weights
 from model_zoo.weights.load import choose_image_size, find_weights, set_weights
 from model_zoo.weights.tf_checkpoint import read_checkpoint
+from model_zoo.weights.tf_names import their_layer
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CKPT = GOLDEN / "ckpt" / "rgc_intermediate"
@@ -294,12 +295,12 @@ class TestTensorFlow:
         images = torch.from_numpy(data["images_uint8"]).permute(0, 3, 1, 2).float() / 255
         shown = Presentation(10 * meta["image_off"], 10 * (meta["T"] - meta["image_off"]))
         seen = model.unroll(images, shown, model.layers)
-        for layer in model.layers:
+        for ours, layer in zip(model.layers, map(their_layer, model.layers), strict=True):
             every = meta["every"].get(f"full/{layer}", 1)
             for step, theirs in zip(data[f"full_t/{layer}"], data[f"full/{layer}"], strict=True):
-                block = seen[layer].blocks[seen[layer].index[step]]
-                ours = (block[:, :, ::every, ::every] if block.ndim == 4 else block).movedim(1, -1)
-                error = np.abs(ours[: len(theirs)].expand(theirs.shape).numpy() - theirs).max()
+                block = seen[ours].blocks[seen[ours].index[step]]
+                values = (block[:, :, ::every, ::every] if block.ndim == 4 else block).movedim(1, -1)
+                error = np.abs(values[: len(theirs)].expand(theirs.shape).numpy() - theirs).max()
                 assert error <= 1e-4 * data[f"full/{layer}"].std(), (layer, step)
 
     def test_the_optimisers_slots_are_left_out_and_the_decoder_is_kept(self, tmp_path):

@@ -1,0 +1,91 @@
+"""The name of a network's weights, valid only as long as their values stay the same.
+
+A name such as ``"random:0"`` is given once, when the weights are set; training, ``load_state_dict`` or
+any other change in memory makes it wrong. So the values are hashed when the name is given and again
+when it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from brainfit.errors import ContractError
+
+
+class WeightsName(NamedTuple):
+    """A name of weights, and the hash of the values that it was given to.
+
+    Attributes
+    ----------
+    text
+        The name; None if nobody has said where the weights came from.
+    values
+        The result of `hash_values` at that time; None without a module.
+    """
+
+    text: str | None
+    values: str | None
+
+    @classmethod
+    def of(cls, module: nn.Module | None, text: str | None) -> WeightsName:
+        """Name the weights that `module` has now."""
+        return cls(text, None if module is None else hash_values(module))
+
+    def current(self, module: nn.Module | None) -> str:
+        """Return the name if `module` still has the same values; else text that begins with "unknown"."""
+        values = None if module is None else hash_values(module)
+        if self.text is not None and values == self.values:
+            return self.text
+        return "unknown" if values is None else f"unknown, sha256:{values}"
+
+
+def hash_values(module: nn.Module) -> str:
+    """Return the sha256 of the names and values of all parameters and buffers.
+
+    Floating-point numbers are hashed by value: a cast to more bits changes nothing, a cast that rounds does.
+
+    Raises
+    ------
+    ContractError
+        If a parameter or buffer has no values yet: of a lazy module, or on the meta device.
+    """
+    content = hashlib.sha256()
+    for name, value in module.state_dict(keep_vars=True).items():
+        if isinstance(value, Tensor):
+            _check_values(module, name, value)
+            values = _canonical(value)
+            content.update(f"{name} {values.dtype.str} {values.shape}".encode())
+            content.update(values.data)
+        else:  # of torch.nn.Module.get_extra_state, which may return anything
+            content.update(f"{name} {value!r}".encode())
+    return content.hexdigest()
+
+
+def _check_values(module: nn.Module, name: str, value: Tensor) -> None:
+    if is_lazy(value):
+        raise ContractError(
+            f"{type(module).__name__} has the lazy parameter {name!r}, which has no shape yet; run the network "
+            "once on an image first"
+        )
+    if value.is_meta:
+        raise ContractError(
+            f"{type(module).__name__} has {name!r} on the meta device, without values; build the network on a "
+            "real device, or load its weights with assign=True first"
+        )
+
+
+def _canonical(value: Tensor) -> np.ndarray:
+    """Return the values as a contiguous array, floats in 32 bits if that loses nothing."""
+    value = value.detach()
+    value = value.dequantize() if value.is_quantized else value
+    value = (value.to_dense() if value.layout != torch.strided else value).cpu()
+    if value.is_floating_point():
+        narrow = value.float()
+        value = narrow if value.dtype != torch.float64 or torch.equal(narrow.double(), value) else value
+    return np.ascontiguousarray(value.resolve_conj().resolve_neg().numpy())
