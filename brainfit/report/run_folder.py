@@ -192,7 +192,11 @@ def _info(run: Path) -> Mapping[str, Any] | None:
 
     try:
         with Dataset(run / SCORE) as data:
-            return json.loads(data.getncattr("info")) if "brainfit_score" in data.ncattrs() else None
+            return (
+                json.loads(data.getncattr("info"))
+                if {"brainfit_score", "brainfit_result"} & {*data.ncattrs()}
+                else None
+            )
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -147,7 +147,7 @@ def notices(score: Score) -> list[tuple[str, str]]:
         found.append(
             (
                 f"Control: {score.info['control']}",
-                f"The map was given {_CONTROLS[score.info['control']]}. "
+                f"The map was given {_CONTROLS.get(score.info['control'], 'features that this version cannot describe')}. "
                 "This is a score to hold others against, not one of the model as it is.",
             )
         )

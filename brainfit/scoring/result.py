@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import netCDF4
 import numpy as np
 import xarray as xr
-from xarray.backends import NetCDF4DataStore
 
-from brainfit.errors import IntegrityError
+from brainfit.scoring.result_base import Result
 from brainfit.storage.atomic_files import replaced
-from brainfit.support.html import html_table
-from brainfit.support.messages import printable
 
-FORMAT = 1
+__all__ = ["DIMS", "INFO", "MIN_DEFINED", "Result", "Score"]
+
 _VARIABLES = {
     ("image", "unit", "time_bin"): "response predicted",
     ("unit", "time_bin"): "r split_half reliability ceiling pearson_reliability defined normalized spearman "
@@ -29,28 +25,28 @@ _VARIABLES = {
     "window_normalized window_spearman window_spearman_normalized window_time_course window_image_driven",
     ("window", "bound"): "window_ci95",
     ("window", "time_bin"): "window_bins",
-    ("unit",): "unit_id temporal_correlation temporal_correlation_time_course alpha",
+    ("unit",): "unit unit_id temporal_correlation temporal_correlation_time_course alpha",
     ("image",): "image_id",
-    ("time_bin",): "time_bin_start time_bin_end",
+    ("time_bin",): "time_bin time_bin_start time_bin_end",
     ("window",): "window",
     ("bound",): "bound",
 }
 DIMS = {name: dims for dims, names in _VARIABLES.items() for name in names.split()}
 """Dims of every variable and coordinate that a score must have; `Score` says what they mean."""
-INFO = (
-    "model", "recording", "benchmark", "region", "layer", "mapping", "control", "seed", "n_images",
-    "n_train_images", "n_test_images", "weights", "simulated", "dropped", "seconds", "peak_memory_gb",
-    "provenance",
-)  # fmt: skip
-_SEAL = b"\nbrainfit sha256 "
-# Whatever netCDF4, xarray and json raise on a file that is not what it should be.
-_UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
+_TEXT, _MAYBE, _COUNT, _NUMBER = (str,), (str, type(None)), (int,), (int, float)
+INFO: dict[str, tuple[type, ...]] = {
+    "model": _TEXT, "recording": _TEXT, "benchmark": _MAYBE, "region": _TEXT, "layer": _TEXT,
+    "mapping": _TEXT, "control": _MAYBE, "seed": _COUNT, "n_images": _COUNT, "n_train_images": _COUNT,
+    "n_test_images": _COUNT, "weights": _TEXT, "simulated": (bool,), "dropped": (list,),
+    "seconds": _NUMBER, "peak_memory_gb": _NUMBER, "provenance": (dict,),
+}  # fmt: skip
+"""Keys that the `info` of a score must have, and the types of their values."""
 MIN_DEFINED = 0.5
 """A bin's median is given where at least this share of the units is defined in it."""
 
 
-@dataclass(frozen=True)
-class Score:
+@dataclass(frozen=True, eq=False, repr=False)
+class Score(Result):
     """Scores of every unit and time bin, their ceilings, and all that is needed to defend them.
 
     Attributes
@@ -99,21 +95,9 @@ class Score:
         peak_memory_gb, provenance.
     """
 
-    data: xr.Dataset
-    info: Mapping[str, Any]
-
-    def _repr_html_(self) -> str:
-        names = ("normalized", "image_driven", "time_course", "r", "ceiling")
-        rows = [
-            [name, *(_short(window[key]) for key in names), " to ".join(map(_short, window["ci95"]))]
-            for name, window in self.windows.items()
-        ]
-        info = self.info
-        notes = ["Simulated recording"] if info["simulated"] else []
-        notes += ["Random weights"] if info["weights"].startswith("random") else []
-        title = f"Score of {info['model']} {info['layer']} in {info['region']} of {info['recording']}"
-        heads = ("window", *(name.replace("_", " ") for name in names), "95% interval of normalized")
-        return html_table(title, rows, heads=heads, notes=notes)
+    DIMS: ClassVar[Mapping[str, tuple[str, ...]]] = DIMS
+    INFO: ClassVar[Mapping[str, tuple[type, ...]]] = INFO
+    ROWS: ClassVar[tuple[str, ...]] = ("unit", "time_bin")
 
     @property
     def windows(self) -> dict[str, dict[str, Any]]:
@@ -209,61 +193,13 @@ class Score:
         with replaced(Path(path)) as new:
             new.write_text(text + "\n", encoding="utf-8")
 
-    def to_netcdf(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one netCDF file; `from_netcdf` reads it back equal.
-
-        The file ends with its own sha256, where no reader of netCDF looks.
-        """
-        data = self.data.drop_encoding().assign_attrs(brainfit_score=FORMAT, info=json.dumps(dict(self.info)))
-        with replaced(Path(path)) as new:
-            data.to_netcdf(new, engine="netcdf4")
-            seal = _seal(new.read_bytes())
-            with new.open("ab") as file:
-                file.write(seal)
-
-    @classmethod
-    def from_netcdf(cls, path: str | os.PathLike[str]) -> Score:
-        """Read a score that `to_netcdf` wrote.
-
-        Raises
-        ------
-        IntegrityError
-            If the file is missing, cannot be read, is not a brainfit score, or is not as it was written.
-        """
-        try:
-            return cls(*_read(Path(path).read_bytes()))
-        except _UNREADABLE as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise IntegrityError(
-                f"cannot read {printable(str(path), longest=4096)} as a score: {reason}"
-            ) from error
-
-
-def _seal(content: bytes) -> bytes:
-    return _SEAL + hashlib.sha256(content).hexdigest().encode()
-
-
-def _read(sealed: bytes) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Return data and info of a file.
-
-    The seal is checked before anything is parsed, because HDF5 can hang on a file with one wrong bit;
-    and the file is parsed from memory, because netCDF keeps what it knows of a path.
-    """
-    content, mark, _ = sealed.rpartition(_SEAL)
-    if not mark:
-        raise IntegrityError("it is not a brainfit score, or cut short")
-    if sealed != content + _seal(content):
-        raise IntegrityError("it is not as it was written (its sha256 differs); score again")
-    store = NetCDF4DataStore(netCDF4.Dataset("score", memory=content))
-    data = xr.load_dataset(store, decode_times=False).drop_encoding()
-    if data.attrs.pop("brainfit_score", None) != FORMAT:
-        raise IntegrityError(f"it is not a brainfit score of format {FORMAT}")
-    info = json.loads(data.attrs.pop("info"))
-    missing = [name for name, dims in DIMS.items() if name not in data or data[name].dims != dims]
-    missing += [key for key in INFO if key not in info]
-    if missing:
-        raise IntegrityError(f"it is not a whole score: it lacks {', '.join(missing)}; score again")
-    return data, info
+    def _table(self) -> tuple[Sequence[str], list[Sequence[str]]]:
+        names = ("normalized", "image_driven", "time_course", "r", "ceiling")
+        rows: list[Sequence[str]] = [
+            [name, *(_short(window[key]) for key in names), " to ".join(map(_short, window["ci95"]))]
+            for name, window in self.windows.items()
+        ]
+        return ("window", *(name.replace("_", " ") for name in names), "95% of normalized"), rows
 
 
 def _median(values: xr.DataArray) -> float:

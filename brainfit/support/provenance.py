@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -29,6 +30,30 @@ class ContentHash:
         """Return one hash of all arrays, whatever the order in which they were first seen."""
         parts = "".join(self._hashes[name].hexdigest() for name in sorted(self._hashes))
         return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def json_values(value: Any) -> Any:
+    """Return a value as JSON can hold it: numpy's numbers and arrays as plain ones, anything else as text.
+
+    Examples
+    --------
+    >>> json_values({"rate": np.float32(0.5), 1: (np.arange(2), {"a"}), "when": np.datetime64("2018-12-03")})
+    {'rate': 0.5, '1': [[0, 1], ['a']], 'when': '2018-12-03'}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): json_values(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return json_values(value[()] if value.ndim == 0 else list(value))
+    if isinstance(value, (list, tuple)):
+        return [json_values(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((json_values(item) for item in value), key=repr)
+    if isinstance(value, (np.bool_, np.integer)) or type(value) is np.float32 or type(value) is np.float16:
+        return value.item()
+    for kind in (bool, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return value if value is None else str(value)
 
 
 def weights_sha256(model: object) -> str | None:

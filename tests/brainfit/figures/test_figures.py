@@ -185,7 +185,7 @@ def test_units_are_the_window_values_of_the_score(score):
 
 
 def test_undefined_units_are_counted_and_not_drawn(score):
-    hidden = score.data["unit"] < 3
+    hidden = xr.DataArray(np.arange(score.data.sizes["unit"]) < 3, dims="unit")
     data = score.data.copy()
     for name in ("ceiling", "normalized"):
         data[f"window_{name}"] = data[f"window_{name}"].where(~hidden)
@@ -338,7 +338,9 @@ def test_temporal_correlations_are_those_of_the_score(score):
 
 def test_units_that_are_not_defined_have_no_temporal_correlation(score):
     data = score.data.copy()
-    data["window_normalized"] = data["window_normalized"].where(data["unit"] > 2)
+    data["window_normalized"] = data["window_normalized"].where(
+        xr.DataArray(np.arange(data.sizes["unit"]) > 2, dims="unit")
+    )
     numbers = temporal_correlations([type(score)(data, score.info)]).frame()
     assert np.isnan(numbers["temporal_correlation"].to_numpy()).sum() == 3
 

@@ -2,15 +2,20 @@
 
 import hashlib
 import json
+import tempfile
 
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 from fake_scores import fake_score
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import from_dtype, scalar_dtypes
 
-from brainfit.errors import IntegrityError
+from brainfit.errors import ContractError, IntegrityError
 from brainfit.scoring.result import DIMS, INFO, Score
+from brainfit.scoring.result_base import labelled
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +78,14 @@ def test_no_changed_bit_goes_unseen(path, rng):
     whole = path.read_bytes()
     for n in rng.integers(0, len(whole), 300):
         path.write_bytes(whole[:n] + bytes([whole[n] ^ (1 << rng.integers(8))]) + whole[n + 1 :])
-        refused(path, "sha256 differs|not a brainfit score, or cut short")
+        refused(path, "sha256 differs|not a result of brainfit, or cut short")
 
 
 def test_a_good_file_is_read_where_a_damaged_one_was(score, path):
     whole = path.read_bytes()
     for size in (0, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        refused(path, "sha256 differs|not a brainfit score, or cut short")
+        refused(path, "sha256 differs|not a result of brainfit, or cut short")
         path.write_bytes(whole)
         xr.testing.assert_identical(Score.from_netcdf(path).data, score.data)
 
@@ -88,17 +93,23 @@ def test_a_good_file_is_read_where_a_damaged_one_was(score, path):
 def test_a_file_that_was_changed_is_refused(path):
     with netCDF4.Dataset(path, "a") as file:
         file["window_normalized"][0, 0] = 0.99
-    refused(path, "not a brainfit score|sha256 differs")
+    refused(path, "not a result of brainfit|sha256 differs")
 
 
 @pytest.mark.parametrize(
     ("attribute", "value", "says"),
     [
-        ("brainfit_score", 2, "not a brainfit score of format 1"),
-        ("brainfit_score", [1, 2], "cannot read"),
-        ("brainfit_score", "one", "not a brainfit score of format 1"),
+        (
+            "brainfit_format",
+            1,
+            "it has format 1 of brainfit 0.1.0, this brainfit reads format 2; compute it again",
+        ),
+        ("brainfit_format", [1, 2], "cannot read"),
+        ("brainfit_format", "one", "it has format one"),
+        ("brainfit_result", "NoiseCeiling", "as a Score: it is a NoiseCeiling"),
+        ("info", '{"control": 3}', "lacks model, .*control"),
         ("info", "{", "cannot read"),
-        ("info", "[]", "lacks model"),
+        ("info", "[]", "cannot read"),
         ("info", "3", "cannot read"),
         ("info", 3, "cannot read"),
     ],
@@ -122,8 +133,93 @@ def test_a_score_that_is_not_whole_is_refused(score, path):
 
 def test_other_files_are_refused(tmp_path):
     xr.Dataset({"x": ("y", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="netcdf4")
-    refused(tmp_path / "other.nc", "not a brainfit score")
+    refused(tmp_path / "other.nc", "not a result of brainfit")
     (tmp_path / "text.nc").write_text(json.dumps({"model": 1}))
     (tmp_path / "sealed.nc").write_bytes(b"\nbrainfit sha256 " + hashlib.sha256(b"").hexdigest().encode())
     for name in ("text.nc", "sealed.nc", "absent.nc", "."):
         refused(tmp_path / name, "cannot read")
+
+
+def test_a_score_of_the_first_format_is_refused_in_one_line(score, path):
+    data = score.data.drop_vars(["unit", "time_bin"]).assign_attrs(
+        brainfit_score=1, info=json.dumps(score.info)
+    )
+    data.to_netcdf(path, engine="netcdf4")
+    content = path.read_bytes()
+    path.write_bytes(content + b"\nbrainfit sha256 " + hashlib.sha256(content).hexdigest().encode())
+    refused(path, "it has format 1 of brainfit 0.1.0, this brainfit reads format 2; compute it again")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | scalar_dtypes().flatmap(from_dtype)
+    | st.dates(),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.text() | st.integers(), values, max_size=3)
+        | st.tuples(values)
+        | st.builds(lambda value: np.array([value, value], object), values)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(JSON)
+def test_any_value_in_the_provenance_can_be_written_and_read(value):
+    made = fake_score(n_units=1, n_images=2, provenance={"from a recording": value})
+    with tempfile.TemporaryDirectory() as folder:
+        made.to_netcdf(f"{folder}/score.nc")
+        again = Score.from_netcdf(f"{folder}/score.nc").info["provenance"]
+        made.to_json(f"{folder}/score.json")
+    assert json.dumps(again) == json.dumps(made.info["provenance"])
+
+
+def test_bins_and_units_are_found_by_their_labels(score):
+    r = score.data["r"]
+    np.testing.assert_array_equal(
+        r.sel(time_bin=101, method="nearest"), r.isel(time_bin=list(score.data["time_bin_start"]).index(100))
+    )
+    np.testing.assert_array_equal(r.sel(unit="Tito_P_001"), r.isel(unit=1))
+    assert r["time_bin"].attrs["units"] == "ms"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["A", "B"]), st.sampled_from("xy")), min_size=1)
+)
+def test_labels_of_units_are_unique_whatever_the_ids(units):
+    ids, animals, arrays = zip(*units, strict=True)
+    coords = {"unit_id": ids, "animal": animals, "array": arrays}
+    found = labelled(xr.Dataset(coords={name: ("unit", list(values)) for name, values in coords.items()}))
+    labels = found["unit"].values.tolist()
+    assert len(set(labels)) == len(units)
+    assert all(unit in label for unit, label in zip(ids, labels, strict=True))
+    assert labelled(found).identical(found)
+
+
+@pytest.mark.parametrize("dims", [(), ("window", "unit"), ("image", "unit", "time_bin"), ("unit",)])
+def test_the_table_has_a_row_for_each_combination(score, dims):
+    frame, rows = score.frame(*dims), dims or ("unit", "time_bin")
+    assert len(frame) == np.prod([score.data.sizes[dim] for dim in rows])
+    assert not frame.duplicated(list(rows)).any()
+    for name in frame.columns.intersection(list(score.data.data_vars)):
+        for _, row in frame.sample(5, random_state=0, replace=True).iterrows():
+            one = score.data[name].isel(image=row["image"]) if "image" in rows else score.data[name]
+            at = {dim: row[dim] for dim in rows if dim != "image"}
+            np.testing.assert_equal(one.sel(at).item(), row[name])
+
+
+def test_a_table_over_other_dims_is_refused(score):
+    with pytest.raises(ContractError, match=r"no variable has dims image; choose from .*unit, time_bin"):
+        score.frame("image")
+
+
+def test_the_repr_fits_a_screen(score):
+    lines = repr(score).splitlines()
+    assert len(lines) < 12
+    assert max(map(len, lines)) <= 110
+    assert "nan" not in repr(fake_score(n_units=3, n_images=5, reliable=False))
