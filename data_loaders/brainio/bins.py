@@ -1,4 +1,4 @@
-"""The time bins of a file in BrainIO's layout, in ms from image onset."""
+"""Read the time bins of a file in BrainIO's layout, in ms from image onset."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from brainfit.errors import ContractError
 from brainfit.support.messages import printable
 
-from .file import Layout
+from .layout import Layout
 
 TIMES = ("time_bin_start", "time_bin_end", "time_bin_stop")
 _WANTED_MS = 10.0
 _NEAR_MS = 0.01
-"""Times that differ by less are the same, but for how they were rounded."""
+"""Largest difference, in ms, between times that are equal but for rounding."""
 _SECONDS = 5.0
-"""No time of a recording in ms is all below this, and none in seconds is above."""
+"""Bound between the two units: all times in seconds are below it, and some time in ms is above."""
 
 
 @dataclass(frozen=True, eq=False)
 class TimeBins:
-    """Bins as they are given, and as they lie in the file.
+    """Time bins of a recording, and the bins of the file that they average.
 
     Attributes
     ----------
     start, end
-        In ms, shape (time_bin,).
+        Times in ms, shape (time_bin,).
     members
-        Positions of the file's bins that each is the average of, shape (time_bin, n).
+        Positions of the file's bins that each bin averages, shape (time_bin, n).
     windows
-        What they are, in words.
+        Description in words.
     n_dropped
-        Bins of the file that fill no whole one.
+        Number of the file's bins that are in no whole bin.
     """
 
     start: np.ndarray
@@ -46,19 +46,19 @@ class TimeBins:
 def time_bins(layout: Layout, path: Path) -> TimeBins:
     """Return the bins of a file.
 
-    Times are taken to be seconds where all are within ±5 and every bin is narrower than 1; else they are ms.
-    Bins that follow each other without a gap, all of one width of which 10 ms is a multiple, are averaged to
-    10 ms. Bins that overlap never are: an average of them would smear.
+    Times are seconds if all are within ±5 and every bin is narrower than 1; else they are ms. Adjoining bins
+    of one width of which 10 ms is a multiple are averaged to 10 ms. Bins that overlap never are averaged: that
+    would smear responses in time.
 
     Raises
     ------
     ContractError
-        If the file does not say when its bins start and end.
+        If the file lacks the start or the end of its bins.
     """
     start, end = _times(layout, path)
     width = end - start
     if np.abs([start, end]).max() < _SECONDS and width.max() < 1:
-        # To µs: seconds in float32 are no nearer, and 99.999999 would begin no whole bin of 10 ms.
+        # Rounded to µs: float32 seconds are no more exact, and 99.999999 would begin no whole bin of 10 ms.
         start, end = (np.round(1000 * times, 3) for times in (start, end))
         width = np.round(end - start, 3)
     follow = np.allclose(start[1:], end[:-1], rtol=0, atol=_NEAR_MS)

@@ -1,4 +1,4 @@
-"""Counts in units of a unit's own response to blanks, session by session."""
+"""Normalise counts by the responses of the same unit to blanks, session by session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BUDGET = 64 * 2**20
 
 
 def is_blank(labels: np.ndarray) -> np.ndarray:
-    """Whether each label has the word blank: the rule by which a presentation is one, without an image.
+    """Return True for each label that has the word blank, which marks a presentation without an image.
 
     Examples
     --------
@@ -31,10 +31,10 @@ class Baseline:
     Attributes
     ----------
     session
-        Of each presentation, shape (presentation,): positions in the next two.
+        Session of each presentation, shape (presentation,): a position in the next two.
     mean, std
-        Over blanks and time bins of a session, shape (session, neuroid); NaN where a session has fewer than
-        two blanks, or all of them alike.
+        Mean and standard deviation over blanks and time bins, shape (session, neuroid); NaN where a session
+        has fewer than two blanks, or all of them equal.
     """
 
     session: np.ndarray
@@ -42,7 +42,7 @@ class Baseline:
     std: np.ndarray
 
     def normalize(self, values: np.ndarray, presentations: np.ndarray, units: np.ndarray) -> None:
-        """Make counts x of shape (row, unit, time_bin), in place, (x - mean) / std of their session."""
+        """Replace counts x of shape (row, unit, time_bin), in place, by (x - mean) / std of their session."""
         at = np.ix_(self.session[presentations], units)
         values -= self.mean[at][..., None].astype(values.dtype)
         values /= self.std[at][..., None].astype(values.dtype)
@@ -55,18 +55,19 @@ def baseline(
     n_units: int,
     n_bins: int,
 ) -> Baseline | None:
-    """Measure the responses to blanks; None if they are no counts, whole and not negative.
+    """Measure the responses to blanks; return None if they are no counts, which are whole and not negative.
 
     Parameters
     ----------
     read
-        Given positions of presentations and of units, returns responses, (presentation, unit, time_bin).
+        Function of positions of presentations and of units, which returns their responses, (presentation,
+        unit, time_bin).
     blanks
         Positions of the presentations that are blanks.
     session
-        Of each presentation, shape (presentation,): whole numbers from 0.
+        Session of each presentation, shape (presentation,): whole numbers from 0.
     n_units, n_bins
-        How many there are.
+        Number of units and of time bins.
     """
     mean, std = np.full((2, int(session.max()) + 1, n_units), np.nan)
     some = max(1, _BUDGET // (8 * blanks.size * n_bins))

@@ -1,4 +1,4 @@
-"""What a file in BrainIO's layout tells of its neuroids and presentations, by the names of a recording."""
+"""Turn the labels of neuroids and presentations into the coordinates of a recording."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brainfit.contracts.vocabulary import REGIONS
+from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.errors import ContractError
 from brainfit.scoring.responses import Dropped
 from brainfit.support.messages import printable
@@ -16,7 +16,7 @@ from .bins import TIMES
 
 IMAGE_EXTRAS = ("s", "ty", "tz", "rxy", "rxz", "ryz", "background_id")
 UNIT_EXTRAS = ("hemisphere", "col", "row", "x", "y")
-"""What BrainIO tells of images and units beyond what every recording has; kept where it is there."""
+"""Labels of images and units that BrainIO has beyond those of every recording; kept where present."""
 IMAGE_DEFAULTS = {"object_name": "unknown", "category_name": "unknown", "variation": 0}
 UNIT_IDS = ("neuroid_id", "neuroid")
 IMAGE_IDS = ("stimulus_id", "image_id", "presentation")
@@ -27,17 +27,17 @@ LABELS = {
     "presentation": (*IMAGE_IDS, "repetition", *IMAGE_DEFAULTS, *_SESSIONS, *IMAGE_EXTRAS),
     "time_bin": TIMES,
 }
-"""The names that are read, for each dim."""
+"""Names of the labels that are read, for each dim."""
 Labels = Mapping[str, np.ndarray]
 
 
 def ids(path: Path, labels: Labels, names: Sequence[str]) -> np.ndarray:
-    """Return the first of `names` that there is, as text.
+    """Return the first of `names` that is present, as text.
 
     Raises
     ------
     ContractError
-        If there is none, or it is neither text nor whole numbers.
+        If none is present, or it is neither text nor whole numbers.
     """
     for name in names:
         if name in labels:
@@ -56,65 +56,71 @@ def ids(path: Path, labels: Labels, names: Sequence[str]) -> np.ndarray:
 
 
 def unit_table(path: Path, labels: Labels, dropped: Dropped) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the neuroids whose region is known, by position, and their coordinates in a recording.
+    """Return the positions of neuroids whose region is known, and their coordinates in a recording.
 
-    The region is ``subregion`` where that is one of a recording's regions, else ``region``.
+    The region is ``subregion`` if that is a region of the ventral stream, else ``region``; units of IT
+    without a finer region keep ``IT``.
+
+    Raises
+    ------
+    ContractError
+        If the file names no region, or none that is known.
     """
+    named = [labels[name].astype(str) for name in ("subregion", "region") if name in labels]
     names = ids(path, labels, UNIT_IDS)
-    told = [labels[name] for name in ("subregion", "region") if name in labels]
-    if not told:
+    if not named:
         raise ContractError(
             f"{printable(path, 300)} lacks subregion (also region); it has {', '.join(labels)}"
         )
-    known = {region.lower(): region for region in REGIONS}
+    known = {region.lower(): region for region in REGION_CHOICES}
+    pairs = list(zip(*(values.tolist() for values in named), strict=True))
     regions = np.array(
-        [
-            next((known[label.lower()] for label in of_unit if label.lower() in known), "")
-            for of_unit in zip(*(values.astype(str).tolist() for values in told), strict=True)
-        ]
+        [next((known[name.lower()] for name in pair if name.lower() in known), "") for pair in pairs]
     )
-    for of_unit in sorted(
-        set(zip(*(values[regions == ""].astype(str).tolist() for values in told), strict=True))
-    ):
-        strange = np.all(
-            [values.astype(str) == label for values, label in zip(told, of_unit, strict=True)], axis=0
-        )
-        dropped.add(
-            "units",
-            int(strange.sum()),
-            f"of region {printable(' '.join(of_unit))!r}, not {', '.join(REGIONS)}",
-        )
+    for pair in sorted({pair for pair, region in zip(pairs, regions, strict=True) if not region}):
+        why = f"of region {printable(' '.join(pair))!r}, not {', '.join(REGION_CHOICES)}"
+        dropped.add("units", pairs.count(pair), why)
     kept = np.flatnonzero(regions != "")
     if not kept.size:
         raise ContractError(
-            f"{printable(path, 300)}: no unit has a subregion or region of {', '.join(REGIONS)}, but "
-            f"{printable(', '.join(sorted({str(label) for values in told for label in values})))}"
+            f"{printable(path, 300)}: no unit has a subregion or region of {', '.join(REGION_CHOICES)}, but "
+            f"{printable(', '.join(sorted({str(label) for values in named for label in values})))}"
         )
-    nothing = np.full(names.size, "unknown")
+    unknown = np.full(names.size, "unknown")
     coords = {
         "unit_id": names,
         "region": regions,
-        "animal": labels.get("animal", nothing),
-        "array": next((labels[name] for name in _ARRAYS if name in labels), nothing),
+        "animal": labels.get("animal", unknown),
+        "array": next((labels[name] for name in _ARRAYS if name in labels), unknown),
     }
     coords |= {name: labels[name] for name in UNIT_EXTRAS if name in labels}
     return kept, {name: values[kept] for name, values in coords.items()}
 
 
+def with_animal(unit_ids: np.ndarray, animals: np.ndarray) -> np.ndarray | None:
+    """Return unit ids preceded by the animal's name, or None if they are unique as they are.
+
+    >>> with_animal(np.array(["1", "2", "1"]), np.array(["a", "a", "b"])).tolist()
+    ['a_1', 'a_2', 'b_1']
+    """
+    if np.unique(unit_ids).size == unit_ids.size:
+        return None
+    return np.array([f"{animal}_{unit}" for animal, unit in zip(animals, unit_ids, strict=True)])
+
+
 def repetitions(images: np.ndarray, labels: Labels) -> tuple[np.ndarray | None, str]:
-    """Return by which number trials of an image are ordered, if by any, and their order in words."""
+    """Return the numbers that order the trials of an image, None without any, and the order in words."""
     numbers = labels.get("repetition")
     if numbers is None or numbers.dtype.kind not in "iuf" or np.isnan(numbers.astype(float)).any():
         return None, "in the order of the file"
     pairs = np.unique(np.stack([np.unique(images, return_inverse=True)[1], numbers.astype(float)]), axis=1)
-    twice = images.size - pairs.shape[1]
-    return numbers, "by repetition" + (
-        f"; {twice} have the image and repetition of another, these in the order of the file" if twice else ""
-    )
+    repeated = images.size - pairs.shape[1]
+    note = f"; {repeated} have the image and repetition of another, these in the order of the file"
+    return numbers, "by repetition" + (note if repeated else "")
 
 
 def sessions(labels: Labels, n: int) -> np.ndarray:
-    """Return the session of each presentation, whole numbers from 0; one for all where none is told."""
+    """Return the session of each presentation, whole numbers from 0; all 0 if the file names no sessions."""
     for name in _SESSIONS:
         if name in labels:
             return np.unique(labels[name], return_inverse=True)[1]
@@ -122,16 +128,16 @@ def sessions(labels: Labels, n: int) -> np.ndarray:
 
 
 def image_coords(labels: Labels, first: np.ndarray, columns: Labels) -> dict[str, np.ndarray]:
-    """Return what is known of images beside their id.
+    """Return the coordinates of images beside their id.
 
     Parameters
     ----------
     labels
-        Of presentations: these come first.
+        Labels of presentations, which take precedence.
     first
-        Position of a presentation of each image.
+        Position of one presentation of each image.
     columns
-        Of the table of stimuli, one entry an image.
+        Columns of the table of stimuli, one entry an image.
     """
     coords = {}
     for name in (*IMAGE_DEFAULTS, *IMAGE_EXTRAS):

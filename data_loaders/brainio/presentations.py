@@ -1,4 +1,4 @@
-"""Presentations of a file as images and trials: where each one lies, and reading only what is asked for."""
+"""Arrange presentations as images and trials, and read only the responses that are asked for."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import netCDF4
 import numpy as np
 
 from brainfit.errors import ContractError
 from brainfit.support.messages import printable
 
-from ..netcdf.file import NetCDFFile
+from ..files.missing import Decoding, check_responses
+from ..files.variables import Variable, VariableFile
 from .blank_normalization import Baseline
-from .file import PACKING, as_numbers, opened
 
 _BLOCK_BYTES = 32 * 2**20
 _GAP_BYTES = 64 * 2**10
-"""As much is read and thrown away rather than asked for apart: about what a call costs."""
+"""Bytes between two wanted parts that are read rather than skipped: reading them costs as much as a call."""
 _MOSTLY_EMPTY = 64
+"""Largest ratio of the table of trials to the presentations in it."""
 
 
 def trial_table(images: np.ndarray, repetition: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -29,21 +29,21 @@ def trial_table(images: np.ndarray, repetition: np.ndarray | None) -> tuple[np.n
     Parameters
     ----------
     images
-        The image of each presentation, shape (presentation,).
+        Image of each presentation, shape (presentation,).
     repetition
-        Which time the image was shown, shape (presentation,); presentations of an image with the same
-        number, or all without any, keep the order of the file.
+        Number of the repetition of that image, shape (presentation,). Presentations of an image with equal
+        numbers keep the order of the file, as all do if this is None.
 
     Returns
     -------
     names, table
-        Images in order of their names, shape (image,); and the position of each trial's presentation,
+        Images in order of their names, shape (image,), and the position of the presentation of each trial,
         shape (image, trial), -1 where an image has fewer trials than others.
 
     Raises
     ------
     ContractError
-        If the table would be all but empty, one image having been shown far more often than others.
+        If one image was shown so much more often than the others that the table would be almost empty.
     """
     names, image, counts = np.unique(images, return_inverse=True, return_counts=True)
     n_trials = int(counts.max())
@@ -64,30 +64,34 @@ def trial_table(images: np.ndarray, repetition: np.ndarray | None) -> tuple[np.n
 
 @dataclass(frozen=True, eq=False)
 class Presentations:
-    """Responses in a file, of which only what is asked for is read, in pieces of bounded size.
+    """Responses in a file, read in pieces of bounded size when they are asked for.
 
-    The file is opened for each reading, so that this can be sent to other processes.
+    The file is opened for each reading, so that this object can be sent to other processes.
 
     Attributes
     ----------
-    file, variable, axes
-        The file, its variable, and which axis is neuroid, presentation and maybe time_bin.
-    dtype
-        Of the values returned, float.
+    file
+        File of the responses.
+    variable
+        Name of the responses.
+    axes
+        Axes that are neuroid, presentation and, if there is one, time_bin.
+    decode
+        Decoding of the stored numbers.
     table
-        Position of the presentation of each image and trial, shape (image, trial), -1 for none.
+        Position of the presentation of each image and trial, shape (image, trial), -1 where there is no trial.
     units
         Position of each unit among the neuroids, shape (unit,).
     bins
         Positions of the file's time bins that are averaged to each bin, shape (time_bin, n), increasing.
     baseline
-        By which responses are normalised, if they are.
+        Responses to blanks by which counts are normalised, or None.
     """
 
-    file: NetCDFFile
+    file: VariableFile
     variable: str
     axes: tuple[int, ...]
-    dtype: np.dtype
+    decode: Decoding
     table: np.ndarray
     units: np.ndarray
     bins: np.ndarray
@@ -110,7 +114,7 @@ class Presentations:
         time_bin, asked = np.unique(time_bin, return_inverse=True)
         there = np.flatnonzero(rows >= 0)
         averaged = self.bins.shape[1]
-        values = np.full((rows.size, unit.size, time_bin.size), np.nan, self.dtype)
+        values = np.full((rows.size, unit.size, time_bin.size), np.nan, self.decode.dtype)
         values[there] = 0
         wanted = (self.units[unit], rows[there], self.bins[time_bin].ravel())
         if all(positions.size for positions in wanted):
@@ -126,22 +130,18 @@ class Presentations:
         return values[:, :, asked] if (np.diff(asked) != 1).any() else values
 
     def _pieces(self, wanted: Sequence[np.ndarray]) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
-        """Yield which of the wanted units, presentations and bins a piece has, and what these hold.
-
-        A piece has shape (presentation, unit, bin).
-        """
+        """Yield the units, presentations and bins of each piece, and its values (presentation, unit, bin)."""
         orders = [np.argsort(positions, kind="stable") for positions in wanted]
         places = [positions[order] for positions, order in zip(wanted, orders, strict=True)]
-        with opened(self.file) as dataset:
-            variable = dataset.variables[self.variable]
-            attributes = {name: variable.getncattr(name) for name in PACKING if name in variable.ncattrs()}
+        with self.file.opened() as data:
+            variable = data.variables[self.variable]
             on_disk = np.argsort(self.axes)
             runs = [
                 list(_runs(places[dim], *step)) for dim, step in zip(on_disk, _steps(variable), strict=True)
             ]
             for run in itertools.product(*runs):  # the last axis changes first, as on disk
                 reached = [places[dim][some] for dim, some in zip(on_disk, run, strict=True)]
-                block = variable[tuple(slice(int(at[0]), int(at[-1]) + 1) for at in reached)]
+                block = variable.read(tuple(slice(int(at[0]), int(at[-1]) + 1) for at in reached))
                 some = [run[axis] for axis in self.axes]
                 inside = [reached[axis] - reached[axis][0] for axis in self.axes]
                 block = np.transpose(block, self.axes)
@@ -149,26 +149,22 @@ class Presentations:
                     block, some, inside = block[..., None], [*some, slice(None)], [*inside, 0 * places[2]]
                 for axis, positions in enumerate(inside):
                     block = block[(slice(None),) * axis + _outer(positions)]
-                piece = as_numbers(np.swapaxes(block, 0, 1), attributes, self.dtype)
-                if np.isinf(piece).any():
-                    raise ContractError(
-                        f"{self.file} holds infinite responses; wanted finite numbers, or NaN for no trial"
-                    )
+                piece = self.decode.decode(np.ascontiguousarray(np.swapaxes(block, 0, 1)))
+                check_responses(f"{self.file}: responses {printable(self.variable)}", piece)
                 yield [order[which] for order, which in zip(orders, some, strict=True)], piece
 
 
 def _outer(*positions: np.ndarray) -> tuple:
-    """Return what selects the outer product, by slices, which copy nothing, where positions adjoin."""
+    """Return the index of the outer product, with slices, which copy nothing, for adjoining positions."""
     slices = tuple(slice(p[0], p[-1] + 1) if (np.diff(p) == 1).all() else p for p in positions)
     arrays = sum(isinstance(one, np.ndarray) for one in slices)
     return slices if arrays <= 1 else np.ix_(*positions)
 
 
-def _steps(variable: netCDF4.Variable) -> list[tuple[int, int, int]]:
-    """Return, for each axis, how far a piece reaches, what lies together, and what gap is read over."""
+def _steps(variable: Variable) -> list[tuple[int, int, int]]:
+    """Return, for each axis, the length of a piece, the length of a chunk, and the gap that is read over."""
     item = variable.dtype.itemsize
-    layout = variable.chunking()
-    chunks = list(layout) if isinstance(layout, list | tuple) else [1] * variable.ndim
+    chunks = list(variable.chunks or [1] * variable.ndim)
     reach = list(chunks)
     for axis in reversed(range(variable.ndim)):
         others = item * math.prod(reach) // reach[axis]
@@ -177,14 +173,14 @@ def _steps(variable: netCDF4.Variable) -> list[tuple[int, int, int]]:
         if reach[axis] < variable.shape[axis]:
             break
     gaps = [1] * variable.ndim
-    if layout in ("contiguous", None):
+    if variable.chunks is None:
         apart = [item * math.prod(variable.shape[axis + 1 :]) for axis in range(variable.ndim)]
         gaps = [max(_GAP_BYTES // n_bytes, 1) for n_bytes in apart]
     return list(zip(reach, chunks, gaps, strict=True))
 
 
 def _runs(positions: np.ndarray, reach: int, chunk: int, gap: int) -> Iterator[slice]:
-    """Part sorted positions into pieces that are read at once."""
+    """Yield slices of sorted positions that are read at once."""
     apart = (np.diff(positions // reach) > 0) | (np.diff(positions // chunk) > gap)
     edges = np.concatenate([[0], np.flatnonzero(apart) + 1, [positions.size]])
     for start, stop in itertools.pairwise(edges):

@@ -1,7 +1,7 @@
-"""Recordings in BrainIO's netCDF layout, as Brain-Score publishes them, read without holding them.
+"""Read recordings in BrainIO's netCDF layout, as Brain-Score publishes them, lazily.
 
 The responses are one variable over neuroid, presentation and time_bin, in any order; a presentation is one
-trial of one image. The images lie beside it, as a CSV and a zip.
+trial of one image. The images lie beside the file, as a CSV and a zip.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from brainfit.storage.atomic_files import file_path
 from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable
 
+from ..files.variables import VariableFile
 from ..images.table import Stimuli
-from ..netcdf.file import NetCDFFile
 from .bins import time_bins
 from .blank_normalization import Baseline, baseline, is_blank
-from .file import Layout, opened, read_layout
-from .labels import IMAGE_IDS, LABELS, ids, image_coords, repetitions, sessions, unit_table
+from .labels import IMAGE_IDS, LABELS, ids, image_coords, repetitions, sessions, unit_table, with_animal
+from .layout import Layout, read_layout
 from .presentations import Presentations, trial_table
 from .stimuli import find_stimuli
 
@@ -35,47 +35,56 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
     """Return the recording in a netCDF file of BrainIO's layout; responses stay in the file.
 
     Presentations are grouped by ``stimulus_id`` or, in older files, ``image_id``, into trials in the order of
-    ``repetition``, where there is one; NaN pads images that were shown less often. A file with every image
-    once and no ``repetition`` is averaged: dims (image, unit, time_bin). A unit's region is its ``subregion``
-    or else its ``region``. Windows that overlap stay as they are, to be taken by their centre; bins narrower
-    than 10 ms are averaged (`time_bins`).
+    ``repetition``, if there is one; NaN pads images that were shown less often. A file with every image once
+    and no ``repetition`` is averaged: dims (image, unit, time_bin). The region of a unit is its ``subregion``
+    if that is known, else its ``region``. Windows that overlap stay as they are, to be taken by their centre;
+    bins narrower than 10 ms are averaged (`time_bins`). Unit ids that repeat between animals are preceded by
+    the animal's name.
 
-    Presentations whose image, object or category has the word blank in its name are no images. Where
-    responses are counts, they are normalised by those to blanks, for each unit and session:
-    (count - mean) / std, over the session's blanks and bins. This alone reads responses now.
+    Presentations with the word blank in the name of their image, object or category show no image. Responses
+    that are counts are normalised by those to blanks, for each unit and session: (count - mean) / std over
+    the session's blanks and bins. Nothing else reads responses before they are asked for.
 
     Parameters
     ----------
     path
-        The file. It must stay where it is while the recording is used.
+        Path of the file, which must stay there while the recording is used.
     stimuli
-        The table of the images, a CSV, with a zip or folder of the same name beside it; or the folder in
-        which they are. By default those that lie beside the file (`find_stimuli`).
+        Path of the table of the images, a CSV with a zip or folder of the same name beside it, or of the
+        folder that holds both. By default the table beside the file with the name of the stimulus set that
+        the file names (`find_stimuli`).
+
+    Returns
+    -------
+    Recording
+        Responses with dims (image, trial, unit, time_bin), or averaged (image, unit, time_bin).
 
     Raises
     ------
     IntegrityError
         If the file or the stimuli cannot be read or are damaged; also later, when values are read.
     ContractError
-        If the file has not this layout, or the stimuli lack some of its images.
+        If the file does not have this layout, or its stimuli are not found or lack images.
     """
     path = file_path(path)
-    file = NetCDFFile.find(path)
-    with opened(file) as dataset:
-        layout = read_layout(dataset, file, LABELS)
+    file = VariableFile.at(path)
+    with file.opened() as data:
+        layout = read_layout(data, file, LABELS)
     dropped = Dropped()
     bins = time_bins(layout, path)
-    dropped.add("time bins", bins.n_dropped, "they fill no whole bin of 10 ms")
+    dropped.add("time bins", bins.n_dropped, "not in a whole bin of 10 ms")
     units, unit_coords = unit_table(path, layout.coords["neuroid"], dropped)
+    unique = with_animal(unit_coords["unit_id"], unit_coords["animal"])
+    unit_coords["unit_id"] = unit_coords["unit_id"] if unique is None else unique
     labels = layout.coords["presentation"]
     images = _images(path, layout, stimuli)
     trials = np.flatnonzero(~images.blank)
-    repetition, order = repetitions(images.shown[trials], {k: v[trials] for k, v in labels.items()})
-    names, table = trial_table(images.shown[trials], repetition)
+    repetition, order = repetitions(images.names[trials], {k: v[trials] for k, v in labels.items()})
+    names, table = trial_table(images.names[trials], repetition)
     table = np.where(table < 0, -1, trials[table])
     dropped.add("presentations", int(images.blank.sum()), "blanks, without an image")
 
-    reader = Presentations(file, layout.variable, layout.axes, layout.dtype, table, units, bins.members)
+    reader = Presentations(file, layout.variable, layout.axes, layout.decode, table, units, bins.members)
     found = _baseline(reader, layout, images.blank) if images.blank.any() else None
     if found is not None:
         kept = _normalized(path, found, units, trials, dropped)
@@ -89,9 +98,9 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
     dims, shape, read = ("image", "trial", "unit", "time_bin"), table.shape, reader.trials
     if table.shape[1] == 1 and "repetition" not in labels:
         dims, shape, read = ("image", "unit", "time_bin"), table.shape[:1], reader.images
-    responses = lazy_variable(dims, (*shape, reader.units.size, bins.start.size), layout.dtype, read)
+    responses = lazy_variable(dims, (*shape, reader.units.size, bins.start.size), layout.decode.dtype, read)
     recording = Recording(
-        name=_identifiers(path, layout)[-1],
+        name=_identifier(layout, "identifier") or printable(path.stem.removeprefix("assy_")),
         responses=xr.DataArray(responses, coords=coords),
         stimuli=images.stimuli.pixels.assign_coords(of_images),
         simulated=bool(np.all(np.asarray(layout.scalars.get("simulated", 0)) == 1)),
@@ -101,6 +110,7 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
             "stimuli": images.table.name,
             "n_presentations": layout.sizes[1],
             "trials": order,
+            "unit_ids": "as in the file" if unique is None else "with the animal's name before them",
             "windows": bins.windows,
             "normalized": "as in the file"
             if found is None
@@ -117,9 +127,19 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
 
 @dataclass(frozen=True, eq=False)
 class _Images:
-    """The image of each presentation, which are blanks, and the stimuli of the others in order of names."""
+    """Images of presentations.
 
-    shown: np.ndarray
+    Attributes
+    ----------
+    names, blank
+        Image of each presentation, and True where it is a blank; shape (presentation,).
+    stimuli
+        Stimuli of all but blanks, in the order of their names.
+    table
+        Path of the table that lists them.
+    """
+
+    names: np.ndarray
     blank: np.ndarray
     stimuli: Stimuli
     table: Path
@@ -135,7 +155,9 @@ def _images(path: Path, layout: Layout, given: str | os.PathLike[str] | None) ->
     if blank.all():
         raise nothing
     wanted = np.unique(names[~blank])
-    stimuli, table = find_stimuli(path, _identifiers(path, layout), wanted.tolist(), given)
+    assembly = _identifier(layout, "identifier") or path.stem.removeprefix("assy_")
+    stimulus_set = _identifier(layout, "stimulus_set_identifier")
+    stimuli, table = find_stimuli(path, stimulus_set, assembly, wanted.tolist(), given)
     seen = np.flatnonzero(~_named_blank(stimuli.columns, wanted.size))
     if not seen.size:
         raise nothing
@@ -144,16 +166,14 @@ def _images(path: Path, layout: Layout, given: str | os.PathLike[str] | None) ->
 
 
 def _named_blank(labels: Mapping[str, np.ndarray], n: int) -> np.ndarray:
-    told = [labels[name] for name in ("object_name", "category_name") if name in labels]
-    return np.any([np.zeros(n, bool), *map(is_blank, told)], axis=0)
+    named = [labels[name] for name in ("object_name", "category_name") if name in labels]
+    return np.any([np.zeros(n, bool), *map(is_blank, named)], axis=0)
 
 
-def _identifiers(path: Path, layout: Layout) -> list[str]:
-    """Return how the stimuli may be called, and last the responses."""
-    told = [layout.scalars.get(name) for name in ("stimulus_set_identifier", "identifier")]
-    found = [name for name in told if isinstance(name, str) and name.isprintable() and name]
-    called = isinstance(told[1], str) and told[1] in found
-    return found if called else [*found, printable(path.stem.removeprefix("assy_"))]
+def _identifier(layout: Layout, name: str) -> str | None:
+    """Return an identifier that the file has, or None if it has none that could be a name."""
+    found = layout.scalars.get(name)
+    return found if isinstance(found, str) and found and found.isprintable() else None
 
 
 def _baseline(reader: Presentations, layout: Layout, blank: np.ndarray) -> Baseline | None:
@@ -172,7 +192,7 @@ def _baseline(reader: Presentations, layout: Layout, blank: np.ndarray) -> Basel
 def _normalized(
     path: Path, found: Baseline, units: np.ndarray, trials: np.ndarray, dropped: Dropped
 ) -> np.ndarray:
-    """Return which units can be normalised in some session, and note what is lost."""
+    """Return the positions of units that can be normalised in some session, and note what is lost."""
     known = np.isfinite(found.std[:, units])
     kept = np.asarray(known.any(axis=0))
     if not kept.any():

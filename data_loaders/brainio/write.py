@@ -1,4 +1,4 @@
-"""A recording in BrainIO's netCDF layout, with its stimuli beside it as a CSV and a zip."""
+"""Write recordings in BrainIO's netCDF layout, with their stimuli beside them as a CSV and a zip."""
 
 from __future__ import annotations
 
@@ -27,33 +27,38 @@ from .stimuli import store_name
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _BUDGET = 64 * 2**20
 _CHUNK = (16, 512)
-"""Units and presentations that are compressed together, with all time bins."""
+"""Units and presentations in a compressed chunk, which holds all time bins."""
 
 
 def to_brainio(recording: Recording, folder: str | os.PathLike[str], *, identifier: str) -> Path:
     """Write a recording as BrainIO stores it, and return the path of its netCDF file.
 
     ``assy_<identifier>.nc`` holds the responses, ``stimulus_<identifier>.csv`` and ``.zip`` the images, as
-    PNG, with ``_`` for the dots of the identifier. Trials that are all NaN are left out, but for those that
-    hold the place of later ones. `from_brainio` reads it back equal, but images in the order of their names,
-    ids as text, and responses as float32 or float64; of provenance it keeps whether it is simulated.
-    Responses are read and written a few images at a time.
+    PNG; the dots of the identifier become ``_``. Trials that are all NaN are left out, unless later trials of
+    the image follow. `from_brainio` reads back an equal recording, except that images are in the order of
+    their names, ids are text, responses are float32 or float64, and of the provenance only ``simulated`` is
+    kept. Responses are read and written a few images at a time.
 
     Parameters
     ----------
     recording
-        With uint8 images, since PNG holds no others.
+        Recording with uint8 images, since PNG holds no others.
     folder
-        Made where it is missing.
+        Folder for the files, made if it is missing.
     identifier
-        Such as ``dicarlo.MajajHong2015``: letters, digits, dots, ``-`` and ``_``.
+        Name such as ``dicarlo.MajajHong2015``: letters, digits, dots, ``-`` and ``_``.
+
+    Returns
+    -------
+    Path
+        Path of ``assy_<identifier>.nc``.
 
     Raises
     ------
     ContractError
-        If the images are float, or the identifier makes no file's name.
+        If the images are float, or the identifier cannot be part of a file name.
     IntegrityError
-        If one of the files is there already, or cannot be written.
+        If one of the files exists, or cannot be written.
     """
     check_recording(recording)
     if not _IDENTIFIER.fullmatch(text("identifier", identifier)):
@@ -81,13 +86,13 @@ def to_brainio(recording: Recording, folder: str | os.PathLike[str], *, identifi
                 recording.stimuli, _image_columns(recording.responses), *(staging / n for n in names[:2])
             )
             _write(recording, staging / names[2], identifier)
-            for name in names:  # the responses last: where they are, all is
+            for name in names:  # the responses come last, so that where they are, all files are
                 os.replace(staging / name, folder / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except BrainfitError:
         raise
-    except (OSError, RuntimeError) as error:  # RuntimeError: HDF5, on a disk that is full
+    except (OSError, RuntimeError) as error:  # netCDF4 raises RuntimeError on a full disk
         raise IntegrityError(f"cannot write to {printable(folder, 300)}: {reason(error)}") from error
     return folder / names[2]
 
@@ -139,9 +144,10 @@ def _write(recording: Recording, path: Path, identifier: str) -> None:
 
 
 def _written(trials: xr.DataArray) -> np.ndarray:
-    """Which trials are stored, (image, trial): up to an image's last with a number, and one at least.
+    """Return True for each trial that is stored, shape (image, trial): up to the image's last with a number.
 
-    The first image keeps all, so that how many there are is read back.
+    At least one is stored. If no image has the last trial, the first keeps all, so that their number is read
+    back.
     """
     seen = np.zeros(trials.shape[:2], bool)
     for some in _some_images(trials):
@@ -171,7 +177,7 @@ def _unit_labels(responses: xr.DataArray) -> dict[str, np.ndarray]:
 
 
 def _label(dataset: netCDF4.Dataset, name: str, dim: str, values: np.ndarray) -> None:
-    values = values.astype(np.int8) if values.dtype.kind == "b" else values  # which netCDF does not have
+    values = values.astype(np.int8) if values.dtype.kind == "b" else values  # netCDF has no booleans
     kind = str if values.dtype.kind in "UO" else values.dtype.newbyteorder("=")
     variable = dataset.createVariable(name, kind, (dim,))
     variable[...] = values.astype(object) if kind is str else values

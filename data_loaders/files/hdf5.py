@@ -189,17 +189,16 @@ def _claimed_bytes(source: SourceFile, name: str, data: h5py.h5d.DatasetID) -> i
     if _is_bare_dimension(data):
         return 0
     itemsize = data.get_type().get_size()
-    total, chunk = math.prod(data.shape) * itemsize, 0
-    chunked = made.get_layout() == h5py.h5d.CHUNKED
-    if chunked:
-        chunk = math.prod(made.get_chunk()) * itemsize
+    total = most = math.prod(data.shape) * itemsize
     written = data.get_storage_size() > 0
+    chunked = made.get_layout() == h5py.h5d.CHUNKED
+    if chunked and written:  # a whole chunk is unpacked at once
+        most = max(total, math.prod(made.get_chunk()) * itemsize)
     packed = chunked or not written
-    if max(total, chunk) > source.size * (MOST_SQUEEZED if packed else 1):
-        never = "" if written else " that were never written"
+    if most > source.size * (MOST_SQUEEZED if packed else 1):
         raise IntegrityError(
-            f"{source} is damaged: its {source.size} bytes cannot hold what it says it holds: {printable(name)} "
-            f"of shape {data.shape}, {max(total, chunk)} bytes{never}"
+            f"{source} is damaged: its {source.size} bytes cannot hold what it says it holds: "
+            f"{printable(name)} of shape {data.shape}, {most} bytes{'' if written else ' never written'}"
         )
     return 0 if not written else total if packed else total * MOST_SQUEEZED
 

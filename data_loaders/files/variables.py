@@ -21,7 +21,7 @@ from scipy.io import netcdf_file
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.support.messages import printable
 
-from .hdf5 import SourceFile, as_labels, inspect, read_values
+from .hdf5 import SourceFile, as_labels, inspect, place, read_values
 from .signatures import check_not_matlab, is_hdf5
 
 _CLASSIC = 4
@@ -90,7 +90,8 @@ class Variable:
         values = self.read()
         if values.dtype == "S1" and values.ndim == 2:
             values = np.ascontiguousarray(values).view(f"S{max(values.shape[1], 1)}")[:, 0]
-        return as_labels(f"variable {printable(repr(self.name))}", values)
+        where = f"variable {printable(repr(self.name))}" if self.dataset is None else place(self.dataset)
+        return as_labels(where, values)
 
 
 @dataclass(frozen=True, eq=False)
