@@ -15,8 +15,9 @@ from profiles import busiest
 from simulated_layer import N_BINS, N_FOLDS, Workload, workload
 
 from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
-from brainfit.mappings.solvers.krylov import WIDTH, RidgeSolution, solve_ridge
+from brainfit.mappings.solvers.primal import solve_primal
 from brainfit.mappings.solvers.rows import Rows
+from brainfit.mappings.solvers.solution import RidgeSolution
 
 PAPER, TINY = (5120, 1280, 80), (640, 1280, 80)
 """With fewer images than the paper's, both fits are mostly other work than rows."""
@@ -76,7 +77,7 @@ def spread_apart(data: Workload) -> float:
 
 
 def by_spelled_rows(data: Workload, like: Ridge) -> RidgeSolution:
-    """Solve ours in as many blocks on all bins of all images, each a row: neither merged nor rotated."""
+    """Solve with all bins of all images as rows, neither merged nor rotated."""
     x, y = data.flat
     features = (torch.from_numpy(x) - like.shift_) / like.scale_
     targets = torch.from_numpy(y - like.target_shift_.astype(y.dtype))
@@ -85,13 +86,7 @@ def by_spelled_rows(data: Workload, like: Ridge) -> RidgeSolution:
     ones = [features.new_ones(int(s.sum())) for s in inside]
     folds = [[Rows(features[s], one, targets[s], image[s])] for s, one in zip(inside, ones, strict=True)]
     del features
-    return solve_ridge(
-        folds,
-        np.asarray(like.relative_alphas),
-        tolerance=0,
-        max_blocks=-(-like.solution_.n_directions // WIDTH),
-        rng=np.random.default_rng(0),
-    )
+    return solve_primal(folds, np.asarray(like.relative_alphas))
 
 
 WORKLOADS = {"F5": merged}

@@ -28,8 +28,8 @@ class ResponseMapping(Protocol):
         """
         ...
 
-    def solve(self, advance: Callable[[], None] = ...) -> Self:
-        """Fit the map to all that was taken in; calls `advance` at most `n_passes` times."""
+    def solve(self, on_progress: Callable[[], None] = ...) -> Self:
+        """Fit the map to all that was taken in; calls `on_progress` at most `n_passes` times."""
         ...
 
     def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:

@@ -20,8 +20,8 @@ from brainfit.mappings.solvers.rows import TOLERANCE, Rows, chunk_length, compre
 class SharedLinearMap(BaseEstimator, ABC):
     r"""One linear map for all time bins: :math:`\hat r_u(i, t) = w_u \cdot x(i, t) + b_u`.
 
-    Batches of images are compressed into rows as they arrive (`brainfit.mappings.solvers.rows`), which changes no
-    squared error of any linear map; how the map is found in them is what subclasses differ in.
+    Batches of images are compressed into rows as they arrive (`brainfit.mappings.solvers.rows`), which
+    changes no squared error of any linear map; how the map is found in them is what subclasses differ in.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class SharedLinearMap(BaseEstimator, ABC):
 
     @abstractmethod
     def _solve(
-        self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
+        self, folds: Sequence[Sequence[Rows]], on_progress: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return coef (feature, unit) and intercept (unit,) for the rows of each inner fold."""
 
@@ -56,6 +56,11 @@ class SharedLinearMap(BaseEstimator, ABC):
     @abstractmethod
     def summary(self) -> dict[str, Any]:
         """Return what a reviewer would ask of the fit, as plain values."""
+
+    @property
+    def solves_units_apart(self) -> bool:
+        """True if the map of a unit does not depend on which units are fitted beside it."""
+        return False
 
     def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Self:
         """Take in a batch of training images; nothing of it is kept but its compressed rows.
@@ -106,12 +111,12 @@ class SharedLinearMap(BaseEstimator, ABC):
         self.scale_ = max(spread, 1e-3 * size) or 1.0
         self.target_shift_ = responses[0].mean(-1, dtype=float)
 
-    def solve(self, advance: Callable[[], None] = lambda: None) -> Self:
+    def solve(self, on_progress: Callable[[], None] = lambda: None) -> Self:
         """Fit the map to all that was taken in, and let go of it.
 
         Parameters
         ----------
-        advance
+        on_progress
             Called after every pass over the rows, at most `n_passes` times.
         """
         if len(self.rows_) < 2:
@@ -120,7 +125,9 @@ class SharedLinearMap(BaseEstimator, ABC):
             )
         for fold, batches in self.rows_.items():
             self.rows_[fold] = gathered(batches, least=1)
-        self._coef, self._intercept = self._solve([self.rows_[fold] for fold in sorted(self.rows_)], advance)
+        self._coef, self._intercept = self._solve(
+            [self.rows_[fold] for fold in sorted(self.rows_)], on_progress
+        )
         if not torch.isfinite(self._coef).all():
             raise ContractError(
                 f"the map is not finite: features of size {self.scale_:.3g} span too many orders of "
@@ -129,7 +136,7 @@ class SharedLinearMap(BaseEstimator, ABC):
         del self.rows_
         return self
 
-    def solve_each(self, n_sets: int, advance: Callable[[], None] = lambda: None) -> Self:
+    def solve_each(self, n_sets: int, on_progress: Callable[[], None] = lambda: None) -> Self:
         """Fit a map to each of several sets of responses as if it were alone, on rows that are there once.
 
         Parameters
@@ -137,9 +144,11 @@ class SharedLinearMap(BaseEstimator, ABC):
         n_sets
             How many sets, of the same number of units, stand one after the other in the responses that
             were taken in; `predict` gives them in that order.
-        advance
+        on_progress
             Called after every set.
         """
+        if self.solves_units_apart:
+            return self.solve(on_progress)
         n_units, found = len(self.target_shift_) // n_sets, []
         for fold, batches in self.rows_.items():
             self.rows_[fold] = gathered(batches, least=1)
@@ -151,7 +160,7 @@ class SharedLinearMap(BaseEstimator, ABC):
             }
             one.solve()
             found.append((one._coef, one._intercept))
-            advance()
+            on_progress()
         del self.rows_
         self._coef, self._intercept = (torch.cat(parts, dim=-1) for parts in zip(*found, strict=True))
         return self

@@ -42,7 +42,7 @@ class Factorized(SGD):
         return {**super().summary(), "feature_shape": list(self.feature_shape_)}
 
     def _solve(
-        self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
+        self, folds: Sequence[Sequence[Rows]], on_progress: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if len(self.feature_shape_) != 3:
             raise ContractError(
@@ -62,6 +62,6 @@ class Factorized(SGD):
             return torch.einsum("rcu,uc->ru", seen, p["coef"])
 
         view = standard(folds)
-        found = self._descend(folds, view, start, predict, channels, advance)
+        found = self._descend(folds, view, start, predict, channels, on_progress)
         coef = found["coef"][:, :, None] * found["field"][:, None, :]
         return view.undone(coef.flatten(1).T, found["intercept"])

@@ -37,17 +37,17 @@ class PerBin:
         self.maps: list[ResponseMapping] = []
 
     def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Self:
-        """Take in a batch of training images; arguments as for `brainfit.contracts.response_mapping.ResponseMapping`."""
+        """Fit a batch of training images; see `ResponseMapping.partial_fit`."""
         self.maps = self.maps or [self.make() for _ in trajectory.index]
         for bin_, mapping in enumerate(self.maps):
             mapping.partial_fit(_one_step(trajectory, bin_), responses[..., bin_ : bin_ + 1], folds)
         return self
 
-    def solve(self, advance: Callable[[], None] = lambda: None) -> Self:
-        """Fit every map; `advance` is called once for each."""
+    def solve(self, on_progress: Callable[[], None] = lambda: None) -> Self:
+        """Fit every map; `on_progress` is called once for each."""
         for mapping in self.maps:
             mapping.solve()
-            advance()
+            on_progress()
         return self
 
     def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:

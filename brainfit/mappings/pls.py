@@ -69,7 +69,7 @@ class PLS(SharedLinearMap):
         }
 
     def _solve(
-        self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
+        self, folds: Sequence[Sequence[Rows]], on_progress: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         batches = [rows for fold in folds for rows in fold]
         sizes = [len(rows.ones) for rows in batches]
@@ -96,14 +96,14 @@ class PLS(SharedLinearMap):
                 break
             w = _first_left_singular_vector(covariance)
             t = times(w) - ones * (mean_x @ w)
-            advance()
+            on_progress()
             for earlier, loading in zip(scores, loadings, strict=True):
                 t = t - earlier * (loading @ w)
             for earlier in scores:  # what rounding left
                 t = t - earlier * (earlier @ t) / (earlier @ earlier)
             size = t @ t
             p, q = (transposed_times(t) - mean_x * (ones @ t)) / size, t @ targets / size
-            advance()
+            on_progress()
             covariance = covariance - torch.outer(p, q * size)
             for found, part in zip((weights, scores, loadings, readout), (w, t, p, q), strict=True):
                 found.append(part)

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from brainfit.mappings.base import SharedLinearMap
-from brainfit.mappings.solvers.dual import are_few, in_their_span, of_features
-from brainfit.mappings.solvers.krylov import WHOLE, WIDTH, solve_ridge
+from brainfit.mappings.solvers.dual import MAX_ROWS, solve_dual
+from brainfit.mappings.solvers.krylov import WIDTH, solve_krylov
 from brainfit.mappings.solvers.matmul import COLUMNS
-from brainfit.mappings.solvers.normal_equations import MAX_FEATURES
+from brainfit.mappings.solvers.primal import MAX_FEATURES, solve_primal
 from brainfit.mappings.solvers.rows import Rows, chunk_length, parted
 from brainfit.support.seeds import generator
 from brainfit.support.suggestions import unknown_name
 
-STORES = {"float32": 1e-4, "bfloat16": 2e-3}
-"""Kinds of numbers for the features, and what rows may lack (`rows.compress`).
+_log = logging.getLogger(__name__)
 
-What rows lack, in many directions together, is to be below the lowest penalty: a thousandth of a mean
-eigenvalue, 1e-7 of all that varies if there are ten thousand features. In 16 bits it is rounding that counts.
+STORES = {"float32": 1e-4, "bfloat16": 2e-3}
+"""Number formats of the stored features, and the root of the share of variance that rows may lack
+(`compress`).
+
+What rows lack, in many directions together, must be below the lowest penalty: a thousandth of a mean
+eigenvalue, which is 1e-7 of the total variance with ten thousand features. In 16 bits rounding is what
+counts.
 """
 RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
-# What a fit usually takes: directions of few units, and of many beside one for each; rows that memory which
-# was given back between batches would hold; rows that oneDNN has in its own layout; bytes of libraries. As
-# measured by perf/fitting.py.
-_USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 320, 256
+# Usual sizes of an iterative fit, as measured by perf/fitting.py: directions of few units, and of many
+# beside one for each; rows that memory freed between batches would hold; rows in oneDNN's own layout; bytes
+# of libraries.
+_USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 1024, 1024
 _LEFT_ROWS, _LAID_OUT_ROWS, _LIBRARIES = 2000, 2000, 40e6
-_MORE_ROWS = 1.5  # than one batch says
+_MORE_ROWS = 1.5  # than the first batch suggests
 
 
 class Ridge(SharedLinearMap):
@@ -39,22 +44,22 @@ class Ridge(SharedLinearMap):
 
     Minimises the squared error over training images and bins plus :math:`\alpha_u \|w_u\|^2`,
     exactly as `sklearn.linear_model.Ridge` does on the (image x bin) rows, but without ever
-    holding those rows; solved by block Krylov subspaces (`brainfit.mappings.solvers.krylov`).
+    holding those rows. Where rows or features are few enough the solution is direct; otherwise it is
+    iterated until its residual is small (`brainfit.mappings.solvers`: `primal`, `dual`, `krylov`).
 
     Parameters
     ----------
     relative_alphas
         Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
     tolerance
-        Solve until the held-out loss, as a share of the responses' variance, stands still to this.
+        Largest error of the fitted values of an iterative solution, as a share of their norm.
     max_blocks
-        Most Krylov blocks (`brainfit.mappings.solvers.krylov`).
+        Budget of an iterative solution, in blocks of 64 directions.
     store
-        Kind of number in which the compressed features are kept that are not faint: ``"float32"``, or
-        ``"bfloat16"`` for half the memory or less, and features rounded to 3 digits, once the first image's
-        mean is taken off.
+        Number format of the stored features: ``"float32"``, or ``"bfloat16"`` for half the memory or less
+        and features rounded to 3 digits, once the first image's mean is taken off.
     seed
-        For the random directions that fill up a narrow block.
+        Seed of the random directions that fill up a narrow block of an iterative solution.
 
     Attributes
     ----------
@@ -65,7 +70,7 @@ class Ridge(SharedLinearMap):
     alpha_
         The penalty of each unit, in sklearn's units, shape (unit,).
     solution_
-        All that the solver has to say.
+        The solver's result (`brainfit.mappings.solvers.solution.RidgeSolution`).
 
     References
     ----------
@@ -83,7 +88,7 @@ class Ridge(SharedLinearMap):
     def __init__(
         self,
         relative_alphas: np.ndarray = RELATIVE_ALPHAS,
-        tolerance: float = 1e-4,
+        tolerance: float = 0.005,
         max_blocks: int = 32,
         store: str = "float32",
         seed: int = 0,
@@ -100,6 +105,11 @@ class Ridge(SharedLinearMap):
         return self.max_blocks
 
     @property
+    def solves_units_apart(self) -> bool:
+        """True if the solution is direct: directions of a search are shared by all units."""
+        return choose_solver(self.n_rows, self.n_features) in _SOLVERS
+
+    @property
     def _row_tolerance(self) -> float:
         if self.store not in STORES:
             raise unknown_name("store", self.store, STORES)
@@ -111,64 +121,73 @@ class Ridge(SharedLinearMap):
         return [replace(p, features=p.features.bfloat16()) if half or p.faint else p for p in parts]
 
     def _solve(
-        self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
+        self, folds: Sequence[Sequence[Rows]], on_progress: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        relative_alphas, rows, directions = np.asarray(self.relative_alphas, float), folds, None
-        if are_few(self.n_rows, self.n_features):
-            rows, directions = in_their_span(folds)
-            # The mean eigenvalue is that of all features, in most directions of which there is nothing.
-            relative_alphas = relative_alphas * directions.shape[1] / self.n_features
-        solution = solve_ridge(
-            rows,
-            relative_alphas,
+        solve = _SOLVERS.get(choose_solver(self.n_rows, self.n_features)) or partial(
+            solve_krylov,
             tolerance=self.tolerance,
             max_blocks=self.max_blocks,
             rng=generator(self.seed, "krylov padding"),
-            advance=advance,
         )
-        if directions is not None:
-            coef = of_features(folds, directions, solution.coef)
-            solution = replace(solution, coef=coef, intercept=solution.intercept.to(coef))
-        self.solution_ = solution
-        return solution.coef, solution.intercept
+        self.solution_ = solve(folds, np.asarray(self.relative_alphas, float), on_progress)
+        residuals = self.solution_.residuals
+        if residuals is not None and not self.solution_.converged:
+            _log.warning(
+                "ridge did not converge in %d directions: the relative residual is %.1e at the chosen "
+                "penalties and %.1e at the lowest, so lower penalties may predict better than the score "
+                "shows; fewer images, a layer of fewer features or a projection to %d features are "
+                "solved exactly",
+                self.solution_.n_directions,
+                residuals.at_chosen,
+                residuals.at_lowest,
+                MAX_FEATURES,
+            )
+        return self.solution_.coef, self.solution_.intercept
 
     def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
-        """Count what searching takes; of rows that will stay few, that in float64 and the map."""
-        laid_out = 4.0 * min(n_features, COLUMNS) * (4 * (n_folds + 1) * WIDTH + _LAID_OUT_ROWS)
-        searching = self._searching_bytes(n_features, n_units, n_folds) + laid_out + _LIBRARIES
-        if not are_few(n_rows, n_features):
-            return searching
-        rows = max(math.ceil(n_rows), 1)  # of which there may turn out to be fewer, and all taken at once
-        few = 2 * max(self._searching_bytes(n, n_units, n_folds) for n in (rows, min(rows, WHOLE)))
-        few += 8.0 * n_features * n_units + _LIBRARIES
-        return few if are_few(_MORE_ROWS * n_rows, n_features) else max(few, searching)
+        """Estimate the bytes that solving takes beside the rows, of which there may be half as many more."""
+        counts = {choose_solver(factor * n_rows, n_features): factor * n_rows for factor in (1, _MORE_ROWS)}
+        return max(self._bytes_of(solver, n, n_features, n_units, n_folds) for solver, n in counts.items())
 
-    def _searching_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
-        """Count a basis as large as is usual for each inner fold and the final fit, and what goes into it.
+    def _bytes_of(self, solver: str, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
+        coef = 4.0 * n_features * n_units
+        if solver == "dual":  # the kernel, its copy, its eigenvectors and their workspace
+            return 8.0 * n_rows * (5 * n_rows + 4 * n_units + 4096) + 3 * coef + _LIBRARIES
+        if (
+            solver == "primal"
+        ):  # the products of every fold, their sum, and what is made of them for a penalty
+            products = (n_folds + 4.0) * n_features * (n_features + n_units)
+            return 8.0 * (products + 2 * chunk_length(n_features) * n_features) + 3 * coef + _LIBRARIES
+        return self._krylov_bytes(n_features, n_units, n_folds)
 
-        Twice the basis for many units, whose residuals are asked for; X'Y; the newest block and what it is
-        multiplied to; and beside these rows on which work is being done, X'X if that is made, three small
-        matrices, and what the batches that were taken in leave behind.
+    def _krylov_bytes(self, n_features: int, n_units: int, n_folds: int) -> float:
+        """Estimate the bytes of an iterative solution.
+
+        For each inner fold and the final fit: a basis of the usual size and its products, X'Y, and the
+        newest block with its products; then the residuals of one fit, the rows on which work is being done,
+        three small matrices, and memory that freed batches leave behind.
         """
-        whole, n = n_features <= WHOLE, n_folds + 1
-        many, width = n_units > WIDTH and not whole, n_features if whole else WIDTH
-        usual = n_features if whole else _SHARED_DIRECTIONS + n_units if many else _USUAL_DIRECTIONS
-        directions = min(usual, width * self.max_blocks, n_features)
-        gram = n * n_features if n_features <= MAX_FEATURES else 0
-        residuals = 3 * n_units if many else 0
+        n = n_folds + 1
+        usual = _SHARED_DIRECTIONS + n_units if n_units > WIDTH else _USUAL_DIRECTIONS
+        directions = min(usual, WIDTH * self.max_blocks, n_features)
         rows = 2 * chunk_length(n_features) + _LEFT_ROWS
-        held = n * ((1 + many) * directions + n_units + (3 if whole else 8) * width) + residuals + rows + gram
-        return 4.0 * n_features * held + 12.0 * n * directions**2
+        held = n * (2 * directions + n_units + 8 * WIDTH) + 5 * n_units + rows
+        laid_out = 4.0 * min(n_features, COLUMNS) * (4 * n * WIDTH + _LAID_OUT_ROWS)
+        return 4.0 * n_features * held + 12.0 * n * directions**2 + laid_out + _LIBRARIES
 
     def summary(self) -> dict[str, Any]:
         """Return what a reviewer would ask of the fit, as plain values."""
         solution, grid = self.solution_, np.asarray(self.relative_alphas)
         chosen = solution.validation_loss.argmin(axis=0)
         chosen[~solution.validation_loss.any(axis=0)] = len(grid) - 1  # constant units, as the solver has it
+        residuals = solution.residuals
         return {
             "n_features": self.n_features,
             "n_directions": solution.n_directions,
+            "solver": solution.solver,
             "converged": solution.converged,
+            "residual_at_chosen_alpha": residuals and float(f"{residuals.at_chosen:.3g}"),
+            "residual_at_lowest_alpha": residuals and float(f"{residuals.at_lowest:.3g}"),
             "relative_alphas": [float(f"{grid.min():.3g}"), float(f"{grid.max():.3g}"), len(grid)],
             "units_at_lowest_alpha": int((chosen == 0).sum()),
             "units_at_highest_alpha": int((chosen == len(grid) - 1).sum()),
@@ -178,3 +197,14 @@ class Ridge(SharedLinearMap):
     def alpha_(self) -> np.ndarray:
         """Penalties, shape (unit,)."""
         return self.solution_.alpha * self.scale_**2
+
+
+_SOLVERS = {"primal": solve_primal, "dual": solve_dual}
+"""Direct solvers by name."""
+
+
+def choose_solver(n_rows: float, n_features: int) -> str:
+    """Return the name of the solver for a problem of this size: a direct one where its cost is tolerable."""
+    if n_rows < n_features and n_rows <= MAX_ROWS:
+        return "dual"
+    return "primal" if n_features <= MAX_FEATURES else "krylov"

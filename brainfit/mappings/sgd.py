@@ -80,13 +80,13 @@ class SGD(SharedLinearMap):
         }
 
     def _solve(
-        self, folds: Sequence[Sequence[Rows]], advance: Callable[[], None]
+        self, folds: Sequence[Sequence[Rows]], on_progress: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         some = folds[0][0]
         n_features, n_units = some.features.shape[1], some.targets.shape[1]
         start = {"coef": some.features.new_zeros(n_units, n_features)}
         view = standard(folds)
-        found = self._descend(folds, view, start, lambda x, p: x @ p["coef"].T, n_features, advance)
+        found = self._descend(folds, view, start, lambda x, p: x @ p["coef"].T, n_features, on_progress)
         return view.undone(found["coef"].T, found["intercept"])
 
     def _descend(
@@ -96,7 +96,7 @@ class SGD(SharedLinearMap):
         start: dict[str, torch.Tensor],
         predict: Predict,
         n_weights: int,
-        advance: Callable[[], None],
+        on_progress: Callable[[], None],
     ) -> dict[str, torch.Tensor]:
         """Descend on rows as `view` shows them; return the parameters for those."""
         self.descent_: Descent = descend(
@@ -109,7 +109,7 @@ class SGD(SharedLinearMap):
             max_epochs=self.max_epochs,
             patience=self.patience,
             rng=generator(self.seed, "mini-batches"),
-            advance=advance,
+            on_progress=on_progress,
         )
         return self.descent_.parameters
 

@@ -15,7 +15,8 @@ from brainfit.contracts.trajectory import Trajectory
 class Transformed(ABC):
     """A map of what `transform` makes of a layer's trajectory, the same for training and held-out images.
 
-    It satisfies `brainfit.contracts.response_mapping.ResponseMapping`; what it does not say itself is the map's own.
+    It satisfies `brainfit.contracts.response_mapping.ResponseMapping`; what it does not say itself is the
+    map's own.
     """
 
     def __init__(self, mapping: ResponseMapping) -> None:
@@ -30,9 +31,9 @@ class Transformed(ABC):
         self.mapping.partial_fit(self.transform(trajectory), responses, folds)
         return self
 
-    def solve(self, advance: Callable[[], None] = lambda: None) -> Self:
+    def solve(self, on_progress: Callable[[], None] = lambda: None) -> Self:
         """Fit the map."""
-        self.mapping.solve(advance)
+        self.mapping.solve(on_progress)
         return self
 
     def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:

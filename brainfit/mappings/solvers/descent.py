@@ -44,7 +44,7 @@ def descend(
     max_epochs: int,
     patience: int,
     rng: np.random.Generator,
-    advance: Callable[[], None],
+    on_progress: Callable[[], None],
 ) -> Descent:
     """Minimise the squared error over images and bins with Adam; the first fold is held out to stop by.
 
@@ -67,7 +67,7 @@ def descend(
         after so many.
     rng
         Of the order of the images.
-    advance
+    on_progress
         Called after every epoch.
 
     References
@@ -95,7 +95,7 @@ def descend(
         for name, value in parameters.items():
             chosen = better.to(value.device)
             best[name][chosen] = value.detach()[chosen]
-        advance()
+        on_progress()
         running &= epoch - epochs < patience
         if not running.any():
             break

@@ -1,71 +1,126 @@
-r"""Fewer rows than features: the same ridge problem with no more features than rows.
+r"""Ridge regression for few rows, by one eigendecomposition and closed-form held-out errors.
 
-All that a ridge map can use of its features lies in the span of the rows that it is fitted to: with
-:math:`XX^\top = V S V^\top` and :math:`Q = X^\top V S^{-1/2}`, whose columns are orthonormal, the rows
-:math:`XQ = V S^{1/2}` have the same products with each other, and a map :math:`w` of them is the map
-:math:`Qw` of the features, of the same length.
+Let :math:`\tilde X` and :math:`\tilde Y` be about their weighted means,
+:math:`\tilde X \tilde X^\top = V S V^\top` with :math:`V` orthogonal to the intercept's column, and
+:math:`\Delta = \alpha (S + \alpha)^{-1}`. The residuals of the map fitted to all rows are
+:math:`E = V \Delta V^\top \tilde Y`. The errors on fold :math:`k` of the map fitted to the *other* folds
+follow without fitting it: they are :math:`(V_k \Delta V_k^\top)^{-1} E_k`, where :math:`V_k` holds the
+fold's rows of :math:`V`. So one decomposition, of the size of the number of rows, serves all folds,
+penalties and units, whatever the number of features.
 
 References
 ----------
-Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 2nd ed., sec. 18.3.5.
+Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 2nd ed., sec. 7.10.1 and 18.3.5.
+Cook & Weisberg (1982), Residuals and Influence in Regression, sec. 3.6 (several rows left out at once).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import reduce
 
+import numpy as np
 import torch
 from scipy.linalg import eigh
 
+from brainfit.mappings.solvers.primal import gram
 from brainfit.mappings.solvers.rows import Rows
+from brainfit.mappings.solvers.solution import (
+    RidgeSolution,
+    absolute_penalties,
+    choose_penalties,
+    share_of_variance,
+)
 from brainfit.support.threads import one_thread
 
-MAX_ROWS = 1024
-"""Beyond, the eigenvectors of so many rows' products take longer than the passes that they save."""
+MAX_ROWS = 4096
+"""The largest number of rows for which decomposing is tolerable: some tens of seconds a core."""
 _COLUMNS = 4096
 """Features to work on at once."""
+_SMALL = 1024
+"""Up to so many rows, threads that wait for each other cost an eigendecomposition more than they save."""
 
 
-def are_few(n_rows: float, n_features: int) -> bool:
-    """Whether rows are fewer than features, and few enough for `in_their_span`."""
-    return n_rows <= MAX_ROWS and n_rows < n_features
+def solve_dual(
+    folds: Sequence[Sequence[Rows]],
+    relative_alphas: np.ndarray,
+    on_progress: Callable[[], None] = lambda: None,
+) -> RidgeSolution:
+    """Fit one ridge map, the penalty of each unit chosen by the loss on held-out folds.
 
-
-def in_their_span(folds: Sequence[Sequence[Rows]]) -> tuple[list[list[Rows]], torch.Tensor]:
-    """Return the rows in coordinates of the space that they span, for `of_features` what leads back.
-
-    Returns
-    -------
-    rows
-        For each fold all of its rows, with as many features as there are directions; in float64, which of so
-        few costs nothing.
-    combinations
-        The directions as combinations of the rows, shape (row, direction), float64.
+    Parameters
+    ----------
+    folds
+        Batches of rows of the images of each inner fold.
+    relative_alphas
+        Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
+    on_progress
+        Called after every penalty.
     """
-    gram = reduce(torch.add, (x @ x.T for x in _columns(folds)))
-    with one_thread():
-        values, vectors = map(torch.from_numpy, eigh(gram.cpu().numpy(), driver="evd"))  # ascending
-    values, vectors = values.to(gram), vectors.to(gram)
-    kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
-    kept[-1] = True  # of rows that are all zero, too
-    values, vectors = values[kept].clamp_min(0), vectors[:, kept]
-    coordinates = vectors * values.sqrt()
-    found = []
-    for fold in folds:
-        ones, targets = (torch.cat([getattr(rows, name) for rows in fold]) for name in ("ones", "targets"))
-        mine, coordinates = coordinates[: len(ones)], coordinates[len(ones) :]
-        image = torch.cat([rows.image for rows in fold])
-        found.append([Rows(mine, ones.double(), targets.double(), image)])
-    return found, vectors * values.clamp_min(torch.finfo(values.dtype).tiny).rsqrt()
+    like = folds[0][0].ones
+    ones, targets = (
+        torch.cat([getattr(rows, name).double() for fold in folds for rows in fold])
+        for name in ("ones", "targets")
+    )
+    size = torch.linalg.vector_norm(ones)
+    along = ones / size
+    mean_x, mean_y = torch.cat([along @ x for x in _columns(folds)]) / size, along @ targets / size
+    targets = targets - torch.outer(ones, mean_y)
+    values, vectors = _decompose(reduce(torch.add, map(gram, _columns(folds))), along)
+    mean_eigenvalue = float(values.sum()) / len(mean_x)
+    alphas = absolute_penalties(relative_alphas, mean_eigenvalue)
+    rotated = vectors.T @ targets
+    sizes = [sum(len(rows.ones) for rows in fold) for fold in folds]
+    losses = np.empty((len(alphas), len(mean_y)))
+    for k, alpha in enumerate(alphas):
+        left = alpha / (values + alpha)
+        residuals = vectors @ (left[:, None] * rotated)
+        parts = zip((vectors * left.sqrt()).split(sizes), residuals.split(sizes), strict=True)
+        losses[k] = sum(_squared_error(basis, inside) for basis, inside in parts)
+        on_progress()
+    variance = targets.square().sum(0).cpu().numpy()
+    chosen = choose_penalties(losses, variance)
+    alpha = torch.from_numpy(alphas[chosen]).to(values)
+    combinations = vectors @ (rotated / (values[:, None] + alpha))
+    coef = torch.cat([x.T @ combinations for x in _columns(folds)])
+    return RidgeSolution(
+        coef.to(like),
+        (mean_y - mean_x @ coef).to(like),
+        alphas[chosen],
+        share_of_variance(losses, variance),
+        int((values > len(values) * torch.finfo(values.dtype).eps * values[-1]).sum()),
+        "dual",
+    )
 
 
-def of_features(
-    folds: Sequence[Sequence[Rows]], combinations: torch.Tensor, coef: torch.Tensor
-) -> torch.Tensor:
-    """Return a map of the coordinates, shape (direction, unit), as one of the features, (feature, unit)."""
-    weights, like = combinations @ coef, folds[0][0].ones
-    return torch.cat([(x.T @ weights).to(like) for x in _columns(folds)])
+def _decompose(kernel: torch.Tensor, along: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the eigenvalues and eigenvectors of the centred kernel that are orthogonal to `along`."""
+    kernel = kernel - torch.outer(along, along @ kernel)
+    kernel = kernel - torch.outer(kernel @ along, along)
+    # More than any other direction has, so that the intercept's is the last one and mixes with no other.
+    own = 2 * kernel.diagonal().sum() + 1e-100
+    kernel += torch.outer(own * along, along)
+    if kernel.device.type != "cpu":
+        values, vectors = torch.linalg.eigh(kernel)
+    else:
+        with one_thread() if len(kernel) <= _SMALL else nullcontext():
+            values, vectors = map(torch.from_numpy, eigh(kernel.numpy(), driver="evd", overwrite_a=True))
+    return values[:-1].clamp_min(0), vectors[:, :-1]
+
+
+def _squared_error(basis: torch.Tensor, residuals: torch.Tensor) -> np.ndarray:
+    """Return the squared error on a fold of the map fitted to the others, shape (unit,).
+
+    Parameters
+    ----------
+    basis
+        The fold's rows of V times the root of Delta, shape (row, direction).
+    residuals
+        Residuals of the map fitted to all rows, shape (row, unit).
+    """
+    errors = torch.linalg.solve(gram(basis), residuals)
+    return errors.square().sum(0).cpu().numpy()
 
 
 def _columns(folds: Sequence[Sequence[Rows]]) -> Iterator[torch.Tensor]:

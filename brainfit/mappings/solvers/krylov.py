@@ -1,20 +1,23 @@
-r"""Ridge regression for many units, every penalty at once, by block Krylov subspaces.
+r"""Ridge regression for many units and every penalty at once, by block Krylov subspaces.
 
 The minimiser of :math:`\|Y - XW - 1b^\top\|^2 + \alpha \|W\|^2` is sought in the span of
-:math:`C, GC, G^2C, \dots` with :math:`G = X^\top X` and :math:`C = X^\top Y` of the centred
-data: directions that the responses of *all* units point to. In a basis of some hundreds of such
-directions the problem is small, one eigendecomposition gives it for every penalty, and every
-block added costs one pass over the rows. The span grows until the held-out loss stands still; once
-it holds every direction of the features, as it does from the beginning where they are few, the solution
-is exact.
+:math:`C, GC, G^2C, \dots` with :math:`G = X^\top X` and :math:`C = X^\top Y` of the centred data:
+directions that the responses of *all* units point to. In a basis of some hundreds of such directions the
+problem is small, one eigendecomposition gives it for every penalty, and every block costs one pass over the
+rows.
 
-Of many units not every residual :math:`C - (G + \alpha) W`, which is what :math:`G` times the newest
-block adds, becomes a direction, but those few that most of their size lies in: units share what they
-respond to, and a pass costs as much as its block is wide.
+The search ends when the residual :math:`C - (G + \alpha) W` is small for every unit, in every inner fit, at
+the penalty that was chosen *and* at the lowest one. A loss that stands still proves nothing: it does so,
+near 1, while the directions found so far hold none of a signal that lies in directions of low variance.
+"Small" is a statement about predictions: since :math:`\|X (G + \alpha)^{-1}\| \le 1 / (2 \sqrt\alpha)`, the
+fitted values differ from the exact ones by at most the residual's norm divided by :math:`2 \sqrt\alpha`.
 
-One problem for each inner fold (fitted to the other folds, judged on it) and one for all training
-rows are solved side by side, so that a pass over the rows serves them all and the fold that judges
-a penalty had no part in the directions it is judged in.
+With more units than a block is wide, the next block holds the few directions in which most of all units'
+residuals lie: units share what they respond to, and a pass costs as much as its block is wide.
+
+One problem for each inner fold (fitted to the other folds, judged on it) and one for all training rows are
+solved side by side, so that a pass over the rows serves them all and the fold that judges a penalty has no
+part in the directions it is judged in.
 
 References
 ----------
@@ -25,136 +28,124 @@ Soodhalter, de Sturler & Kilmer (2020), GAMM-Mitt. 43, e202000016 (subspaces tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.linalg import eigh
 
 from brainfit.mappings.solvers.matmul import times
-from brainfit.mappings.solvers.normal_equations import make_products
-from brainfit.mappings.solvers.products import Sums, mean_eigenvalue, sum_rows
+from brainfit.mappings.solvers.products import RowProducts, Sums, mean_eigenvalue, sum_rows
 from brainfit.mappings.solvers.rows import Rows
+from brainfit.mappings.solvers.solution import (
+    Residuals,
+    RidgeSolution,
+    choose_penalties,
+    share_of_variance,
+)
 from brainfit.mappings.solvers.subspace import Subspace
 from brainfit.support.threads import one_thread
 
 WIDTH = 64
-"""Directions in a block. To those of fewer units random ones are added; of more units' residuals, those are
-taken that most of them lies in."""
-WHOLE = 512
-"""Up to so many features all directions are taken at once: searching would take as long."""
+"""Directions in a block. Random directions fill the block of fewer units; of more units, the leading
+directions of their residuals are used."""
 
 
-@dataclass(frozen=True)
-class RidgeSolution:
-    """A ridge map with a penalty of its own for each unit.
-
-    Attributes
-    ----------
-    coef
-        Shape (feature, unit).
-    intercept
-        Shape (unit,).
-    alpha
-        The chosen penalties, shape (unit,), in the units of `sklearn.linear_model.Ridge`.
-    validation_loss
-        Held-out squared error over the inner folds, as a share of the variance of the targets of
-        the rows, shape (penalty, unit).
-    n_directions
-        Size of the subspace that was searched.
-    converged
-        False if the held-out loss still moved when `max_blocks` was reached.
-    """
-
-    coef: torch.Tensor
-    intercept: torch.Tensor
-    alpha: np.ndarray
-    validation_loss: np.ndarray
-    n_directions: int
-    converged: bool
-
-
-def solve_ridge(
+def solve_krylov(
     folds: Sequence[Sequence[Rows]],
     relative_alphas: np.ndarray,
+    on_progress: Callable[[], None] = lambda: None,
     *,
     tolerance: float,
     max_blocks: int,
     rng: np.random.Generator,
-    advance: Callable[[], None] = lambda: None,
 ) -> RidgeSolution:
     """Fit one ridge map, the penalty of each unit chosen by the loss on held-out folds.
 
     Parameters
     ----------
     folds
-        For each inner fold the batches of rows of its images.
+        Batches of rows of the images of each inner fold.
     relative_alphas
         Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
-    tolerance
-        Stop when a block moves the mean over units of the held-out loss (as a share of variance) by less,
-        and that of no unit, nor of the penalty that it would have chosen, by ten times as much.
-    max_blocks
-        Most blocks to add, each of `WIDTH` directions, or of all if there are few.
-    rng
-        For the padding directions.
-    advance
+    on_progress
         Called after every block.
+    tolerance
+        Largest error of a unit's fitted values, as a share of their norm, at the chosen and the lowest
+        penalty.
+    max_blocks
+        Budget: the largest number of blocks, each of `WIDTH` directions. The search also ends once the chosen
+        penalties are solved and the lowest one would, at its present rate, not be solved within the budget.
+    rng
+        Source of the random directions.
     """
     per_fold = [sum_rows(rows) for rows in folds]
     total = per_fold[0]
     for sums in per_fold[1:]:
         total = total + sums
-    n_units, n_features = total.yx.shape
-    whole, many = n_features <= WHOLE, n_units > WIDTH
-    problems = [Subspace(total, sums, keeps_products=many and not whole) for sums in (*per_fold, None)]
+    many = len(total.y) > WIDTH
+    problems = [Subspace(total, sums) for sums in (*per_fold, None)]
     judged, last = problems[:-1], problems[-1]
     alphas = relative_alphas * mean_eigenvalue(folds, last.mean_x)
     variance = total.yy_about(last.mean_y).double().cpu().numpy()
-    share = 1 / np.where(variance > 0, variance, np.inf)
-    size = torch.from_numpy(np.sqrt(share)[:, None]).to(total.yx)
-    products = make_products(folds, last.mean_x)
+    products = RowProducts(folds)
 
     padding = _padding(total, rng)
-    blocks = [
-        p.fill() if whole else p.extend(_leading(p.yx * size) if many else torch.cat([p.yx, padding]))
-        for p in problems
-    ]
-    history, converged = [], False
-    chosen = np.zeros(len(variance), int)
-    for step in range(max_blocks):
+    blocks = [p.extend(_leading(p.yx_normalised) if many else torch.cat([p.yx, padding])) for p in problems]
+    errors: list[float] = []  # at the lowest penalty, block by block
+    while True:
         inside, multiplied = products([p.mean_x for p in problems], blocks)
         multiplied = [
             p.absorb(product, held)
             for p, product, held in zip(problems, multiplied, (*inside, None), strict=True)
         ]
-        advance()
-        history.append(np.sum([p.losses(alphas) for p in judged], axis=0) * share)
-        chosen = np.where(variance > 0, history[-1].argmin(axis=0), len(alphas) - 1)
-        converged = whole or (len(history) > 1 and _stands_still(history[-2], history[-1], tolerance))
-        if converged or step == max_blocks - 1:
+        on_progress()
+        losses = np.sum([p.losses(alphas) for p in judged], axis=0)
+        chosen = choose_penalties(losses, variance)
+        examined = [_examine(p, alphas[chosen], alphas.min(), many) for p in problems]
+        error, lowest_error = np.max([bounds for bounds, _, _ in examined], axis=0)
+        errors.append(lowest_error)
+        converged = bool(max(error, lowest_error) <= tolerance)
+        n_left = max_blocks - len(errors)
+        hopeless = error <= tolerance and _blocks_needed(errors, tolerance) > n_left
+        if converged or hopeless or n_left <= 0:
             break
         if many:
-            multiplied = (_leading(p.residual(alphas[chosen]) * size) for p in problems)
+            multiplied = [candidates for _, _, candidates in examined]
         blocks = [p.extend(candidates) for p, candidates in zip(problems, multiplied, strict=True)]
-        if not any(len(block) for block in blocks):
+        if not any(len(block) for block in blocks):  # no direction is left: the basis is the whole space
             converged = True
             break
     coef, intercept = last.solution(alphas[chosen])
-    return RidgeSolution(coef, intercept, alphas[chosen], history[-1], len(last.basis), converged)
+    residuals = Residuals(*np.max([relative for _, relative, _ in examined], axis=0).tolist())
+    shares = share_of_variance(losses, variance)
+    return RidgeSolution(
+        coef, intercept, alphas[chosen], shares, len(last.basis), "krylov", residuals, converged
+    )
 
 
-def _stands_still(before: np.ndarray, now: np.ndarray, tolerance: float) -> bool:
-    """Whether the loss moved little on average and for every unit, by whichever choice of its penalty."""
-    least, earlier_choice = now.min(axis=0), before.argmin(axis=0)
-    moved = np.abs(before.min(axis=0) - least)
-    regret = np.take_along_axis(now, earlier_choice[None], axis=0)[0] - least
-    return bool(moved.mean() < tolerance and max(moved.max(), regret.max()) < 10 * tolerance)
+def _examine(
+    problem: Subspace, chosen: np.ndarray, lowest: float, many: bool
+) -> tuple[list[float], list[float], torch.Tensor]:
+    """Return error bounds and relative residuals at two penalties; and the next directions of many units."""
+    both = [problem.residual(alpha) for alpha in (chosen, np.full(len(chosen), lowest))]
+    directions = _leading(torch.cat([r.normalised for r in both])) if many else both[0].normalised[:0]
+    return [r.error for r in both], [r.relative for r in both], directions
+
+
+def _blocks_needed(errors: Sequence[float], tolerance: float) -> float:
+    """Extrapolate the number of blocks until the error is tolerable, from its rate over four blocks."""
+    recent = errors[-5:]
+    if len(recent) < 3:
+        return 0
+    rate = math.log(recent[0] / max(recent[-1], 1e-300)) / (len(recent) - 1)
+    missing = math.log(max(recent[-1], 1e-300) / tolerance) if tolerance > 0 else math.inf
+    return missing / rate if rate > 0 else math.inf
 
 
 def _leading(rows: torch.Tensor) -> torch.Tensor:
-    """Return the directions, fewer than rows, that hold most of their squared length."""
+    """Return the `WIDTH` directions, fewer than rows, that hold most of the squared length of rows."""
     gram = times(rows, rows).double().cpu().numpy()
     last = len(gram) - 1
     with one_thread():
@@ -163,7 +154,7 @@ def _leading(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _padding(total: Sums, rng: np.random.Generator) -> torch.Tensor:
-    """Random directions that fill a block up to `WIDTH`."""
+    """Draw the directions that fill a block up to `WIDTH`."""
     n_units, n_features = total.yx.shape
     missing = max(0, min(WIDTH, n_features) - n_units)
     return torch.from_numpy(rng.standard_normal((n_features, missing)).T.copy()).to(total.yx)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -15,6 +17,25 @@ _DEPENDENT = 1e-9
 _NEARLY_ONE = 0.99
 
 
+@dataclass(frozen=True)
+class Residual:
+    r"""Residual :math:`C - (G + \alpha) W` of the ridge equations.
+
+    Attributes
+    ----------
+    normalised
+        Residual of each unit divided by the norm of its :math:`X^\top y`, shape (unit, feature).
+    relative
+        The largest norm of these.
+    error
+        The largest relative error that the residual allows the fitted values of a unit to have.
+    """
+
+    normalised: torch.Tensor
+    relative: float
+    error: float
+
+
 class Subspace:
     """A ridge problem, projected on an orthonormal basis.
 
@@ -24,12 +45,10 @@ class Subspace:
         Moments of all rows.
     held_out
         Moments of those that the map is judged on and not fitted to; None if it is fitted to all.
-    keeps_products
-        Whether `residual` will be asked for, which takes as much memory again as the basis.
     """
 
-    def __init__(self, total: Sums, held_out: Sums | None, *, keeps_products: bool) -> None:
-        self._total, self._held, self._keeps_products = total, held_out, keeps_products
+    def __init__(self, total: Sums, held_out: Sums | None) -> None:
+        self._total, self._held = total, held_out
         n, x, self._y = (
             (getattr(total, name) - (getattr(held_out, name) if held_out else 0)) for name in ("n", "x", "y")
         )
@@ -37,22 +56,23 @@ class Subspace:
         self.basis = self._products = total.yx.new_zeros(0, len(x))
         self._gram = self._held_gram = np.zeros((0, 0))
         self._right = self._held_right = np.zeros((0, len(self._y)))
+        size = torch.linalg.vector_norm(self.yx, dim=1)
+        self._size = torch.where(size > 0, size, 1)
 
     @property
     def yx(self) -> torch.Tensor:
-        """Y'X of the rows that it is fitted to, about their mean, shape (unit, feature)."""
+        """Y'X of the rows that the map is fitted to, about their mean, shape (unit, feature)."""
         yx = self._total.yx - self._held.yx if self._held else self._total.yx
         return torch.addr(yx, self._y, self.mean_x, alpha=-1)
 
+    @property
+    def yx_normalised(self) -> torch.Tensor:
+        """Y'X with each unit's row of length one."""
+        return self.yx / self._size[:, None]
+
     def extend(self, candidates: torch.Tensor) -> torch.Tensor:
         """Add the part of `candidates` that is new to the basis; return it, orthonormal."""
-        return self._extended(_orthonormal(candidates, self.basis))
-
-    def fill(self) -> torch.Tensor:
-        """Take every direction into the empty basis, which is then no approximation; return them."""
-        return self._extended(torch.eye(self.basis.shape[1]).to(self.basis))
-
-    def _extended(self, new: torch.Tensor) -> torch.Tensor:
+        new = _orthonormal(candidates, self.basis)
         self.basis = torch.cat([self.basis, new])
         right = _double(self._total.xy_along(new, self.mean_x, self.mean_y))
         if self._held:
@@ -63,20 +83,19 @@ class Subspace:
         return new
 
     def absorb(self, product: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
-        """Take in the newest block times X'X of all and of held-out rows; return that of the others."""
+        """Add products of the newest block with X'X of all and of held-out rows; return the difference."""
         if inside is not None:
             product = product - inside
             self._held_gram = _bordered(self._held_gram, self.basis, inside)
         self._gram = _bordered(self._gram, self.basis, product)
-        if self._keeps_products:
-            self._products = torch.cat([self._products, product])
+        self._products = torch.cat([self._products, product])
         with one_thread():
             values, self._vectors = np.linalg.eigh(self._gram)
             self._values, self._rotated = values.clip(0), self._vectors.T @ self._right
         return product
 
     def losses(self, alphas: np.ndarray) -> np.ndarray:
-        """Squared error on the held-out rows, shape (penalty, unit)."""
+        """Return the squared error on the held-out rows, shape (penalty, unit)."""
         if self._held is None:
             raise ValueError("no rows are held out")
         cross, gram = self._vectors.T @ self._held_right, self._vectors.T @ self._held_gram @ self._vectors
@@ -86,12 +105,17 @@ class Subspace:
             losses[k] = (coef * (gram @ coef - 2 * cross)).sum(0)
         return losses + _double(self._held.yy_about(self.mean_y))
 
-    def residual(self, alpha: np.ndarray) -> torch.Tensor:
-        """Y'X - W' (X'X + alpha), where W is the map under the penalty of each unit: zero once exact."""
+    def residual(self, alpha: np.ndarray) -> Residual:
+        """Return the residual under the penalty of each unit: zero once the basis holds the solution."""
         weights, left = self._weights(alpha), self.yx
         add_transposed(left, self._products, self._like(-weights))
         add_transposed(left, self.basis, self._like(-weights * alpha))
-        return left
+        size = _double(torch.linalg.vector_norm(left, dim=1))
+        fitted = np.sqrt((self._values[:, None] * (self._vectors.T @ weights) ** 2).sum(0))
+        bound = np.divide(size, 2 * np.sqrt(alpha) * fitted, out=np.zeros_like(size), where=fitted > 0)
+        normalised = left / self._size[:, None]
+        relative = float((size / _double(self._size)).max())
+        return Residual(normalised, relative, float(bound.max()))
 
     def solution(self, alpha: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return coef (feature, unit) and intercept (unit,) under a penalty for each unit."""
@@ -124,7 +148,7 @@ def _bordered(gram: np.ndarray, basis: torch.Tensor, product: torch.Tensor) -> n
 
 
 def _orthonormal(candidates: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """Orthonormal directions that `candidates` add to `basis`; none where they add nothing."""
+    """Return orthonormal directions that `candidates` add to `basis`; none where they add nothing."""
     norms = candidates.norm(dim=1)
     new = candidates[norms > 0] / norms[norms > 0, None]
     room = basis.shape[1] - len(basis)

@@ -123,7 +123,7 @@ def test_each_unit_keeps_its_best_epoch() -> None:
         lambda features, p: features @ p["coef"].T,
         lambda rows: rows,
         learning_rate=0.1, batch_images=40, max_epochs=200, patience=50,
-        rng=np.random.default_rng(0), advance=lambda: None,
+        rng=np.random.default_rng(0), on_progress=lambda: None,
     )  # fmt: skip
     assert found.epochs[0] > 50
     assert found.epochs[1] < 10

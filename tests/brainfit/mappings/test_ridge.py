@@ -9,9 +9,9 @@ from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, UnknownNameError
+from brainfit.mappings import ridge as ridge_module
 from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.sgd import SGD
-from brainfit.mappings.solvers import krylov
 from brainfit.mappings.solvers.krylov import WIDTH
 from brainfit.mappings.solvers.rows import FEW_BLOCKS, Rows, chunk_length, compress, gathered
 
@@ -58,12 +58,17 @@ def relative_error(got, wanted):
     return np.abs(got - wanted).max() / np.abs(wanted).std()
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["at once", "searched"])
+@pytest.fixture
+def searched(monkeypatch):
+    """Solve iteratively whatever the size."""
+    monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")
+
+
+@pytest.mark.parametrize("solver", ["primal", "dual", "krylov"])
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-8), (np.float32, 1e-3)])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_solved_to_the_end_it_is_sklearn(shape, dtype, limit, whole, rng, monkeypatch):
-    if not whole:
-        monkeypatch.setattr(krylov, "WHOLE", 0)
+def test_every_solver_is_sklearn(shape, dtype, limit, solver, rng, monkeypatch):
+    monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: solver)
     features, responses = simulate(rng, *shape, dtype=dtype)
     ridge = Ridge(tolerance=0, max_blocks=40).fit(features, responses)
     centered = features.reshape(-1, shape[2]) - features.reshape(-1, shape[2]).mean(0, dtype=float)
@@ -77,20 +82,20 @@ def test_solved_to_the_end_it_is_sklearn(shape, dtype, limit, whole, rng, monkey
     assert relative_error(by_hand.swapaxes(1, 2), predicted) < 1e-4
 
 
-def test_stopped_early_it_predicts_as_well(rng):
-    features, responses = simulate(rng, 200, 10, 800, 8, np.float32)
-    held = Trajectory.from_steps(list(torch.from_numpy(features[150:]).unbind(1)))
+def test_stopped_early_it_predicts_as_well(rng, searched):
+    features, responses = simulate(rng, 120, 5, 500, 8, np.float32)
+    held = Trajectory.from_steps(list(torch.from_numpy(features[90:]).unbind(1)))
     scores = []
-    for tolerance, max_blocks in ((1e-4, 12), (0, 40)):
-        ridge = Ridge(tolerance=tolerance, max_blocks=max_blocks).fit(features[:150], responses[:150])
+    for tolerance, max_blocks in ((0.05, 20), (0, 40)):
+        ridge = Ridge(tolerance=tolerance, max_blocks=max_blocks).fit(features[:90], responses[:90])
         predicted = ridge.predict(held)
-        scores.append(np.corrcoef(predicted.ravel(), responses[150:].ravel())[0, 1])
+        scores.append(np.corrcoef(predicted.ravel(), responses[90:].ravel())[0, 1])
     assert ridge.solution_.converged
     assert abs(scores[0] - scores[1]) < 2e-3
 
 
 @pytest.mark.parametrize("max_blocks", [1, 2])
-def test_stopped_before_it_converged_it_says_so(max_blocks, rng):
+def test_stopped_before_it_converged_it_says_so(max_blocks, rng, searched):
     features, responses = simulate(rng, 120, 5, 700, 6, np.float32)
     ridge = Ridge(tolerance=0, max_blocks=max_blocks).fit(features, responses)
     assert not ridge.solution_.converged
@@ -99,16 +104,16 @@ def test_stopped_before_it_converged_it_says_so(max_blocks, rng):
     assert ridge.solution_.n_directions == 64 * max_blocks
 
 
-def test_many_units_share_directions_and_predict_as_well(rng):
-    features, responses = simulate(rng, 160, 6, 640, 80, np.float32)
-    held = Trajectory.from_steps(list(torch.from_numpy(features[120:]).unbind(1)))
-    ridges = Ridge(), Ridge(tolerance=0)
-    predictions = [ridge.fit(features[:120], responses[:120]).predict(held) for ridge in ridges]
+def test_many_units_share_directions_and_predict_as_well(rng, searched):
+    features, responses = simulate(rng, 120, 4, 400, 80, np.float32)
+    held = Trajectory.from_steps(list(torch.from_numpy(features[90:]).unbind(1)))
+    ridges = Ridge(tolerance=0.5), Ridge(tolerance=0)
+    predictions = [ridge.fit(features[:90], responses[:90]).predict(held) for ridge in ridges]
     early = ridges[0].solution_
     assert early.converged
     assert early.n_directions % WIDTH == 0
-    assert early.n_directions < 640 == ridges[1].solution_.n_directions
-    scores = [np.corrcoef(p.ravel(), responses[120:].ravel())[0, 1] for p in predictions]
+    assert early.n_directions < 340 < ridges[1].solution_.n_directions
+    scores = [np.corrcoef(p.ravel(), responses[90:].ravel())[0, 1] for p in predictions]
     assert abs(scores[0] - scores[1]) < 2e-3
 
 
@@ -319,8 +324,10 @@ def test_rotation_keeps_every_inner_product(rng):
     assert len(rows.ones) < len(x)
 
 
-def test_a_fold_s_responses_have_no_part_in_the_map_that_is_judged_on_it(rng):
+@pytest.mark.parametrize("solver", ["dual", "krylov"])
+def test_a_fold_s_responses_have_no_part_in_the_map_that_is_judged_on_it(solver, rng, monkeypatch):
     """Pure noise must look like noise in the inner folds: choosing directions there would leak."""
+    monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: solver)
     features, _ = simulate(rng, 60, 5, 400, 1, np.float32)
     responses = rng.normal(size=(60, 30, 5)).astype(np.float32)
     ridge = Ridge().fit(features, responses)

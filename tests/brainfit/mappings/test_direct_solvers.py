@@ -1,15 +1,18 @@
-"""Rows in coordinates of their span: the same products, the same map, the same penalties."""
+"""The direct solvers: closed-form held-out errors of few rows, normal equations of few features."""
 
 import numpy as np
 import pytest
 import torch
 
+from brainfit.errors import ContractError
 from brainfit.mappings import ridge as ridge_module
-from brainfit.mappings.ridge import Ridge
-from brainfit.mappings.solvers.dual import MAX_ROWS, are_few, in_their_span, of_features
+from brainfit.mappings.ridge import Ridge, choose_solver
+from brainfit.mappings.solvers.dual import MAX_ROWS, solve_dual
+from brainfit.mappings.solvers.primal import MAX_FEATURES, solve_primal
 from brainfit.mappings.solvers.rows import Rows
 
 N_FEATURES = 200
+ALPHAS = np.logspace(-3, 5, 17)
 
 
 def make_folds(rng, n_rows, dtype=torch.float64, n_features=N_FEATURES, rank=None):
@@ -26,54 +29,73 @@ def make_folds(rng, n_rows, dtype=torch.float64, n_features=N_FEATURES, rank=Non
 
 
 def spelled(folds, name):
-    return torch.cat([getattr(rows, name).double() for fold in folds for rows in fold])
+    return torch.cat([getattr(rows, name).double() for fold in folds for rows in fold]).numpy()
 
 
-@pytest.mark.parametrize("n_rows", [[(5, 3), (4, 1)], [(60, 40), (50, 49)], [(1,), (1,)]], ids=str)
-def test_rows_keep_their_products_and_all_else(n_rows, rng):
-    folds = make_folds(rng, n_rows)
-    found, _ = in_their_span(folds)
-    assert [len(fold) for fold in found] == [1, 1]
-    x, theirs = spelled(folds, "features"), spelled(found, "features")
-    torch.testing.assert_close(theirs @ theirs.T, x @ x.T, rtol=1e-10, atol=1e-10)
-    assert theirs.shape[1] <= len(x)
-    for name in ("ones", "targets", "image"):
-        torch.testing.assert_close(spelled(found, name), spelled(folds, name), rtol=0, atol=0)
+def refit(folds, held_out, alpha):
+    """Fit all folds but one by augmented least squares, an intercept included; None holds out no fold."""
+    rest = [fold for k, fold in enumerate(folds) if k != held_out]
+    x, ones, y = (spelled(rest, name) for name in ("features", "ones", "targets"))
+    penalty = np.sqrt(alpha) * np.eye(x.shape[1])
+    z = np.block([[x, ones[:, None]], [penalty, np.zeros((x.shape[1], 1))]])
+    return np.linalg.lstsq(z, np.concatenate([y, np.zeros((x.shape[1], y.shape[1]))]), rcond=None)[0]
 
 
-def test_a_map_of_the_coordinates_is_one_of_the_features_as_long(rng):
-    folds = make_folds(rng, [(30, 20), (25, 11)])
-    found, combinations = in_their_span(folds)
-    coef = torch.from_numpy(rng.normal(size=(combinations.shape[1], 3)))
-    back = of_features(folds, combinations, coef)
-    assert back.shape == (N_FEATURES, 3)
-    predicted = spelled(found, "features") @ coef
-    torch.testing.assert_close(spelled(folds, "features") @ back, predicted, rtol=1e-8, atol=1e-8)
-    torch.testing.assert_close(back.norm(dim=0), coef.norm(dim=0), rtol=1e-8, atol=0)
+@pytest.mark.parametrize("solve", [solve_primal, solve_dual])
+@pytest.mark.parametrize(
+    "n_rows", [[(5, 3), (4, 1)], [(60, 40), (50, 49), (1, 30)], [(20, 2), (1, 1)]], ids=str
+)
+@pytest.mark.parametrize("n_features", [7, 200])
+def test_losses_and_maps_are_those_of_refitting(solve, n_rows, n_features, rng):
+    folds = make_folds(rng, n_rows, n_features=n_features)
+    found = solve(folds, ALPHAS)
+    x, ones, y = (spelled(folds, name) for name in ("features", "ones", "targets"))
+    mean_x, mean_y = (ones @ values / (ones @ ones) for values in (x, y))
+    alphas = ALPHAS * ((x - np.outer(ones, mean_x)) ** 2).sum() / n_features
+    variance = ((y - np.outer(ones, mean_y)) ** 2).sum(0)
+    for a, alpha in enumerate(alphas):
+        loss = 0
+        for k, fold in enumerate(folds):
+            weights = refit(folds, k, alpha)
+            inside = [spelled([fold], name) for name in ("features", "ones", "targets")]
+            predicted = inside[0] @ weights[:-1] + np.outer(inside[1], weights[-1])
+            loss = loss + ((predicted - inside[2]) ** 2).sum(0)
+        np.testing.assert_allclose(found.validation_loss[a], loss / variance, rtol=1e-6)
+    np.testing.assert_allclose(found.alpha, alphas[found.validation_loss.argmin(0)], rtol=1e-9)
+    for unit, alpha in enumerate(found.alpha):
+        weights = refit(folds, None, alpha)[:, unit]
+        np.testing.assert_allclose(found.coef[:, unit], weights[:-1], atol=1e-7 * np.abs(weights).max())
+        np.testing.assert_allclose(found.intercept[unit], weights[-1], rtol=1e-6)
 
 
-def test_directions_that_no_row_has_are_none(rng):
+def test_directions_without_variance_are_not_counted(rng):
     folds = make_folds(rng, [(30, 20), (25, 11)], rank=7)
-    _, combinations = in_their_span(folds)
-    assert combinations.shape[1] == 8  # and that of the mean
+    assert solve_dual(folds, ALPHAS).n_directions == 7
 
 
+@pytest.mark.parametrize("solve", [solve_primal, solve_dual])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_rows_without_anything_have_a_map_of_nothing(dtype, rng):
+def test_features_that_are_zero_have_a_map_of_zeros(solve, dtype, rng):
     folds = make_folds(rng, [(3, 2), (4, 1)], dtype)
     for rows in (rows for fold in folds for rows in fold):
         rows.features[:] = 0
-    found, combinations = in_their_span(folds)
-    assert not spelled(found, "features").any()
-    back = of_features(folds, combinations, torch.ones(combinations.shape[1], 2, dtype=torch.float64))
-    assert not back.any()
+    found = solve(folds, ALPHAS)
+    assert not found.coef.any()
+    assert found.coef.dtype == dtype
 
 
-def test_which_rows_are_few():
-    assert are_few(9, 10)
-    assert not are_few(10, 10)
-    assert are_few(MAX_ROWS, MAX_ROWS + 1)
-    assert not are_few(MAX_ROWS + 1, MAX_ROWS + 2)
+def test_a_penalty_below_rounding_is_refused(rng):
+    folds = make_folds(rng, [(30, 20), (25, 11)], rank=7)
+    with pytest.raises(ContractError, match="lost in the rounding of these features; use a higher one"):
+        solve_primal(folds, np.array([1e-25]))
+
+
+def test_problems_are_solved_directly_where_rows_or_features_are_few():
+    assert choose_solver(9, 10) == "dual"
+    assert choose_solver(10, 10) == "primal"
+    assert choose_solver(MAX_ROWS, 10**6) == "dual"
+    assert choose_solver(10**6, MAX_FEATURES) == "primal"
+    assert choose_solver(MAX_ROWS + 1, MAX_FEATURES + 1) == "krylov"
 
 
 def test_few_rows_of_many_features_take_little_memory():
@@ -121,7 +143,7 @@ def test_the_map_is_that_of_the_rows_as_they_are(store, dtype, limit, rng, monke
     features, found = features.astype(dtype), []
     for few in (True, False):
         if not few:
-            monkeypatch.setattr(ridge_module, "are_few", lambda n_rows, n_features: False)
+            monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")
         ridge = Ridge(tolerance=1e-9, store=store).fit(features, responses.astype(dtype))
         found.append(ridge)
     predicted = [features @ ridge.coef_.T + ridge.intercept_ for ridge in found]
