@@ -1,11 +1,11 @@
 """Figures of scores in axes of your own, for notebooks and papers.
 
-Each function draws in the axes that it is given, or in a new pyplot figure, and returns them, so that you can
-change what you like. The numbers, and a caption, are with the function of `brainfit.figures` that it names:
+Each function draws in the given axes, or in a new pyplot figure, and returns the axes. The function of
+`brainfit.figures` that it names has the numbers and a caption:
 
 >>> import brainfit
 >>> score = brainfit.score("median_convrnn", region="pIT")  # doctest: +SKIP
->>> ax = brainfit.figures.plot.over_time(score)  # doctest: +SKIP
+>>> ax = brainfit.plot.over_time(score)  # doctest: +SKIP
 >>> ax.set_ylim(0, 0.5)  # doctest: +SKIP
 >>> brainfit.figures.predictivity_over_time(score).frame()  # doctest: +SKIP
 """
@@ -87,9 +87,9 @@ def examples(
     score
         With any number of time bins.
     units
-        The `unit_id` of each; by default three representative ones.
+        The `unit_id` of each unit; by default three representative ones.
     figure
-        A figure, or a part of one, that has no axes yet.
+        A figure or subfigure without axes; by default a new figure.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def _on_axes(display: Display, ax: Axes | None) -> Axes:
             ax = plt.figure(figsize=panel.size, layout="constrained").subplots()
         panel.paint(display.numbers, ax)
         inches = ax.get_position().width * ax.get_figure(root=True).get_figwidth()  # pyright: ignore[reportOptionalMemberAccess]
-        # Above what stands on the axes, such as when the image was on.
+        # Above the marks that stand on the axes, such as the image bar.
         ax.set_title(_folded(display.subject, inches), loc="left", color=MUTED, fontsize=8.5, pad=16)
     return ax
 

@@ -1,4 +1,4 @@
-"""Figures: each a pure function of scores, or of a model's wiring, to a picture, its numbers and caption."""
+"""Pure functions from results to a picture, its numbers, its caption and its alternative text."""
 
 from brainfit.figures.accuracy import accuracy_against_parameters
 from brainfit.figures.across_units import scores_against_ceiling

@@ -19,16 +19,16 @@ SOURCES = {
     "torchvision": "torchvision’s table of weights, IMAGENET1K_V1",
 }
 PLACES = ((1, 0, "left"), (-1, 0, "right"), (0, 1, "center"), (0, -1, "center"))
-"""Where a name may stand beside its point, the first that is free: right, left, above, below."""
+"""Places for a name beside its point, in order of preference: right, left, above, below."""
 LETTERS, AWAY = 7.0, 6.0
-"""Size of a name, and how far it stands from its point; in points."""
+"""Size of a name and its distance from the point, in typographic points."""
 
 
 def accuracy_against_parameters() -> Display:
     """Show the published ImageNet accuracy of models of the zoo against their number of parameters.
 
-    The numbers are those that the models' authors published for weights that can be downloaded, not of the
-    random weights that a model has by default; models without such a number are not shown.
+    The accuracies are those that the authors published for weights that can be downloaded, not those of
+    random weights; models without a published accuracy are not shown.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
 
 
 def _name_points(ax: Axes, numbers: pd.DataFrame) -> None:
-    """Write each model's cell beside its point, where no other name or point is."""
+    """Write the cell of each model beside its point, where no other name or point is."""
     scale = ax.figure.dpi / 72
     points = ax.transData.transform(
         np.column_stack([column(numbers, "parameters") / 1e6, column(numbers, "top1")])

@@ -14,20 +14,20 @@ from brainfit.scoring.result import Score
 
 
 def scores_against_ceiling(score: Score) -> Display:
-    """Show one point for each unit: its pooled correlation against its Spearman ceiling.
+    """Show the pooled correlation of each unit against its Spearman ceiling.
 
     Returns
     -------
     Display
-        Its frame has a row for each unit, with whatever of `unit_id`, `animal` and `array` the
-        score has; the pooled `r`, `ceiling`, `reliability`, `normalized` and `spearman_normalized`; the
+        Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the score
+        has them; the pooled `r`, `ceiling`, `reliability`, `normalized` and `spearman_normalized`; the
         `normalized` of the `early` and `late` windows; `temporal_correlation` and `alpha`. NaN: not defined.
     """
     numbers = numbers_of_units(score)
     shown = numbers.dropna(subset=["ceiling", "r"])
     left_out = len(numbers) - len(shown)
     if shown.empty:
-        seen = "No unit has a reliable response, so there is no point to show."
+        seen = "No unit has a reliable response, so there are no points."
     else:
         seen = (
             f"The medians, r {number(np.median(column(shown, 'r')))} under a ceiling of "
@@ -42,7 +42,7 @@ def scores_against_ceiling(score: Score) -> Display:
         title="Each unit against its ceiling",
         caption=(
             f"One point a unit: correlation over held-out images{together}, against the unit’s "
-            f"noise ceiling (Spearman split-half). On the diagonal, all that can be predicted is. {seen}"
+            f"noise ceiling (Spearman split-half). On the diagonal, everything that can be predicted is predicted. {seen}"
         ),
         alt=f"Scatter plot of each unit’s pooled correlation against its noise ceiling. {seen}",
         subject=subject(score),

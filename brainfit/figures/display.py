@@ -1,4 +1,4 @@
-"""What every figure is: a picture, the numbers it is drawn from, and the words beside it."""
+"""A figure: a picture, the numbers that it is drawn from, and the words beside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from brainfit.scoring.result import Score
 
 LONGEST_NAME = 40
 LETTERS_PER_INCH = 13
-"""Of a figure's title."""
+"""Letters of a title that fit into one inch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +29,16 @@ class Display:
     Attributes
     ----------
     name
-        Short name, fit for a file.
+        Short name, suitable for a file.
     title, caption, alt
-        Heading, what one sees, and the same for who cannot see it.
+        Heading, caption, and alternative text for readers who cannot see the figure.
     subject
-        What was scored; written on the figure, so that it still says so when it travels alone.
+        Model, region and recording, written on the figure so that it is understood without its page.
     numbers
         The table that the figure is drawn from.
     draw
-        Draws the figure from that table, and from nothing else of the score: a `Panel` where one pair of
-        axes is enough, `Panels` where it takes several.
+        A function that draws the figure from that table alone: a `Panel` for one pair of axes, `Panels` for
+        several.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Display:
         return self.numbers.copy()
 
     def figure(self) -> Figure:
-        """Draw a new figure, unknown to pyplot: it goes away with its last reference."""
+        """Draw a new figure, which pyplot does not keep."""
         with mpl.rc_context(STYLE):
             figure = self.draw(self.numbers)
             line = textwrap.fill(self.subject, int(figure.get_figwidth() * LETTERS_PER_INCH))
@@ -70,7 +70,7 @@ class Display:
 
 
 def subject(score: Score) -> str:
-    """Say in one line what was scored, and whether recording or weights are not real."""
+    """Name in one line model, layer, region and recording, and mark simulated data and random weights."""
     info = score.info
     parts = [shorten(info["model"]), shorten(info["layer"]), info["region"], shorten(info["recording"])]
     if info["simulated"]:
@@ -83,7 +83,7 @@ def subject(score: Score) -> str:
 
 
 def subjects(scores: Sequence[Score]) -> str:
-    """Say in one line what several scores are of, and whether recordings or weights are not real."""
+    """Name in one line region and recording of several scores, and mark simulated data and random weights."""
     if len(scores) == 1:
         return subject(scores[0])
     parts = [
@@ -101,12 +101,12 @@ def subjects(scores: Sequence[Score]) -> str:
 
 
 def has_random_weights(score: Score) -> bool:
-    """Whether the model was not trained: its weights are ``"random:<seed>"``."""
+    """Return True if the model was not trained: its weights are ``"random:<seed>"``."""
     return str(score.info["weights"]).startswith("random")
 
 
 def shorten(name: Any) -> str:
-    """Cut a long name, so that it cannot push a figure apart."""
+    """Cut a name that is too long for a figure."""
     text = " ".join(str(name).split())
     return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
 

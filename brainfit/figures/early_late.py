@@ -14,13 +14,13 @@ from brainfit.scoring.result import Score
 
 
 def early_against_late(score: Score) -> Display:
-    """Show one point for each unit: its normalised score from 70 to 130 ms against that from 130 to 200 ms.
+    """Show the early (70 to 130 ms) against the late (130 to 200 ms) normalised score of each unit.
 
     Returns
     -------
     Display
-        Its frame has a row for each unit, with whatever of `unit_id`, `animal` and `array` the score has, and
-        the `normalized` scores of the `early` and the `late` window. NaN: not defined.
+        Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the score
+        has them, and the normalised scores `early` and `late`. NaN: not defined.
     """
     numbers = _numbers(score)
     shown = numbers.dropna(subset=["early", "late"])

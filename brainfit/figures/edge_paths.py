@@ -1,4 +1,4 @@
-"""Ways for edges around a row of boxes, so that they neither overlap nor run through a box."""
+"""Paths of edges around a row of boxes, which neither overlap nor cross a box."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from matplotlib.path import Path
 
 # All lengths are in inches.
 PORT = 0.06
-"""Between the ends of two arcs at a box."""
+"""Distance between the ends of two arcs at a box."""
 LANE = 0.12
-"""Between two arcs that run side by side."""
+"""Distance between two arcs that run side by side."""
 CLEAR = 0.2
-"""Between a box and an arc around it."""
+"""Distance between a box and an arc around it."""
 BEND = 0.25
 """Largest radius of an arc's bends."""
 
@@ -25,42 +25,42 @@ class Arcs:
     Parameters
     ----------
     ends
-        The boxes where each begins and ends, by their places from the left, counted from 0.
+        First and last box of each arc, numbered from the left from 0.
 
     Attributes
     ----------
     ends
-        The same as an array, (arc, 2).
+        The same as an array, shape (arc, 2).
     ports
-        Where at these boxes, from their middle: (arc, 2). Arcs cross only if they must.
+        Offsets from the middle of these boxes, shape (arc, 2); chosen so that few arcs cross.
     """
 
     def __init__(self, ends: Sequence[tuple[int, int]]) -> None:
         self.ends = np.array(ends, dtype=int).reshape(-1, 2)
         self.ports = np.zeros(self.ends.shape)
         away = self.ends[:, ::-1] - self.ends
-        # From the left: those that go left, near before far, then loops, then those that go right.
+        # From the left: arcs that go left, near before far; then loops; then arcs that go right.
         order = np.divide(1, away, out=np.zeros(away.shape), where=away != 0)
         for box in np.unique(self.ends):
             arcs, which = np.nonzero(self.ends == box)
-            # Of those between the same two boxes the first is the inner one.
+            # Between the same two boxes the first arc is the inner one.
             inner = np.where(away[arcs, which] > 0, -arcs, arcs)
             sort = np.lexsort((inner, order[arcs, which]))
             self.ports[arcs[sort], which[sort]] = PORT * (np.arange(len(arcs)) - (len(arcs) - 1) / 2)
 
     def widen(self, widths: np.ndarray) -> np.ndarray:
-        """Return widths of boxes, no less than these, that have room for all arcs that end there."""
+        """Widen boxes until all arcs that end there have room."""
         widths = widths.copy()
         np.maximum.at(widths, self.ends, 2 * np.abs(self.ports) + PORT)
         return widths
 
     def lanes(self, x: np.ndarray, walls: np.ndarray) -> np.ndarray:
-        """Return how far off the axis each arc runs.
+        """Return the distance of each arc from the axis.
 
         Parameters
         ----------
         x, walls
-            Of each box, its middle along the axis, and how far off the axis it reaches.
+            Middle of each box along the axis, and its extent away from the axis.
         """
         spans = np.sort(x[self.ends] + self.ports, axis=1)
         lanes = np.zeros(len(spans))
@@ -73,7 +73,7 @@ class Arcs:
         return lanes
 
     def paths(self, x: np.ndarray, walls: np.ndarray) -> list[Path]:
-        """Return the way of each arc from box to box; parameters as for `lanes`. The axis is at y = 0."""
+        """Return the path of each arc; parameters as for `lanes`. The axis is at y = 0."""
         points = np.stack([x[self.ends] + self.ports, walls[self.ends]], axis=-1).tolist()
         loops = self.ends[:, 0] == self.ends[:, 1]
         return [
@@ -90,7 +90,7 @@ def _loop(start: tuple[float, float], stop: tuple[float, float], lane: float) ->
 
 
 def _arch(start: tuple[float, float], stop: tuple[float, float], lane: float) -> Path:
-    """Return the way up from a box to the lane, along it, and down to another, with round bends."""
+    """Return a path up from a box to the lane, along it, and down to another box, with round bends."""
     (x0, wall0), (x1, wall1) = start, stop
     bend = min(BEND, abs(x1 - x0) / 2, 0.7 * (lane - max(wall0, wall1)))
     along = math.copysign(bend, x1 - x0)

@@ -20,9 +20,9 @@ from brainfit.scoring.result import Score
 from brainfit.support.suggestions import unknown_name
 
 UNITS = {"best": 1.0, "median": 0.5, "lower quartile": 0.25}
-"""Units shown, by their place in the order of pooled normalised scores."""
+"""Units to show, by their quantile of the pooled normalised score."""
 IMAGES = {"95th percentile": 0.95, "65th percentile": 0.65, "35th percentile": 0.35, "5th percentile": 0.05}
-"""Held-out images shown for a unit, by their place in the order of its mean response."""
+"""Held-out images to show for a unit, by their quantile of its mean response."""
 
 
 def example_trajectories(score: Score, units: Sequence[Any] | None = None) -> Display:
@@ -31,24 +31,24 @@ def example_trajectories(score: Score, units: Sequence[Any] | None = None) -> Di
     Parameters
     ----------
     score
-        With any number of time bins.
+        A score with any number of time bins.
     units
         The `unit_id` of each unit to show; by default the best, the median and the lower quartile by pooled
-        normalised score. The images are spread over each unit's own response strength, its mean over
+        normalised score. The images are spread over the strength of the unit's response, its mean over
         the pooled bins.
 
     Returns
     -------
     Display
-        Its frame has a row for each `unit`, `image` and time bin: the roles they were chosen
-        for, `unit_id`, `image_id`, the unit's pooled `normalized` score, `time_bin_start`,
+        Its frame has a row for each `unit`, `image` and time bin, with the roles for which they were
+        chosen, `unit_id`, `image_id`, the unit's pooled `normalized` score, `time_bin_start`,
         `time_bin_end` in ms, `response` and `predicted` in the recording's units. It has no row
-        if no unit is defined. A unit that was named has its name for a role.
+        if no unit is defined. The role of a unit in `units` is its name.
 
     Raises
     ------
     UnknownNameError
-        If there is no such unit.
+        If a unit is unknown.
 
     References
     ----------
@@ -86,7 +86,7 @@ def example_trajectories(score: Score, units: Sequence[Any] | None = None) -> Di
 
 def _rows(units: Sequence[Any] | None) -> str:
     if units is not None:
-        return "Rows: units that were asked for."
+        return "Rows: the selected units."
     return "Rows: the best, the median and the lower quartile of the units by pooled normalised score."
 
 
@@ -129,7 +129,7 @@ def _numbers(score: Score, units: Sequence[Any] | None) -> pd.DataFrame:
 
 
 def _pick(values: np.ndarray, places: Mapping[str, float]) -> Iterable[tuple[str, int]]:
-    """Name the positions at these places in the order of `values`; each position once, no NaN."""
+    """Return positions at the given quantiles of `values`, with their names; each once, without NaN."""
     order = np.argsort(values)[: np.isfinite(values).sum()]
     picked: dict[int, str] = {}
     for name, place in places.items():
@@ -170,7 +170,7 @@ def _draw_panel(ax: Axes, numbers: pd.DataFrame, on_ms: float) -> None:
     ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
     ax.plot(time, numbers["response"], color=INK, linewidth=1.2, linestyle=(0, (3, 2)), label="measured")
     ax.plot(time, numbers["predicted"], color=MODEL, label="predicted")
-    # Above the axes, where no curve comes.
+    # Above the axes, where no curve can be.
     ax.text(
         0, 1.02, shorten(numbers["image_id"].iloc[0]), transform=ax.transAxes, ha="left", va="bottom",
         fontsize=7, color=MUTED,

@@ -1,4 +1,4 @@
-"""Short names for scores that stand side by side."""
+"""Short labels that distinguish scores side by side."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from brainfit.figures.display import has_random_weights, shorten
 from brainfit.scoring.result import Score
 
 LONGEST_HASH = 10
-"""Letters of a hash that are enough to tell weights apart."""
+"""Letters of a hash that are enough to distinguish weights."""
 
 
 def labels(scores: Sequence[Score]) -> list[str]:
-    """Name each score by its model, and by what else it takes to tell it from the others.
+    """Label each score by its model and the settings that distinguish it from the others.
 
-    Scores that differ in none of layer, map, weights, region, recording and seed get a number.
+    Scores with the same layer, map, weights, region, recording and seed are numbered.
     """
     names = [shorten(score.info["model"]) for score in scores]
     for facet in _FACETS:
@@ -30,14 +30,14 @@ def labels(scores: Sequence[Score]) -> list[str]:
 
 
 def map_name(score: Score) -> str:
-    """Name the map with what was done to the features before it."""
+    """Name the mapping with its control and projection."""
     projection = score.info["provenance"].get("fit", {}).get("projection")
     projected = f"project {projection['n_components']}" if projection else None
     return ", ".join(filter(None, [score.info["mapping"], score.info["control"], projected]))
 
 
 def weights_name(score: Score) -> str:
-    """Name the weights; of a hash its first letters."""
+    """Name the weights; a hash is cut to its first letters."""
     weights = str(score.info["weights"])
     return weights if has_random_weights(score) or len(weights) < 20 else f"{weights[:LONGEST_HASH]}…"
 

@@ -1,4 +1,4 @@
-"""Which layer the units of each region choose (Nayebi et al. 2018, Fig. 5b)."""
+"""Votes of the units of each region for layers (Nayebi et al. 2018, Fig. 5b)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from brainfit.figures.panels import Panels, say_empty
 from brainfit.figures.style import CEILING, MEDIAN, MODEL
 
 PANEL, MARGIN = 1.25, 1.3
-"""Height of a region's panel and of all else, in inches."""
+"""Height of a region's panel and of the margins together, in inches."""
 LONGEST_LABELS = 60
-"""Letters in the layers' names together that stand side by side; more are turned."""
+"""Total letters of layer names that fit side by side; longer labels are rotated."""
 
 
 def layer_votes(found: xr.Dataset) -> Display:
@@ -27,7 +27,7 @@ def layer_votes(found: xr.Dataset) -> Display:
     Parameters
     ----------
     found
-        What `brainfit.assign_layers` returned.
+        The result of `brainfit.assign_layers`.
 
     Returns
     -------
@@ -44,14 +44,14 @@ def layer_votes(found: xr.Dataset) -> Display:
     numbers = _numbers(found)
     seen = " ".join(_in_words(found.sel(region=region)) for region in found["region"].values)
     undecided = int((found["unit_layer"] == "").sum())
-    silent = f" {count(undecided, 'unit')} that no layer predicts did not choose." if undecided else ""
+    silent = f" {count(undecided, 'unit')} that no layer predicts did not vote." if undecided else ""
     return Display(
         name="layers",
         title="Layers that units choose",
         caption=(
-            "Share of each region's units that choose a layer, the one from which a ridge map predicts them "
-            "best on inner folds of the training images. Blue: the layer that most choose. Diamonds: the "
-            f"layer that the model commits to. {seen}{silent}"
+            "Share of the units of each region that choose a layer: the one from which a ridge map predicts "
+            "them best on inner folds of the training images. Blue: the layer that most units choose. "
+            f"Diamonds: the layer that the model commits to for the region. {seen}{silent}"
         ),
         alt=f"Bar chart, a panel a region, of the share of units that choose each layer. {seen}{silent}",
         subject=_subject(found),
@@ -88,7 +88,7 @@ def _in_words(region: xr.Dataset) -> str:
 
 
 def _subject(found: xr.Dataset) -> str:
-    """Say in one line whose layers these are, and whether recording or weights are not real."""
+    """Name in one line model and recording, and mark simulated data and random weights."""
     of = found.attrs
     parts = [shorten(of["model"]), shorten(of["recording"])]
     parts += ["SIMULATED RECORDING"] if of["simulated"] else []

@@ -1,4 +1,4 @@
-"""How the map of one time bin does in another: train time by test time."""
+"""Temporal generalisation: maps of one time bin, tested in another."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from brainfit.scoring.result import MIN_DEFINED
 
 
 def generalization_matrix(found: xr.Dataset) -> Display:
-    """Show how well the map fitted in each bin predicts in every other.
+    """Show how well the map of each bin predicts the responses in every other bin.
 
     Parameters
     ----------
     found
-        What `brainfit.temporal_generalization` returned.
+        The result of `brainfit.temporal_generalization`.
 
     Returns
     -------
     Display
         Its frame has a row for each pair of bins: `trained_bin_start`, `trained_bin_end`, `tested_bin_start`,
         `tested_bin_end` in ms, the median over units `r`, [-1, 1], and the `n_units` that have one. NaN where
-        fewer than half of the units have: prediction or response is the same for all images.
+        fewer than half of the units have one, because prediction or response is the same for all images.
 
     References
     ----------
@@ -46,9 +46,8 @@ def generalization_matrix(found: xr.Dataset) -> Display:
         caption=(
             "A map was fitted to each time bin alone (rows) and used in every bin (columns). Colour: "
             f"Pearson r over held-out images, median over those of {count(found.sizes['unit'], 'unit')} that "
-            "have one. A band "
-            "along the diagonal belongs to features that change their meaning with time, a square to "
-            f"features that keep it. Gray: not defined. {seen}"
+            "have one. A band along the diagonal means that features change what they code over time, a "
+            f"square that they keep it. Gray: not defined. {seen}"
         ),
         alt=f"Matrix of the time of the fit by the time of the test. {seen}",
         subject="  ·  ".join(parts),
@@ -98,7 +97,7 @@ def _in_words(numbers: pd.DataFrame) -> str:
 
 
 def _edges(numbers: pd.DataFrame, kind: str) -> np.ndarray:
-    """Return where a bin's cells begin and end: bins that overlap, or have a gap, meet in the middle."""
+    """Return the edges of cells; bins that overlap or leave a gap meet in the middle."""
     start, end = (np.unique(column(numbers, f"{kind}_bin_{edge}")) for edge in ("start", "end"))
     return np.concatenate([start[:1], (end[:-1] + start[1:]) / 2, end[-1:]])
 

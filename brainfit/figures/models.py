@@ -20,9 +20,9 @@ from brainfit.figures.style import SERIES
 from brainfit.scoring.result import Score
 
 KEYS = 3
-"""Entries of the legend side by side."""
+"""Columns of the legend."""
 MOST_RANGES = 2
-"""Models that are drawn with their quartiles; those of more would hide each other."""
+"""Largest number of models that are drawn with their quartiles; more would hide each other."""
 
 
 def models_over_time(scores: Sequence[Score]) -> Display:
@@ -31,19 +31,18 @@ def models_over_time(scores: Sequence[Score]) -> Display:
     Parameters
     ----------
     scores
-        One or more, of the same recording, region and time bins. The ceiling drawn is the first one's: trials
-        make it, not models.
+        One or more scores of the same recording, region and time bins. The ceiling is that of the first
+        score; it depends on the trials, not on the model.
 
     Returns
     -------
     Display
-        Its frame is that of `predictivity_over_time` for one score after the other, with the `model`
-        each row belongs to in front.
+        Its frame stacks the frames of `predictivity_over_time`, with a first column `model`.
 
     Raises
     ------
     ContractError
-        If there is no score, or they are of different recordings, regions or time bins.
+        If there is no score, or recordings, regions or time bins differ.
 
     References
     ----------
@@ -93,19 +92,19 @@ def _require_one_ceiling(scores: Sequence[Score]) -> None:
             if other.info[name] != first.info[name]:
                 raise ContractError(
                     f"scores 1 and {k} are of different {name}: {first.info[name]!r} and "
-                    f"{other.info[name]!r}; one ceiling serves only scores of the same responses"
+                    f"{other.info[name]!r}; draw them in separate figures, since they have different ceilings"
                 )
         for name in ("time_bin_start", "time_bin_end"):
             if not np.array_equal(other.data[name].values, first.data[name].values):
                 raise ContractError(
-                    f"scores 1 and {k} have different time bins; score them anew with the same"
+                    f"scores 1 and {k} have different time bins; score them again with the same bins"
                 )
 
 
 def _peak(name: str, numbers: pd.DataFrame) -> str:
     r = column(numbers, "r")
     if np.isnan(r).all():
-        return f"{name}: no bin has a response that can be told from noise."
+        return f"{name}: no bin has a response that can be distinguished from noise."
     peak = numbers.iloc[int(np.nanargmax(r))]
     span = f"{number(peak['time_bin_start'], 0)}–{number(peak['time_bin_end'], 0)} ms"
     return f"{name} is highest, {number(peak['r'])}, at {span} (ceiling {number(peak['ceiling'])})."

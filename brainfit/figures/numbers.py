@@ -1,15 +1,15 @@
-"""How numbers are written in captions, figures and reports."""
+"""Numbers as text in captions, figures and reports."""
 
 from __future__ import annotations
 
 import math
 
 MISSING = "–"
-"""Stands where a value is not defined; the letters "nan" mean nothing to a reader."""
+"""Text for an undefined value; "nan" means nothing to a reader."""
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Write a number with `digits` decimals and a true minus sign; an en dash if there is none.
+    """Write a number with `digits` decimals and a true minus sign; an en dash if it is undefined.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def interval(low: float, high: float) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """Write how many there are of something.
+    """Write a number with its noun in singular or plural.
 
     Examples
     --------

@@ -22,15 +22,15 @@ def predictivity_over_time(score: Score) -> Display:
     Parameters
     ----------
     score
-        With any number of time bins; one bin is one point.
+        A score with any number of time bins.
 
     Returns
     -------
     Display
         Its frame has a row for each bin: `time_bin_start`, `time_bin_end` in ms, `n_defined`
-        units, the medians `r`, `ceiling`, `pearson_ceiling` and `normalized` over these units, the quartiles
-        `r_low`, `r_high`, `ceiling_low`, `ceiling_high`, and whether the `early` and `late`
-        windows pool the bin. NaN where fewer than half of the units are defined.
+        units, the medians `r`, `ceiling`, `pearson_ceiling` and `normalized` over these units, the quartiles of
+        r, ceiling and normalized as `r_low`, `r_high` and so on, and `early` and `late`, True if that window
+        pools the bin. NaN where fewer than half of the units are defined.
 
     References
     ----------
@@ -63,13 +63,13 @@ def predictivity_over_time(score: Score) -> Display:
 
 
 def image_on_ms(score: Score) -> float:
-    """How long the image was shown, in ms."""
+    """Return how long the image was shown, in ms."""
     presentation = score.info["provenance"].get("presentation", {})
     return presentation.get("on_ms", Presentation().on_ms)
 
 
 def image_bar(ax: Axes, on_ms: float, height: float) -> None:
-    """Mark when the image was on, at `height` of the axes."""
+    """Draw a bar over the time in which the image was on, at `height` of the axes."""
     ax.plot(
         [0, on_ms], [height, height], color=INK, linewidth=3, solid_capstyle="butt", zorder=3,
         transform=ax.get_xaxis_transform(), clip_on=False,
@@ -77,7 +77,7 @@ def image_bar(ax: Axes, on_ms: float, height: float) -> None:
 
 
 def centers(numbers: pd.DataFrame) -> np.ndarray:
-    """Middle of each time bin, in ms."""
+    """Return the centre of each time bin, in ms."""
     return (column(numbers, "time_bin_start") + column(numbers, "time_bin_end")) / 2
 
 
@@ -89,24 +89,23 @@ def numbers_over_time(score: Score) -> pd.DataFrame:
         "time_bin_end": bins["time_bin_end"].values,
         "n_defined": bins["n_defined"].values,
     }
-    for name in ("r", "ceiling"):
+    for name in ("r", "ceiling", "normalized"):
         low, high = _quartiles(score, name, bins[name].notnull().values)
         columns |= {f"{name}_low": low, name: bins[name].values, f"{name}_high": high}
     columns["pearson_ceiling"] = _pearson_ceiling(score, bins["r"].notnull().values)
-    columns["normalized"] = bins["normalized"].values
     for window in WINDOWS:
         columns[window] = score.data["window_bins"].sel(window=window).values
     return pd.DataFrame(columns)
 
 
 def _pearson_ceiling(score: Score, shown: np.ndarray) -> np.ndarray:
-    """Median over the defined units of the largest Pearson r; NaN in bins that are not shown."""
+    """Return the median over defined units of the Pearson ceiling; NaN in bins that are not shown."""
     ceiling = score.data["pearson_reliability"].where(score.data["defined"]) ** 0.5
     return np.where(shown, ceiling.median("unit").values, np.nan)
 
 
 def _quartiles(score: Score, name: str, shown: np.ndarray) -> np.ndarray:
-    """Quartiles over the defined units; shape (2, time_bin), NaN in bins that are not shown."""
+    """Return quartiles over the defined units, shape (2, time_bin); NaN in bins that are not shown."""
     values = score.data[name].where(score.data["defined"]).transpose("unit", "time_bin").values
     quartiles = np.full((2, shown.size), np.nan)
     quartiles[:, shown] = np.nanquantile(values[:, shown], [0.25, 0.75], axis=0)
@@ -116,7 +115,7 @@ def _quartiles(score: Score, name: str, shown: np.ndarray) -> np.ndarray:
 def _peak(numbers: pd.DataFrame) -> str:
     r = column(numbers, "r")
     if np.isnan(r).all():
-        return "No bin has a response that can be told from noise, so there is no curve."
+        return "No bin has a response that can be distinguished from noise, so there is no curve."
     peak = numbers.iloc[int(np.nanargmax(r))]
     span = f"{number(peak['time_bin_start'], 0)}–{number(peak['time_bin_end'], 0)} ms"
     return (
@@ -169,7 +168,7 @@ def draw_ceiling(ax: Axes, numbers: pd.DataFrame) -> None:
 
 
 def frame_time(ax: Axes, numbers: pd.DataFrame, on_ms: float) -> None:
-    """Draw all around curves over time: windows, gaps, when the image was on, labels and limits."""
+    """Draw the surroundings of curves over time: windows, gaps, the image bar, labels and limits."""
     _shade_windows(ax, numbers)
     if np.isnan(column(numbers, "r")).all():
         say_empty(ax, "no bin has a reliable response")

@@ -1,4 +1,4 @@
-"""Ways to draw a table: on one pair of axes, or on several in one figure."""
+"""Drawings of a table on one pair of axes, or on several in one figure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from brainfit.figures.style import MUTED
 
 @dataclass(frozen=True)
 class Panel:
-    """A drawing on one pair of axes, in a figure of its own or where the caller wants it.
+    """A drawing on one pair of axes, in a new figure or in the caller's.
 
     Attributes
     ----------
     paint
-        Draws the numbers on the axes.
+        A function that draws the numbers on the axes.
     size
-        Of a figure of its own, in inches.
+        Width and height of a new figure, in inches.
     """
 
     paint: Callable[[pd.DataFrame, Axes], None]
@@ -31,23 +31,21 @@ class Panel:
 
     def __call__(self, numbers: pd.DataFrame) -> Figure:
         """Draw on a new figure."""
-        return _drawn(self, numbers)
-
-    def fill(self, numbers: pd.DataFrame, figure: Figure | SubFigure) -> None:
-        """Draw on a figure, or a part of one, that has no axes yet."""
+        figure = Figure(figsize=self.size, layout="constrained")
         self.paint(numbers, figure.subplots())
+        return figure
 
 
 @dataclass(frozen=True)
 class Panels:
-    """A drawing on several axes, in a figure of its own or in one of the caller's.
+    """A drawing on several axes, in a new figure or in the caller's.
 
     Attributes
     ----------
     paint
-        Makes the axes in the figure, draws the numbers on them, and returns them.
+        A function that creates the axes in the figure, draws the numbers on them, and returns them.
     size
-        Of a figure of its own, in inches.
+        Width and height of a new figure, in inches.
     """
 
     paint: Callable[[pd.DataFrame, Figure | SubFigure], np.ndarray]
@@ -55,21 +53,13 @@ class Panels:
 
     def __call__(self, numbers: pd.DataFrame) -> Figure:
         """Draw on a new figure."""
-        return _drawn(self, numbers)
-
-    def fill(self, numbers: pd.DataFrame, figure: Figure | SubFigure) -> None:
-        """Draw on a figure, or a part of one, that has no axes yet."""
+        figure = Figure(figsize=self.size, layout="constrained")
         self.paint(numbers, figure)
-
-
-def _drawn(drawing: Panel | Panels, numbers: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=drawing.size, layout="constrained")
-    drawing.fill(numbers, figure)
-    return figure
+        return figure
 
 
 def legend_below(ax: Axes, ncols: int) -> None:
-    """Put the legend under the axes and their label, never over data."""
+    """Place the legend below the axes and their label, where it covers no data."""
     root = ax.get_figure(root=True)
     if root is None:
         raise ValueError("the axes belong to no figure")
@@ -81,6 +71,6 @@ def legend_below(ax: Axes, ncols: int) -> None:
 
 
 def say_empty(ax: Axes, message: str) -> None:
-    """Write across the axes why there is nothing in them."""
+    """Write across empty axes why they are empty."""
     ground = {"facecolor": "white", "edgecolor": "none"}
     ax.text(0.5, 0.5, message, transform=ax.transAxes, ha="center", va="center", color=MUTED, bbox=ground)

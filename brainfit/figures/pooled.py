@@ -18,7 +18,7 @@ from brainfit.figures.style import CEILING, FAINT, INK, SERIES
 from brainfit.scoring.result import Score
 
 ROW, MARGIN = 0.5, 1.2
-"""Height of a model and of all else, in inches."""
+"""Height of a model and of the margins together, in inches."""
 
 
 def pooled_scores(scores: Sequence[Score]) -> Display:

@@ -1,4 +1,4 @@
-"""Units in the order of their scores: a curve over units, for recordings that have no time axis."""
+"""Units in the order of their scores, for recordings that have no time axis."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from brainfit.scoring.result import Score
 
 
 def ranked_units(score: Score) -> Display:
-    """Show each unit's pooled correlation under its own ceiling, from the best predicted unit to the worst.
+    """Show the pooled correlation and the ceiling of each unit, from the best predicted unit to the worst.
 
     Returns
     -------
     Display
-        Its frame is that of `scores_against_ceiling` in the order of `r`, without units that are not defined.
+        Its frame is that of `scores_against_ceiling`, sorted by `r`, without undefined units.
     """
     numbers = numbers_of_units(score).dropna(subset=["r", "ceiling"])
     numbers = numbers.sort_values("r", ascending=False, ignore_index=True, kind="stable")
@@ -34,7 +34,7 @@ def ranked_units(score: Score) -> Display:
             f"{number(ceiling[0])}, the worst {number(r[-1])} under {number(ceiling[-1])}."
         )
         if left_out:
-            seen += f" {count(left_out, 'unit')} without a reliable response left out."
+            seen += f" {count(left_out, 'unit')} without a reliable response not shown."
     return Display(
         name="ranked",
         title="Units from best to worst",

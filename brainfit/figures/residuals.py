@@ -1,4 +1,4 @@
-"""What a model misses, by the category of the object in the image."""
+"""Prediction errors by the category of the object in the image."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from brainfit.figures.style import FAINT, MODEL
 from brainfit.scoring.result import Score
 
 ROW, MARGIN = 0.28, 1.1
-"""Height of a category and of all else, in inches."""
+"""Height of a category and of the margins together, in inches."""
 
 
 def residuals_by_category(score: Score) -> Display:
-    """Show for each category of object how large the error is, and which way it goes.
+    """Show size and direction of the prediction error for each category of object.
 
-    Both are in the unit's own terms: `error` is the mean squared residual over the variance of the unit's
-    responses to all held-out images, `bias` the mean residual, response less prediction, over their standard
-    deviation; over the pooled bins. What noise alone makes of the error is in it.
+    Both are relative to the unit: `error` is the mean squared residual over the variance of the unit's
+    responses to all held-out images, `bias` the mean residual (response less prediction) over their standard
+    deviation, in the pooled bins. The error includes the noise of the responses.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def residuals_by_category(score: Score) -> Display:
     Raises
     ------
     ContractError
-        If the score does not say which category its images are of.
+        If the images of the score have no category.
     """
     if "category_name" not in score.data.coords:
         raise ContractError(
@@ -57,10 +57,10 @@ def residuals_by_category(score: Score) -> Display:
         )
     return Display(
         name="residuals",
-        title="What is missed, by category",
+        title="Errors by category",
         caption=(
             "Held-out images by the category of their object. Left: mean squared residual as a share of the "
-            "unit’s variance; 1 is what predicting the mean would leave, and noise is in it. Right: mean "
+            "unit’s variance; predicting the mean would leave 1, and noise is included. Right: mean "
             "residual in the unit’s standard deviations; right of 0 the response is stronger than predicted. "
             f"Points: medians over units, with the middle half of them. {seen}"
         ),

@@ -1,7 +1,7 @@
-"""A model's layers, cells and connections as a diagram (Nayebi et al. 2018, Fig. 1 and 5a).
+"""Layers, cells and connections of a model as a diagram (Nayebi et al. 2018, Fig. 1 and 5a).
 
-Boxes stand side by side on one axis. An edge to the next box is a straight arrow; all others are arcs
-that pass around the boxes, feedback above, the rest below.
+Boxes stand side by side on one axis. An edge to the next box is a straight arrow; all other edges are arcs
+around the boxes, feedback above and the rest below.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from brainfit.figures.style import FAINT, INK, MEDIAN, MODEL, MUTED, WINDOWS
 
 COLUMNS = ("kind", "name", "cell", "channels", "height", "width", "parameters", "source", "target")
 FILLS, HATCHES = (MODEL, *WINDOWS.values(), "#CC79A7", "#56B4E9"), ("", "////", "....", "xxxx")
-"""Of boxes with a cell, each kind with the next of both; hatches tell them apart in gray."""
+"""Colours and hatches of boxes with a cell; hatches distinguish them in gray print."""
 OUTLINE: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.7}
 EDGES = {"feedforward": (INK, "-"), "feedback": (MEDIAN, (0, (3, 1.5)))}
 
 # All lengths are in inches.
 PAGE = 7.2
-"""Width of the figure, unless the layers need more."""
+"""Least width of the figure."""
 TALLEST, WIDEST, SMALLEST = 1.2, 0.45, 0.12
-"""Box of the largest map, of the most channels, and of the least of either."""
+"""Height of the largest map, width of the most channels, and the least of either."""
 GAP = 0.2
 """Least room between boxes."""
 LINE = 0.14
@@ -53,17 +53,17 @@ LONGEST_LINE = 12
 
 
 def schematic(wiring: Wiring) -> Display:
-    """Show what a model is made of and what is connected to what.
+    """Show the layers, cells and connections of a model.
 
     Parameters
     ----------
     wiring
-        Of any number of layers; with more than about ten the figure is wider than a page.
+        The diagram of a model; with more than about ten layers the figure is wider than a page.
 
     Returns
     -------
     Display
-        Its frame has a row for the image, for each layer and for each edge, told apart by `kind`:
+        Its frame has a row for the image, each layer and each edge; `kind` is
         ``image``, ``layer``, ``feedforward``, ``feedback``. Image and layers have a `name`, a `cell` (missing
         if not recurrent), and `channels`, `height` and `width` of their output (the last two missing for
         classes); layers have their number of `parameters`. Edges have a `source` (missing if it is
@@ -100,7 +100,7 @@ def schematic(wiring: Wiring) -> Display:
 
 
 def short(n: int) -> str:
-    """Write a number of parameters where there is little room.
+    """Write a number of parameters in few letters.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def _draw(numbers: pd.DataFrame) -> Figure:
 
 
 def _ends(edges: pd.DataFrame, names: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
-    """Return for each kind of edge the places of its boxes, from the left; the image is at 0."""
+    """Return source and target of the edges of each kind as positions from the left; the image is 0."""
     place = {name: k for k, name in enumerate(names) if k}
     ends: dict[str, list[tuple[int, int]]] = {kind: [] for kind in EDGES}
     for kind, source, target in edges[["kind", "source", "target"]].to_numpy():
@@ -203,7 +203,7 @@ def _facts(box: Mapping[Any, Any]) -> str:
 
 
 def _width(text: str, size: float) -> float:
-    """Return how wide the widest line of a text is."""
+    """Return the width of the widest line of a text."""
     font = FontProperties(family="DejaVu Sans", size=size)
     lines = text.split("\n")
     return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines) / 72

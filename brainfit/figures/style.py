@@ -1,4 +1,4 @@
-"""How all figures look: colours that stay apart for every kind of colour vision, letters, lines."""
+"""Colours, letters and lines of all figures, distinguishable with every kind of colour vision."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MODEL = "#0072B2"
 CEILING = "#6b6b6b"
 MEDIAN = "#D55E00"
 WARNING = "#9A4A00"
-"""Of letters, which need more contrast than lines."""
+"""Colour of warnings in text, which needs more contrast than a line."""
 WINDOWS = {"early": "#E69F00", "late": "#009E73"}
 SERIES = (
     (MODEL, "o"), (MEDIAN, "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"),
     (INK, "X"), ("#882255", "*"),
 )  # fmt: skip
-"""Of things side by side, each the next colour and marker; markers tell them apart in gray."""
+"""Colours and markers of things side by side; the markers distinguish them in gray print."""
 HEAT = "cividis"
-"""Colours of a matrix: as light as large, for every kind of colour vision and in gray."""
+"""Colours of a matrix: lightness grows with the value, for every kind of colour vision and in gray."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -54,7 +54,7 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def boxes_for_letters() -> Iterator[None]:
-    """Draw letters that the font lacks as boxes, and say nothing: the page has them as text."""
+    """Draw letters that the font lacks as boxes, without a warning; the page has them as text."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         yield

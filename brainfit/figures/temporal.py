@@ -1,4 +1,4 @@
-"""How well the time course of single responses is predicted (Nayebi et al. 2018, Fig. S1b)."""
+"""Correlation of predicted and measured time courses (Nayebi et al. 2018, Fig. S1b)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from brainfit.figures.style import INK, MEDIAN, MODEL
 from brainfit.scoring.result import Score
 
 ROW, MARGIN = 0.62, 1.35
-"""Height of a group and of all else, in inches."""
+"""Height of a group and of the margins together, in inches."""
 SPREAD = 0.26
-"""How far the points of a group lie from its middle, at most, in rows."""
+"""Largest distance of a point from the middle of its group, in rows."""
 
 
 def temporal_correlations(scores: Sequence[Score]) -> Display:
@@ -28,7 +28,7 @@ def temporal_correlations(scores: Sequence[Score]) -> Display:
     Parameters
     ----------
     scores
-        One or more, of any regions.
+        One or more scores, of any regions.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def _numbers(name: str, score: Score) -> pd.DataFrame:
 
 
 def _groups(numbers: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the units of each region and model by a name that says no more than tells them apart."""
+    """Group units by region and model; each group has the shortest name that distinguishes it."""
     regions, models = (numbers[name].unique().tolist() for name in ("region", "model"))
     found = {}
     for region in regions:
@@ -128,7 +128,7 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
             {} if drawn else {"units": "unit", "median": "median, middle half", "alone": "time course alone"}
         )
         drawn = True
-        # Neighbours in value go apart, the same way each time.
+        # Spread neighbouring values apart, deterministically.
         apart = SPREAD * np.sin(np.arange(r.size) * 2.4)
         ax.scatter(
             r, row + apart, s=14, color=MODEL, alpha=0.5, linewidths=0, label=key.get("units"), gid="units"

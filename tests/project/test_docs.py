@@ -150,7 +150,7 @@ def browser(tmp_path_factory):
 
 
 OPENED = [
-    "index", "five-minutes", "your-own-model", "your-own-recording", "reproduce-the-paper", "faq", "methods",
+    "index", "five-minutes", "your-own-model", "your-own-recording", "reproduce-the-paper", "faq", "methods", "what-can-go-wrong",
     "models", "performance", "calibration", "api", "architecture", "changelog", "_generated/cli",
     "decisions/index",
 ]  # fmt: skip
