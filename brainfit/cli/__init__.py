@@ -3,7 +3,6 @@
 import os
 import sys
 
-from brainfit.cli.app import app
 from brainfit.cli.streams import settle_signals, settle_streams
 from brainfit.support.out_of_memory import out_of_memory
 
@@ -12,20 +11,19 @@ def main() -> None:
     """Run `brainfit` with the arguments of this process."""
     settle_streams()
     settle_signals()
-    # Before torch is imported: threads that wait must not spin on cores that others use too.
+    # Set before torch is imported: waiting threads must not spin on cores that other processes use.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Figures go to files, so it does not matter what would show them on a screen, or whether it works.
+    # Figures are only written to files, so the user's display and its backend must not matter.
     os.environ["MPLBACKEND"] = "agg"
     try:
-        # As with `python -m`, what lies in the folder one works in can be imported; but last, so that
-        # nothing there hides an installed package.
-        sys.path.append(os.getcwd())  # noqa: PTH109 - sys.path wants a string
+        from brainfit.cli.app import app
+
         app(prog_name="brainfit")
-    except OSError as error:  # the machine's doing, such as a full disk: no bug
-        sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue] # or Python writes what is left, and fails
+    except OSError as error:  # a fault of the machine, such as a full disk, not a bug
+        sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue] # or Python flushes it, and fails again
         sys.exit(f"brainfit: error: {out_of_memory(error) or error}")
     except Exception as error:
-        if (told := out_of_memory(error)) is not None:
-            sys.exit(f"brainfit: error: {told}")
+        if (no_memory := out_of_memory(error)) is not None:
+            sys.exit(f"brainfit: error: {no_memory}")
         print("brainfit: this is a bug in brainfit; please report it with the lines below", file=sys.stderr)  # noqa: T201
         raise

@@ -1,8 +1,9 @@
-"""The `brainfit` command: its global options, and what becomes of errors."""
+"""The `brainfit` command: its subcommands, global options and the handling of errors."""
 
 from __future__ import annotations
 
 import traceback
+from signal import SIGINT
 from typing import Annotated, Any
 
 import typer
@@ -23,31 +24,47 @@ from brainfit.cli.commands.report import report
 from brainfit.cli.commands.score import score
 from brainfit.cli.commands.weights import app as weights
 from brainfit.cli.output import note
+from brainfit.cli.parsing import COMMAND_LINE, Command
 from brainfit.errors import BrainfitError
 from brainfit.support.out_of_memory import out_of_memory
 
-_LOADS_TORCH = {"score", "check", "ceiling", "layers", "inter-animal", "draw"}
-"""Commands refused where memory does not hold torch: loading it would crash Python instead of raising."""
+_LIGHT = {"list"}
+"""Commands that load no numerical library. All others are refused at once where memory does not hold
+those libraries, because loading them there can crash or hang Python instead of raising an error."""
+_RESUMABLE = {
+    "score": "finished batches are kept",
+    "layers": "finished batches are kept",
+    "data fetch": "the bytes received so far are kept",
+    "weights fetch": "the bytes received so far are kept",
+}
 
 
 class _Group(TyperGroup):
-    """Turns what a user can do wrong into one line on stderr and exit code 1."""
+    """Turns errors that a user can cause into one line on stderr and exit code 1."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            line = "interrupted; no unfinished result was kept"
-        except Exception as error:  # memory may run out anywhere, and is told in errors of many types
-            told = error if isinstance(error, BrainfitError) else out_of_memory(error)
-            if told is None:
+        except KeyboardInterrupt as error:
+            code = 128 + (error.args[0] if error.args else SIGINT)
+            line = _interrupted(ctx)
+        except Exception as error:  # memory may run out anywhere, in errors of many types
+            known = error if isinstance(error, BrainfitError) else out_of_memory(error)
+            if known is None:
                 raise
             if ctx.params["debug"]:
                 traceback.print_exc()
-            line = f"error: {told}"
-            del told  # it holds its traceback, and so all that the failed work held
-        note(line)  # only here: what the error held, maybe all memory, is free again
-        raise typer.Exit(1)
+            code, line = 1, f"error: {known}"
+            del known  # its traceback holds everything that the failed work held
+        note(line)  # only here, where the memory that the error held is free again
+        raise typer.Exit(code)
+
+
+def _interrupted(ctx: Any) -> str:
+    command, arguments = ctx.meta.get(COMMAND_LINE, ("", ()))
+    if command not in _RESUMABLE or "--no-cache" in arguments:
+        return "interrupted"
+    return f"interrupted; {_RESUMABLE[command]}; run the same command again to go on"
 
 
 app = typer.Typer(
@@ -55,6 +72,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help, wrapped to the terminal
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(score)
 app.command()(compare)
@@ -69,6 +87,9 @@ app.add_typer(data, name="data")
 app.add_typer(weights, name="weights")
 app.add_typer(cache, name="cache")
 app.command()(doctor)
+for group in (app, data, weights, cache):
+    for registered in group.registered_commands:
+        registered.cls = Command
 completion.complete_names(app, {"check": {"name": completion.models_and_recordings}})
 completion.complete_names(weights, {})
 completion.complete_names(
@@ -96,16 +117,16 @@ def brainfit(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error, too.")] = False,
 ) -> None:
     """Score models of the visual system against neural recordings in time.
 
-    Results go to stdout, all else to stderr. Exit codes: 0 done, 1 an error (one line on stderr),
-    2 wrong usage.
+    Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 an error (one line on stderr),
+    2 wrong usage, 130 interrupted by Ctrl-C.
 
     Example: brainfit score --model median_convrnn --region pIT
     """
-    if ctx.invoked_subcommand in _LOADS_TORCH:
+    if ctx.invoked_subcommand not in _LIGHT:
         from brainfit.support.memory import check_start
 
         check_start()

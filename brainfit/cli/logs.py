@@ -1,4 +1,4 @@
-"""What the library logs, as notes of a command."""
+"""Log records of the library, printed as notes of a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from brainfit.cli.output import note
 
 @contextmanager
 def logged() -> Iterator[None]:
-    """Print what brainfit logs in the block to stderr, a line each."""
+    """Print each log record of brainfit within the block as one line on stderr."""
     logger, handler = logging.getLogger("brainfit"), _Notes()
     before = logger.level, logger.propagate
     logger.addHandler(handler)

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, notes on stderr."""
+"""Output of commands: results on stdout, notes on stderr."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from brainfit.errors import PluginError
 
 
 def print_json(value: Any) -> None:
-    """Print a result for programs: one JSON value, undefined numbers as null."""
+    """Print a result as one JSON value, with undefined numbers as null."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def note(line: str) -> None:
-    """Tell the user something that is not the result."""
+    """Print a line on stderr that is not part of the result."""
     sys.stderr.write(f"brainfit: {' '.join(line.split())}\n")
 
 
+def number(value: float | None, sign: str = "") -> str:
+    """Format a number of a table; an undefined one, None or NaN, is a dash."""
+    return "–" if value is None or value != value else f"{value:{sign}.3f}"
+
+
 @contextmanager
-def others_code() -> Iterator[None]:
-    """Run code that may be a user's: what it prints is no result, and it does not end the command."""
+def user_code() -> Iterator[None]:
+    """Run code that may be a user's: its prints go to stderr, and it cannot end the command."""
     try:
         with redirect_stdout(sys.stderr):
             yield

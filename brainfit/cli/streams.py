@@ -1,4 +1,4 @@
-"""What the command's surroundings may do to it, made harmless: full disks, closed terminals, signals."""
+"""Protect a command from full disks, closed terminals and termination signals."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 
 def settle_streams() -> None:
-    """Let no character and no closed terminal stand in the way of a result."""
+    """Keep unencodable characters and a closed terminal from stopping a result."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    if sys.stderr is None:  # closed; the next file to be opened would take its number, and its notes
+    if sys.stderr is None:  # closed; the next file to be opened would take its number, and receive its notes
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     elif isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr = _Forgiving(
@@ -23,14 +24,18 @@ def settle_streams() -> None:
 
 
 def settle_signals() -> None:
-    """Let a request to stop, and a terminal that goes away, do as Ctrl-C does."""
+    """Let a termination signal and a closed terminal end a command as Ctrl-C does."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored, and means it
-            signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores SIGHUP on purpose
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
 class _Forgiving(io.TextIOWrapper):
-    """A stream to which it does not matter whether it can be written: no note is worth a run."""
+    """A stream whose write errors are ignored: no note is worth a run."""
 
     def write(self, text: str, /) -> int:
         with suppress(OSError):

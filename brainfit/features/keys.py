@@ -17,6 +17,7 @@ import torch
 import xarray as xr
 
 from brainfit import __version__
+from brainfit.contracts.vocabulary import DEVICES
 from brainfit.execution import Execution
 from brainfit.features.plan import FeaturePlan
 from brainfit.features.store import GROUP
@@ -98,7 +99,7 @@ def _machine(device: str) -> list[object]:
         torch.get_float32_matmul_precision(),
         str(torch.get_default_dtype()),
         torch.are_deterministic_algorithms_enabled(),
-        [torch.is_autocast_enabled(kind) and str(torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")],
+        [torch.is_autocast_enabled(kind) and str(torch.get_autocast_dtype(kind)) for kind in DEVICES],
         sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)),
     ]
     if device == "cuda":

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from brainfit.contracts.vocabulary import WINDOWS
 from brainfit.figures.display import Display, column, subject
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, legend_below, say_empty
@@ -60,7 +61,7 @@ def numbers_of_units(score: Score) -> pd.DataFrame:
         name: pooled[f"window_{name}"].values
         for name in ("r", "ceiling", "reliability", "normalized", "spearman_normalized")
     }
-    columns |= {name: data["window_normalized"].sel(window=name).values for name in ("early", "late")}
+    columns |= {name: data["window_normalized"].sel(window=name).values for name in WINDOWS}
     columns |= {name: data[name].values for name in ("temporal_correlation", "alpha")}
     return pd.DataFrame(columns)
 

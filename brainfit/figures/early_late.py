@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from brainfit.contracts.vocabulary import WINDOWS
 from brainfit.figures.display import Display, column, subject
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, legend_below, say_empty
@@ -23,7 +24,7 @@ def early_against_late(score: Score) -> Display:
         has them, and the normalised scores `early` and `late`. NaN: not defined.
     """
     numbers = _numbers(score)
-    shown = numbers.dropna(subset=["early", "late"])
+    shown = numbers.dropna(subset=[*WINDOWS])
     left_out = len(numbers) - len(shown)
     if shown.empty:
         seen = "No unit is defined in both windows, so there is no point to show."
@@ -58,11 +59,11 @@ def _numbers(score: Score) -> pd.DataFrame:
     data = score.data
     columns = {name: data[name].values for name in ("unit_id", "animal", "array") if name in data.coords}
     windows = data["window_normalized"]
-    return pd.DataFrame({**columns, **{name: windows.sel(window=name).values for name in ("early", "late")}})
+    return pd.DataFrame({**columns, **{name: windows.sel(window=name).values for name in WINDOWS}})
 
 
 def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
-    shown = numbers.dropna(subset=["early", "late"])
+    shown = numbers.dropna(subset=[*WINDOWS])
     early, late = column(shown, "early"), column(shown, "late")
     both = np.concatenate([early, late, [0.0, 1.0]])
     low, high = np.floor(both.min() * 10) / 10, np.ceil(both.max() * 10) / 10

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
+from brainfit.contracts.vocabulary import REPORT_FORMATS
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.figures import Display
 from brainfit.figures.style import boxes_for_letters
@@ -33,7 +34,6 @@ METADATA: dict[str, dict[str, None]] = dict(
     zip(FIGURE_SUFFIXES, ({"Software": None}, {"Date": None}), strict=True)
 )
 """The files carry no date and no version, so that the same score gives the same bytes."""
-FORMATS = ("html", "pdf", "png", "svg", "md")
 
 
 def write_report(score: Score, folder: str | os.PathLike[str], format: str = "html") -> Path:
@@ -117,7 +117,7 @@ def write_comparison(
 
 
 def _write(document: Document, folder: str | os.PathLike[str], format: str) -> Path:
-    folder, make = Path(folder), _MAKERS[one_of("format", format, FORMATS)]
+    folder, make = Path(folder), _MAKERS[one_of("format", format, REPORT_FORMATS)]
     with boxes_for_letters():
         last, files = make(document)
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.vocabulary import WINDOWS
 from brainfit.scoring.responses import unit_chunks
 from brainfit.scoring.result import MIN_DEFINED
 from brainfit.statistics.split_half import RandomHalves, SplitHalf, distinguishable, spearman_brown
@@ -15,8 +16,6 @@ from brainfit.support.seeds import generator
 
 N_SPLITS = 100
 """Random halves of the trials to average over, unless another number is given."""
-WINDOWS = {"early": (70, 130), "late": (130, 200)}
-"""Milliseconds from image onset; Kar et al. (2019) and Nayebi et al. (2022) part the IT response so."""
 
 
 @dataclass(frozen=True)

@@ -179,5 +179,6 @@ def check_memory(needed: Mapping[str, float], hint: str) -> None:
     if total > free:
         parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in needed.items())
         raise ResourceError(
-            f"this needs about {format_bytes(total)} ({parts}), and {format_bytes(free)} are available; {hint}"
+            f"this needs about {format_bytes(total)} ({parts}), and {format_bytes(free)} are available; "
+            f"{hint}"
         )

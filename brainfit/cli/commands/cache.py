@@ -1,4 +1,4 @@
-"""``brainfit cache``: what is kept on disk, and how to be rid of it."""
+"""``brainfit cache``: the contents of the cache on disk, and how to remove them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from brainfit.cli import options
 from brainfit.cli.output import note, print_json, print_table
 from brainfit.support.messages import format_bytes
 
@@ -14,18 +15,18 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def cache() -> None:
-    """See and remove what brainfit keeps on disk.
+    """Show or remove what brainfit keeps on disk.
 
     Example: brainfit cache info
     """
 
 
 @app.command()
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Say where the cache is, and how much of what it holds.
+def info(as_json: options.AsJson = False) -> None:
+    """Show where the cache is and how large its parts are.
 
-    Features are kept up to a limit (BRAINFIT_CACHE_LIMIT, 20GB by default), and then those that were least
-    recently used go. What was fetched, such as weights, stays until it is removed.
+    Features are kept up to a limit (BRAINFIT_CACHE_LIMIT, 20GB by default); beyond it the least recently used
+    ones are removed. Fetched files, such as weights, stay until they are removed.
 
     Example: brainfit cache info
     """
@@ -33,14 +34,14 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     from brainfit.storage.cache_folder import contents, folder
     from brainfit.storage.size_limit import size_limit
 
-    limit, held = size_limit(), contents()
-    facts: dict[str, Any] = {"folder": str(folder()), "limit_bytes": limit, "bytes": sum(held.values())}
+    limit, parts = size_limit(), contents()
+    facts: dict[str, Any] = {"folder": str(folder()), "limit_bytes": limit, "bytes": sum(parts.values())}
     if as_json:
-        print_json({**facts, "parts": held})
+        print_json({**facts, "parts": parts})
         return
     rows = [
         [name, format_bytes(size), f"at most {format_bytes(limit)}" if name == FOLDER else ""]
-        for name, size in held.items()
+        for name, size in parts.items()
     ]
     print_table(["part", "size", ""], rows, title=facts["folder"])
 
@@ -48,26 +49,30 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 @app.command()
 def clear(
     features: Annotated[
-        bool, typer.Option("--features", help="Remove the features of models: they can be computed again.")
+        bool,
+        typer.Option(
+            "--features",
+            help="Remove the features of models only, which can be computed again; this is the default.",
+        ),
     ] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="Remove what was fetched, too, such as weights and recordings.")
+        bool, typer.Option("--all", help="Remove fetched files, such as weights and recordings, too.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Remove what is kept: the features of models, or all of it.
+    """Remove the features of models, or everything, from the cache.
 
     Example: brainfit cache clear
     """
     if features and everything:
-        raise typer.BadParameter("--all removes features, too; give one of --features and --all")
+        raise typer.BadParameter("--all removes the features, too; give only one of --features and --all")
     from brainfit.features.store import open_store
-    from brainfit.storage import cache_folder as kept
+    from brainfit.storage import cache_folder
 
     freed = open_store().clear()
     if everything:
-        freed += kept.clear()
+        freed += cache_folder.clear()
     if as_json:
-        print_json({"folder": str(kept.folder()), "freed_bytes": freed})
+        print_json({"folder": str(cache_folder.folder()), "freed_bytes": freed})
     else:
-        note(f"removed {format_bytes(freed)} from {kept.folder()}")
+        note(f"removed {format_bytes(freed)} from {cache_folder.folder()}")

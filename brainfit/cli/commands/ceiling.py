@@ -1,4 +1,4 @@
-"""``brainfit ceiling``: how well a region could be predicted at all."""
+"""``brainfit ceiling``: the noise ceiling of a region."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.cli.output import note, number, print_json, print_table, user_code
 from brainfit.registry import lookup
 
 if TYPE_CHECKING:
@@ -23,29 +23,27 @@ _NAMES = {
 
 
 def ceiling(
-    region: Annotated[str, typer.Option(help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three.")],
-    recording: Annotated[
-        str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
-    ] = "simulated",
+    region: options.Region,
+    recording: options.Recording = "simulated",
     images: options.Images = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the halves of the trials.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split of the trials into halves.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Estimate the noise ceiling of a region, bin by bin.
 
-    Trials are split in random halves; a ceiling of 1 means that they say the same. Medians are over the
-    units whose halves agree for sure; – marks bins where fewer than half of the units do. The interval of a
-    window's ceiling speaks of new images and new units.
+    Trials are split into random halves; a ceiling of 1 means that the halves agree. Medians are taken over
+    the defined units, whose halves agree better than chance; – marks bins where fewer than half of the units
+    are defined. The interval of a window's ceiling generalises to new images and new units.
 
     Example: brainfit ceiling --region pIT --recording mine.npz
     """
     from brainfit.analyses.noise_ceiling import noise_ceiling
 
-    with others_code():
+    with user_code():
         data = lookup.load_recording(recording, n_images=images)
         found = noise_ceiling(data, region=region, n_images=images, seed=seed, execution=options.execution())
     if data.simulated:
-        note(f"the recording {data.name!r} is simulated: its ceiling says nothing about a brain")
+        note(f"the recording {data.name!r} is simulated: its ceiling says nothing about brains")
     summary = _summary(found)
     if as_json:
         print_json(summary)
@@ -63,7 +61,7 @@ def ceiling(
 
 
 def _summary(found: xr.Dataset) -> dict[str, Any]:
-    """Return medians over defined units, as plain values; None where there is none."""
+    """Return medians over defined units as plain values; None where no unit is defined."""
     from brainfit.scoring.result import MIN_DEFINED
 
     per_bin = []
@@ -93,10 +91,10 @@ def _medians(data: xr.Dataset, prefix: str, defined: xr.DataArray) -> dict[str, 
 
 def _interval(bounds: np.ndarray) -> list[float] | None:
     low, high = map(float, bounds)
-    return [low, high] if low <= high else None  # NaN is neither
+    return [low, high] if low <= high else None  # false for NaN
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    numbers = ["–" if row[name] is None else f"{row[name]:.3f}" for name in _NAMES]
-    bounds = [f"{bound:.2f}".removeprefix("0") for bound in row.get("ci95") or ()]  # eighty columns are few
+    numbers = [number(row[name]) for name in _NAMES]
+    bounds = [f"{bound:.2f}".removeprefix("0") for bound in row.get("ci95") or ()]  # to fit into 80 columns
     return [*numbers, "–".join(bounds), str(row["n_defined"])]

@@ -1,4 +1,4 @@
-"""``brainfit check``: whether a model or a recording has the form that brainfit relies on."""
+"""``brainfit check``: check that a model or a recording has the form that brainfit relies on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.output import others_code, print_json, print_table
+from brainfit.cli.output import print_json, print_table, user_code
 from brainfit.registry import lookup
 from brainfit.support.suggestions import unknown_name
 
@@ -26,30 +26,26 @@ def check(
         ),
     ],
     weights: Annotated[
-        str | None, typer.Option(help="A model's, as for `brainfit score`.", show_default="the model's own")
+        str | None,
+        typer.Option(help="Weights of the model, as for `brainfit score`.", show_default="the model's own"),
     ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
-        ),
-    ] = None,
+    image_size: options.ImageSize = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Check that a model or a recording keeps to its contract.
 
-    Says what it is, or what is off.
+    Prints a description, or what is wrong.
 
-    A model is shown a few random images, several times over. Of a recording all labels are read, five images
-    spread over it, and all responses to these.
+    A model is shown a few random images several times. For a recording, all labels are read, and five images
+    spread over it with all responses to these.
 
     Example: brainfit check path/to/my_models.py:my_model
     """
-    asked = {"weights": weights, "image_size": image_size}
-    options = {option: value for option, value in asked.items() if value is not None}
-    with others_code():
+    given = {"weights": weights, "image_size": image_size}
+    given = {option: value for option, value in given.items() if value is not None}
+    with user_code():
         # Only models have options.
-        thing: Any = lookup.load_model(name, **options) if options else _load(name)
+        thing: Any = lookup.load_model(name, **given) if given else _load(name)
         facts = _check_recording(thing) if hasattr(thing, "responses") else _check_model(thing)
     if as_json:
         print_json({"name": name, "ok": True, **facts})

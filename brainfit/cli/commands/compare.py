@@ -1,4 +1,4 @@
-"""``brainfit compare``: several runs beside each other, with paired tests."""
+"""``brainfit compare``: several runs side by side, with paired tests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.commands.report import FORMAT_HELP, Format
-from brainfit.cli.output import note, print_json, print_table
+from brainfit.cli.commands.report import FORMAT_HELP
+from brainfit.cli.output import note, number, print_json, print_table
+from brainfit.contracts.vocabulary import REPORT_FORMATS, ReportFormat
 from brainfit.report import run_folder
 
 if TYPE_CHECKING:
@@ -21,51 +22,54 @@ if TYPE_CHECKING:
 
 def compare(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN ...", help="Folders that `brainfit score` wrote.")
+        list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders that `brainfit score` wrote.")
     ],
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write a report, too: comparison.html and figures/ in this folder.",
+            help="Folder to write a report to: comparison.html and figures/.",
             show_default="no report",
         ),
     ] = None,
     format: Annotated[
-        Format | None, typer.Option(help=f"Of the report. {FORMAT_HELP}", show_default="html")
+        ReportFormat | None,
+        typer.Option(help=f"Format of the report. {FORMAT_HELP}", show_default=REPORT_FORMATS[0]),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare runs on the same images and units, pair by pair.
 
-    The difference is the median over units of one normalised score less the other. Its interval and
-    p-value speak of new images and new units; Holm's method corrects p for the number of pairs.
+    The difference is the median over units of the first normalised score minus the second. Its interval and
+    p-value generalise to new images and new units; Holm's method corrects p for the number of pairs.
     With --report, the last line printed is the report's path.
 
     Example: brainfit compare runs/gru_shallow-pIT-conv4-ridge-seed0 runs/ff-pIT-conv4-ridge-seed0
     """
     if format is not None and report is None:
-        raise typer.BadParameter("--format is that of a report: say where it goes, as in --report both")
+        raise typer.BadParameter(
+            "--format is the format of a report; name its folder, too, as in --report both"
+        )
     from brainfit.analyses.comparison import compare as compute
 
     scores = [run_folder.read_run(folder) for folder in folders]
     pairs = compute(scores, seed=seed)
     if scores[0].info["simulated"]:
-        note("the recording is simulated: the differences say nothing about a brain")
-    written = None if report is None else _write(scores, report, format or Format.html, pairs)
+        note("the recording is simulated: the differences say nothing about brains")
+    written = None if report is None else _write(scores, report, format or REPORT_FORMATS[0], pairs)
     if as_json:
         rows = [_row(folder, score) for folder, score in zip(folders, scores, strict=True)]
-        told = {} if written is None else {"report": str(written)}
-        print_json({"runs": rows, "differences": [pair.to_dict() for pair in pairs], **told})
+        path = {} if written is None else {"report": str(written)}
+        print_json({"runs": rows, "differences": [pair.to_dict() for pair in pairs], **path})
         return
     heads = ["", "model", "layer", "map", "weights", "normalized", "95 % interval", "image-\ndriven"]
     rows = [[f"{k}", *_cells(score)] for k, score in enumerate(scores, start=1)]
-    told = f"{scores[0].info['region']} of {scores[0].info['recording']}, pooled"
-    if len(maps := {row[3] for row in rows}) == 1:  # a terminal is narrow
-        told += f", map {maps.pop()}"
+    title = f"{scores[0].info['region']} of {scores[0].info['recording']}, pooled"
+    if len(maps := {row[3] for row in rows}) == 1:  # terminals are narrow
+        title += f", map {maps.pop()}"
         heads, *rows = ([*row[:3], *row[4:]] for row in (heads, *rows))
-    print_table(heads, rows, title=told)
+    print_table(heads, rows, title=title)
     print_table(
         ["pair", "bins", "difference", "95 % interval", "p", "p (Holm)", "units"],
         [_pair_cells(pair) for pair in pairs],
@@ -74,11 +78,11 @@ def compare(
         typer.echo(written)
 
 
-def _write(scores: list[Score], folder: Path, format: Format, pairs: list[Difference]) -> Path:
+def _write(scores: list[Score], folder: Path, format: ReportFormat, pairs: list[Difference]) -> Path:
     from brainfit.report.write import write_comparison
 
     return write_comparison(
-        scores, folder, format.value, pairs=pairs, command=shlex.join(["brainfit", *sys.argv[1:]])
+        scores, folder, format, pairs=pairs, command=shlex.join(["brainfit", *sys.argv[1:]])
     )
 
 
@@ -103,26 +107,22 @@ def _cells(score: Score) -> list[str]:
     from brainfit.figures.labels import map_name, weights_name
 
     info, pooled = score.info, score.pooled
-    interval = " to ".join(map(_number, pooled["ci95"]))
+    interval = " to ".join(map(number, pooled["ci95"]))
     texts = [info["model"], info["layer"], map_name(score), weights_name(score)]
-    return [*texts, _number(pooled["normalized"]), interval, _number(pooled["image_driven"])]
+    return [*texts, number(pooled["normalized"]), interval, number(pooled["image_driven"])]
 
 
 def _pair_cells(pair: Difference) -> list[str]:
     return [
         f"{pair.first + 1} - {pair.second + 1}",
         pair.window,
-        _number(pair.difference, "+"),
-        " to ".join(_number(bound, "+") for bound in pair.ci95),
+        number(pair.difference, "+"),
+        " to ".join(number(bound, "+") for bound in pair.ci95),
         _p_value(pair.p),
         _p_value(pair.p_holm),
         str(pair.n_units),
     ]
 
 
-def _number(value: float, sign: str = "") -> str:
-    return "–" if value != value else f"{value:{sign}.3f}"
-
-
 def _p_value(p: float) -> str:
-    return "< 0.001" if p < 0.001 else _number(p)
+    return "< 0.001" if p < 0.001 else number(p)

@@ -1,18 +1,18 @@
-"""``brainfit data``: recordings, fetched, described and converted."""
+"""``brainfit data``: fetch, describe and convert recordings."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.output import note, others_code, print_json
+from brainfit.cli.output import note, print_json, user_code
+from brainfit.contracts.vocabulary import WRITTEN_LAYOUTS, WrittenLayout
 from brainfit.registry import lookup, plugins
 from brainfit.support.messages import printable
 
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from brainfit.contracts.recording import Recording
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-
-class Layout(StrEnum):
-    """What a recording can be converted to."""
-
-    netcdf = "netcdf"
-    brainio = "brainio"
 
 
 @app.callback()
@@ -39,15 +32,15 @@ def data() -> None:
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="majaj2015, majaj2015-static or freemanziemba2013.")],
+    name: Annotated[str, typer.Argument(help="A published recording of `brainfit list recordings`.")],
     to: Annotated[
-        Path | None, typer.Option(help="The folder to put it in.", show_default="brainfit's cache")
+        Path | None, typer.Option(help="Folder to put it in.", show_default="brainfit's cache")
     ] = None,
 ) -> None:
     """Download a published recording.
 
-    Prints where it is. What has been fetched before is checked and not fetched again, and what was cut off
-    goes on where it ended.
+    Prints its path. A file that was fetched before is checked and not fetched again; an interrupted download
+    is continued.
 
     Example: brainfit data fetch majaj2015
     """
@@ -62,16 +55,17 @@ def info(
     ],
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what a recording holds, and what a score would leave out.
+    """Describe a recording, and what a score would leave out of it.
 
-    Responses of a small recording are all read; of a large one those of some units of each region and animal.
+    All responses of a small recording are read; of a large one, those of some units of each
+    region and animal.
 
     Example: brainfit data info my_recording.nc
     """
     from brainfit.analyses.recording_summary import survey
     from brainfit.contracts.recording_facts import recording_facts
 
-    with others_code():
+    with user_code():
         recording = lookup.load_recording(name)
         facts = survey(recording, progress=sys.stderr.isatty())
     if name not in lookup.list_recordings() and lookup.is_recording_file(name):
@@ -79,7 +73,7 @@ def info(
         layout = _loaders("layouts:layout_of")(name)
         facts = {"file": name, "layout": layout, "file_gb": round(size, 3), **facts}
     facts["provenance"] = dict(recording.provenance)
-    if as_json:  # what is no number is null, and what a loader of others left there is text
+    if as_json:  # NaN becomes null, and any object in the provenance becomes text
         print_json(json.loads(json.dumps(facts, default=str), parse_constant=lambda _: None))
         return
     for fact, value in _lines(facts, recording_facts(recording)):
@@ -92,37 +86,38 @@ def convert(
         str, typer.Argument(metavar="SRC", help="A recording's file in any layout, or a name.")
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="DEST", help="The file to write; with --to brainio, the folder.")
+        Path, typer.Argument(metavar="DEST", help="File to write; with --to brainio, a folder.")
     ],
     stimuli: Annotated[
         Path | None,
         typer.Option(
-            help="For BrainIO: the CSV of the stimuli, whose zip lies beside it.",
-            show_default="those beside SRC",
+            help="CSV of the stimuli of a BrainIO recording, with its zip beside it.",
+            show_default="the one beside SRC",
         ),
     ] = None,
-    to: Annotated[Layout, typer.Option(help="The layout to write.")] = Layout.netcdf,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    to: Annotated[WrittenLayout, typer.Option(help="Layout to write.")] = WRITTEN_LAYOUTS[0],
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a recording to one netCDF file, or in BrainIO's layout.
 
-    The file holds all of it. Prints what was written. SRC is only read. Responses go through a few at a time,
-    however many there are.
+    The file holds the whole recording. Prints its path. SRC is only read, a few responses at a time.
 
     Example: brainfit data convert ventral_neural_data.hdf5 hvm.nc
     """
-    if force and to is Layout.brainio:
-        raise typer.BadParameter("files of BrainIO's layout are never replaced: choose another folder")
-    with others_code():
-        options: dict[str, Any] = {} if stimuli is None else {"stimuli": stimuli}
-        recording = lookup.load_recording(source, **options)
-        if to is Layout.netcdf:
+    if force and to == "brainio":
+        raise typer.BadParameter(
+            "--force does not apply to --to brainio, whose files are never replaced; choose another folder"
+        )
+    with user_code():
+        given: dict[str, Any] = {} if stimuli is None else {"stimuli": stimuli}
+        recording = lookup.load_recording(source, **given)
+        if to == "netcdf":
             written = _loaders("netcdf.recording:to_netcdf")(
                 recording, target, overwrite=force, progress=sys.stderr.isatty()
             )
         else:
-            called = re.sub(r"[^A-Za-z0-9._-]", "_", recording.name).lstrip(".-") or "recording"
-            written = _loaders("brainio.write:to_brainio")(recording, target, identifier=called)
+            identifier = re.sub(r"[^A-Za-z0-9._-]", "_", recording.name).lstrip(".-") or "recording"
+            written = _loaders("brainio.write:to_brainio")(recording, target, identifier=identifier)
     note(f"converted {source}: {_size(recording)}")
     typer.echo(written)
 
@@ -136,7 +131,7 @@ def _size(recording: Recording) -> str:
 
 
 def _lines(facts: dict[str, Any], known: dict[str, str]) -> list[tuple[str, object]]:
-    """Return the facts as text, one line each; `known` are those of the labels alone."""
+    """Return each fact with its text for one line; `known` are the facts of the labels alone."""
     values, trials, read = (facts[key] for key in ("values", "trials", "read"))
     if trials is not None:
         known = {**known, "trials": f"{trials['min']} to {trials['max']} per image"}
@@ -155,11 +150,11 @@ def _lines(facts: dict[str, Any], known: dict[str, str]) -> list[tuple[str, obje
     ]
     for region in facts["would_drop"]:
         why = region["cannot_be_scored"]
-        said = f"cannot be scored: {why}" if why else _records(region["dropped"])
-        lines.append((f"{region['region']}: a score would drop", said))
-    lines.append(("known from", f"responses of {read['units']} of {read['of']} units"))
-    told = {key: value for key, value in facts["provenance"].items() if isinstance(value, str)}
-    return [*lines, *((f"its {key}", value) for key, value in told.items())]
+        text = f"cannot be scored: {why}" if why else _records(region["dropped"])
+        lines.append((f"{region['region']}: a score would drop", text))
+    lines.append(("read for this", f"responses of {read['units']} of {read['of']} units"))
+    texts = {key: value for key, value in facts["provenance"].items() if isinstance(value, str)}
+    return [*lines, *((f"its {key}", value) for key, value in texts.items())]
 
 
 def _records(records: list[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""``brainfit doctor``: whether this machine has what brainfit needs."""
+"""``brainfit doctor``: check that this machine has what brainfit needs."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _MODULES = {
     "pillow": "PIL",
     "scikit-learn": "sklearn",
 }
-"""What packages are imported as, where that is not their name."""
+"""Import names of packages, where they differ from the package's name."""
 _BROKEN = (ImportError, OSError, AttributeError, TypeError, ValueError, RuntimeError)
-"""What packages raise at import that lack a library, or do not fit each other."""
+"""Errors that packages raise on import if a library is missing or versions do not fit."""
 
 
 def doctor(
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what is installed, and what is missing.
+    """Show what is installed and what is missing.
 
     Prints a line for each package and each extra, and for the device, the memory and the cache. Exits with 1
-    if something that is needed is broken, with one line about each on stderr.
+    if a required part is broken, with one line about each on stderr.
 
     Example: brainfit doctor --json
     """
@@ -63,24 +63,24 @@ def doctor(
 
 
 def _packages(problems: list[str]) -> dict[str, str | None]:
-    """Return the version of each package that is always needed; None, and a problem, where it is missing."""
+    """Return the version of each required package; None, and a problem, for a missing one."""
     found: dict[str, str | None] = {}
     for name, least in _requirements(None):
         found[name] = _version(name)
-        if (said := found[name]) is None:
+        if (installed := found[name]) is None:
             problems.append(f"{name} is not installed; install it: pip install {name!r}")
             continue
-        if _release(said) < _release(least):
-            problems.append(f"{name} is {said}, wanted {least} or newer: pip install '{name}>={least}'")
+        if _release(installed) < _release(least):
+            problems.append(f"{name} is {installed}, wanted {least} or newer: pip install '{name}>={least}'")
         try:
             import_module(_MODULES.get(name, name))
         except _BROKEN as error:
-            problems.append(f"{name} {said} cannot be imported: {reason(error)}; install it anew")
+            problems.append(f"{name} {installed} cannot be imported: {reason(error)}; reinstall it")
     return found
 
 
 def _extras() -> dict[str, dict[str, Any]]:
-    """Return what each extra lacks, and what would install it."""
+    """Return the missing packages of each extra, and the command that installs them."""
     names = distribution("brainfit").metadata.get_all("Provides-Extra") or []
     found = {}
     for extra in names:
@@ -93,7 +93,7 @@ def _extras() -> dict[str, dict[str, Any]]:
 
 
 def _requirements(extra: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the packages of an extra, or those that are always needed, each with its least version."""
+    """Yield the packages of an extra, or the required ones if it is None, with their lowest versions."""
     for line in distribution("brainfit").requires or []:
         wanted, _, marker = line.partition(";")
         of_extra = re.search(r"extra == ['\"]([^'\"]+)", marker)
@@ -110,7 +110,7 @@ def _version(name: str) -> str | None:
 
 
 def _release(text: str) -> list[int]:
-    """Return the numbers of a version that are compared.
+    """Return the numbers by which versions are compared.
 
     >>> _release("2.13.0+cpu") < _release("2.4")
     False
@@ -119,7 +119,7 @@ def _release(text: str) -> list[int]:
 
 
 def _device() -> dict[str, Any]:
-    """Return whether models can run on a GPU, and why not."""
+    """Return True for "cuda" if models can run on a GPU, and the reason."""
     try:
         import torch
     except _BROKEN:
@@ -132,7 +132,7 @@ def _device() -> dict[str, Any]:
 
 
 def _threads() -> dict[str, int | None]:
-    """Return how many cores there are, and how many threads torch takes."""
+    """Return the number of cores and of torch's threads."""
     try:
         import torch
     except _BROKEN:
@@ -143,13 +143,13 @@ def _threads() -> dict[str, int | None]:
 def _memory() -> int | None:
     try:
         from brainfit.support.memory import available_bytes
-    except ImportError:  # psutil, which is then among the problems
+    except ImportError:  # psutil is missing, which is already among the problems
         return None
     return available_bytes()
 
 
 def _cache(problems: list[str]) -> dict[str, Any]:
-    """Return where things are kept, how much, and whether more can be."""
+    """Return the cache's folder and sizes, and check that it can be written."""
     facts: dict[str, Any] = dict.fromkeys(("folder", "bytes", "limit_bytes", "free_bytes"))
     facts["writable"] = False
     try:
@@ -170,13 +170,13 @@ def _cache(problems: list[str]) -> dict[str, Any]:
 
 
 def _existing(place: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there: where it would be made."""
+    """Return the nearest existing folder, in which `place` is or would be made."""
     return next(path for path in (place, *place.parents) if path.exists())
 
 
 def _writable(place: Path) -> bool:
-    there = _existing(place)
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    nearest = _existing(place)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def _free(place: Path) -> int | None:
@@ -189,7 +189,7 @@ def _free(place: Path) -> int | None:
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the facts as words, one line each."""
+    """Yield each fact with its text for one line."""
 
     def size(number: int | None) -> str:
         return "unknown" if number is None else format_bytes(number)

@@ -1,4 +1,4 @@
-"""``brainfit draw``: the layers and connections of a model as a picture."""
+"""``brainfit draw``: draw the layers and connections of a model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brainfit.cli.output import others_code, print_json
-from brainfit.cli.pictures import FORMATS, check_picture, save_picture
+from brainfit.cli import options
+from brainfit.cli.output import print_json, user_code
+from brainfit.cli.pictures import SUFFIXES, check_picture, save_picture
 from brainfit.errors import ContractError
 from brainfit.registry import lookup
 
@@ -23,7 +24,7 @@ def draw(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A name of `brainfit list models`, package.module:factory or path/to/file.py:factory.",
+            help=options.MODEL_HELP,
         ),
     ],
     out: Annotated[
@@ -31,18 +32,13 @@ def draw(
         typer.Option(
             "--out",
             "-o",
-            help=f"The file ({', '.join(FORMATS)}); one that is there is replaced.",
+            help=f"File to write ({', '.join(SUFFIXES)}); an existing one is replaced.",
             show_default="the model's name, .svg",
         ),
     ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Pixels a side, for models that offer a choice.", show_default="the model's own"
-        ),
-    ] = None,
+    image_size: options.ImageSize = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the layers and connections, too, as one JSON object.")
+        bool, typer.Option("--json", help="Print the layers and connections as one JSON object.")
     ] = False,
 ) -> None:
     """Draw the layers and connections of a model.
@@ -62,17 +58,18 @@ def draw(
         typer.echo(path)
 
 
-def _wiring(name: str, options: dict[str, int]) -> Wiring:
+def _wiring(name: str, given: dict[str, int]) -> Wiring:
     from brainfit.contracts.diagram import Wiring
     from brainfit.support.foreign_errors import foreign_code
 
-    with others_code():
-        net = lookup.load_model(name, **options)
+    with user_code():
+        net = lookup.load_model(name, **given)
         method = getattr(net, "wiring", None)
         with foreign_code(f"model {name!r}: wiring() failed:"):
             wiring = method() if callable(method) else None
     if not isinstance(wiring, Wiring):
         raise ContractError(
-            f"model {name!r} cannot be drawn: it has no method wiring() that returns a brainfit.contracts.diagram.Wiring"
+            f"model {name!r} cannot be drawn: it has no method wiring() that returns a "
+            "brainfit.contracts.diagram.Wiring"
         )
     return wiring

@@ -1,4 +1,4 @@
-"""``brainfit inter-animal``: how well one animal's units predict another's."""
+"""``brainfit inter-animal``: predict one animal's units from another's."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from typing import Annotated, Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.cli.output import note, number, print_json, print_table, user_code
 from brainfit.registry import lookup
 
 _NUMBERS = ("consistency", "image_driven", "normalized", "r")
 
 
 def inter_animal(
-    region: Annotated[str, typer.Option(help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three.")],
-    recording: Annotated[
-        str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
-    ] = "simulated",
+    region: options.Region,
+    recording: options.Recording = "simulated",
     images: options.Images = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and the halves of the trials.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the split of the images and of the halves of the trials.")
+    ] = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Predict one animal's units from another's.
 
-    The map is fitted and judged as that of a model is; one animal's units take the place of its features.
-    Consistency is Pearson's r, corrected for the noise of both animals' trials; image-driven is that without
-    the time course that all images share; normalized is corrected for the noise of the predicted ones only.
-    Numbers are medians over the units that tell images apart for sure; one that is not predicted counts as 0.
+    The regression is fitted and evaluated as for a model, with one animal's units in place of its features.
+    Consistency is Pearson's r, corrected for the noise of both animals' trials; image-driven is the same
+    without the time course that all images share; normalized is corrected for the noise of the predicted
+    units only. Numbers are medians over the units that distinguish images better than chance; a unit that
+    cannot be predicted counts as 0.
 
     Example: brainfit inter-animal --region V4 --recording mine.npz
     """
     from brainfit.analyses.inter_animal import inter_animal_consistency, summary
 
-    with others_code():
+    with user_code():
         data = lookup.load_recording(recording, n_images=images)
         found = inter_animal_consistency(
             data, region=region, n_images=images, seed=seed, execution=options.execution()
@@ -61,7 +62,7 @@ def _rows(prediction: str, numbers: dict[str, Any]) -> list[list[str]]:
         [
             prediction,
             window,
-            *("–" if found[name] is None else f"{found[name]:.3f}" for name in _NUMBERS),
+            *(number(found[name]) for name in _NUMBERS),
             f"{found['n_defined']} of {numbers['n_units']}",
         ]
         for window, found in numbers["windows"].items()

@@ -1,4 +1,4 @@
-"""``brainfit layers``: which layer of a model belongs to which region."""
+"""``brainfit layers``: find the layer of a model that belongs to each region."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 from brainfit.cli import options
 from brainfit.cli.commands.score import build_model
 from brainfit.cli.logs import logged
-from brainfit.cli.output import note, others_code, print_json, print_table
-from brainfit.cli.pictures import FORMATS, check_picture, save_picture
+from brainfit.cli.output import note, print_json, print_table, user_code
+from brainfit.cli.pictures import SUFFIXES, check_picture, save_picture
+from brainfit.contracts.vocabulary import DEVICES, PRECISIONS
 from brainfit.registry import lookup
 
 if TYPE_CHECKING:
@@ -20,38 +21,30 @@ if TYPE_CHECKING:
 
 def layers(
     model: options.Model,
-    recording: Annotated[
-        str, typer.Option(help="A name of `brainfit list recordings` or the path of a file.")
-    ] = "simulated",
+    recording: options.Recording = "simulated",
     region: Annotated[
         list[str] | None,
-        typer.Option(
-            help="V1, V2, V4, pIT, cIT, aIT, or IT for the last three; may be repeated.", show_default="all"
-        ),
+        typer.Option(help=f"{options.REGION_HELP.removesuffix('.')}; may be repeated.", show_default="all"),
     ] = None,
     images: options.Images = None,
-    weights: Annotated[str, typer.Option(help="As for `brainfit score`.")] = "random",
+    weights: Annotated[str, typer.Option(help="Weights of the model, as for `brainfit score`.")] = "random",
     image_size: options.ImageSize = None,
     batch_size: options.BatchSize = None,
-    device: options.OnDevice = options.Device.cpu,
-    precision: options.InPrecision = options.Precision.float32,
+    device: options.Device = DEVICES[0],
+    precision: options.Precision = PRECISIONS[0],
     no_cache: options.NoCache = False,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the split, the folds, and the weights of models that draw any.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the folds and random weights.")] = 0,
     figure: Annotated[
         Path | None,
-        typer.Option(
-            help=f"Draw the votes to this file ({', '.join(FORMATS)}), too.", show_default="no figure"
-        ),
+        typer.Option(help=f"File to draw the votes to ({', '.join(SUFFIXES)}).", show_default="no figure"),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Find the layer of a model that belongs to each region.
 
-    Each unit chooses the layer that predicts it best on training images, each region the layer that most
-    of its units choose. Images that `brainfit score` with the same --seed holds out have no part in it.
-    Loss is squared error over variance; a unit whose loss is 1 or more for all layers does not choose.
+    Each unit votes for the layer that predicts it best on training images, and each region chooses the layer
+    with the most votes. Images that `brainfit score` with the same --seed holds out are not used.
+    The loss is squared error over variance; a unit with a loss of 1 or more for every layer does not vote.
 
     Example: brainfit layers --model ff --region V4 --region pIT
     """
@@ -59,7 +52,7 @@ def layers(
         check_picture(figure)
     from brainfit.analyses.layer_assignment import assign_layers
 
-    with others_code(), logged():
+    with user_code(), logged():
         net = build_model(model, weights, image_size, seed)
         data = lookup.load_recording(recording, n_images=images)
         found = assign_layers(
@@ -75,9 +68,9 @@ def layers(
     if net.weights.startswith("random"):
         note(f"the weights of {net.name} are random")
     if data.simulated:
-        note(f"the recording {data.name!r} is simulated: the choice says nothing about a brain")
+        note(f"the recording {data.name!r} is simulated: the choice says nothing about brains")
     for layer in found["layer"].values[~found["converged"].values]:
-        note(f"layer {layer}: the fit stopped before it converged: its loss may be too high")
+        note(f"layer {layer}: the fit stopped before it converged, so its loss may be too high")
     if figure is not None:
         from brainfit.figures import layer_votes
 
@@ -91,7 +84,7 @@ def layers(
 
 
 def _summary(found: xr.Dataset) -> dict[str, Any]:
-    """Return the votes as plain values; None where a model commits to no layer."""
+    """Return the votes as plain values; None for a region to which the model commits no layer."""
     regions = {}
     for name in found["region"].values.tolist():
         at = found.sel(region=name)
@@ -127,9 +120,9 @@ def _print(found: xr.Dataset) -> None:
     )
     for name, region in regions.items():
         if region["tied"]:
-            note(f"{name}: two layers or more had as many votes; the lower median loss decided")
+            note(f"{name}: two or more layers had equally many votes; the lowest median loss decided")
         if region["n_undecided"]:
-            note(f"{name}: {region['n_undecided']} units chose none, for no layer predicts them")
+            note(f"{name}: {region['n_undecided']} units did not vote, because no layer predicts them")
     for line in summary["dropped"]:
         note(f"dropped {line}")
 

@@ -1,52 +1,43 @@
-"""``brainfit list``: what can be named."""
+"""``brainfit list``: list the models, recordings and benchmarks that have a name."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from brainfit.cli.output import print_json, print_table
+from brainfit.contracts.vocabulary import CATALOG_KINDS, CatalogKind
 from brainfit.registry import lookup
 
-
-class What(StrEnum):
-    """What there is to list."""
-
-    models = "models"
-    recordings = "recordings"
-    benchmarks = "benchmarks"
-
-
-_NO_ROOM = {What.models: (), What.recordings: (), What.benchmarks: ("recording", "region", "summary")}
-"""Facts that a name says already, or of which a table has no room; --json has them."""
+_NO_ROOM = {"benchmarks": ("recording", "region", "summary")}
+"""Facts that only --json lists: the name includes them, or a table has no room for them."""
 
 
 def list_names(
-    what: Annotated[What, typer.Argument(help="What to list.")],
+    kind: Annotated[CatalogKind, typer.Argument(metavar="KIND", help=f"One of {', '.join(CATALOG_KINDS)}.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
 ) -> None:
     """List the models, recordings or benchmarks that have a name.
 
-    Nothing is loaded, so a name that is listed may still want data or weights that are not here.
+    Nothing is loaded, so a listed name may still need data or weights that are not on this machine.
 
     Example: brainfit list models --json
     """
     entries = {
-        What.models: lookup.list_models,
-        What.recordings: lookup.list_recordings,
-        What.benchmarks: lookup.list_benchmarks,
-    }[what]()
+        "models": lookup.list_models,
+        "recordings": lookup.list_recordings,
+        "benchmarks": lookup.list_benchmarks,
+    }[kind]()
     rows = [{"name": name, **asdict(entry)} for name, entry in entries.items()]
     for row in rows:
-        for ours in ("target", "options"):  # how it is built is no fact about it
-            row.pop(ours, None)
+        for internal in ("target", "options"):
+            row.pop(internal, None)
     if as_json:
         print_json(rows)
     else:
-        columns = [key for key in rows[0] if key not in _NO_ROOM[what]] if rows else ["name"]
+        columns = [key for key in rows[0] if key not in _NO_ROOM.get(kind, ())] if rows else ["name"]
         print_table(
             [column.replace("_", " ") for column in columns],
             [[_cell(row[column]) for column in columns] for row in rows],

@@ -1,39 +1,31 @@
-"""``brainfit report``: the report of a run, written anew."""
+"""``brainfit report``: write the report of a run again."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from brainfit.contracts.vocabulary import REPORT_FORMATS, ReportFormat
 from brainfit.report import run_folder
 
 FORMAT_HELP = (
-    "html: one page that loads nothing, and its figures; pdf: the page, printed by an installed Chromium; md: Markdown, and its figures; "
-    "png, svg: the figures alone."
+    "html is one self-contained page with its figures, pdf is the page printed by an installed Chromium, md is "
+    "Markdown with its figures, png and svg are the figures alone."
 )
 
 
-class Format(StrEnum):
-    """What a report can be written as."""
-
-    html = "html"
-    pdf = "pdf"
-    png = "png"
-    svg = "svg"
-    md = "md"
-
-
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `brainfit score` wrote.")],
-    format: Annotated[Format, typer.Option(help=FORMAT_HELP)] = Format.html,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `brainfit score` wrote.")],
+    format: Annotated[
+        ReportFormat, typer.Option(help=f"Format of the report. {FORMAT_HELP}")
+    ] = REPORT_FORMATS[0],
 ) -> None:
-    """Write the report of a run anew, and print its path.
+    """Write the report of a run again, and print its path.
 
-    It goes into the folder of the run. As png or svg it is the figures alone, in the folder figures/, whose
-    path is printed then.
+    It goes into the run's folder. With png or svg only the figures are written, to figures/, whose path is
+    then printed.
 
     Example: brainfit report runs/median_convrnn-pIT-conv7-ridge-seed0 --format pdf
     """
@@ -41,4 +33,4 @@ def report(
 
     from brainfit.report.write import write_report
 
-    typer.echo(write_report(score, run, format.value))
+    typer.echo(write_report(score, run, format))

@@ -1,4 +1,4 @@
-"""``brainfit weights``: trained weights, fetched, converted and described."""
+"""``brainfit weights``: fetch, convert and describe trained weights."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Annotated, Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.output import note, others_code, print_json, print_table
+from brainfit.cli.output import note, print_json, print_table, user_code
 from brainfit.registry import lookup, plugins
 from brainfit.support.messages import printable
 
-_SIZE = 224  # pixels: of nearly all published weights
+_SIZE = 224
+"""Image size in pixels that nearly all published weights were trained on."""
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 def _filled(text: str) -> str:
-    """Refuse an empty text, as of a variable that is not set: as a path it would be the current folder."""
+    """Refuse an empty text, such as an unset shell variable, which as a path would be the current folder."""
     if not text:
-        raise typer.BadParameter("it is empty, wanted a path")
+        raise typer.BadParameter("got an empty text, wanted a path")
     return text
 
 
@@ -40,7 +41,7 @@ def fetch(
 ) -> None:
     """Download published weights.
 
-    Converts them, and prints where they are. What has been fetched before is not fetched again.
+    Converts them and prints their path. Weights that were fetched before are not fetched again.
 
     Example: brainfit weights fetch rgc_intermediate
     """
@@ -60,14 +61,14 @@ def convert(
     ],
     model: Annotated[
         str,
-        typer.Option(help="What they are for: a name, package.module:factory or path/to/file.py:factory."),
+        typer.Option(help=f"Model that the weights are for. {options.MODEL_HELP}"),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write; it ends on .safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write; its name ends in .safetensors.")],
     image_size: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Pixels a side that they were trained on.",
+            help="Side in pixels of the images that the weights were trained on.",
             show_default=f"{_SIZE}, or the model's own where it offers no choice",
         ),
     ] = None,
@@ -75,11 +76,11 @@ def convert(
 ) -> None:
     """Convert weights to a file that --weights takes.
 
-    Every name and shape must be that of the model. Nothing is unpickled that could run code.
+    Every name and shape must match the model. No code in the file is run.
 
     Example: brainfit weights convert model.ckpt --model gru_intermediate -o mine.safetensors
     """
-    with others_code():
+    with user_code():
         chosen = {"image_size": image_size or _SIZE} if lookup.model_takes(model, "image_size") else {}
         net = lookup.load_model(model, **chosen)
     size = net.image_size if image_size is None else image_size
@@ -101,9 +102,9 @@ def info(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what is known of weights.
+    """Describe weights.
 
-    Without a name: which are published, for which model, and whether they have been fetched.
+    Without a name, lists the published weights with their models and which were fetched.
 
     Example: brainfit weights info mine.safetensors
     """
@@ -129,7 +130,7 @@ def info(
     if as_json:
         print_json(rows)
     else:
-        columns = ["name", "model", "image_size", "fetched"]  # the source has no room
+        columns = ["name", "model", "image_size", "fetched"]  # a table has no room for the source
         print_table(
             [column.replace("_", " ") for column in columns],
             [[_text(row[column]) for column in columns] for row in rows],

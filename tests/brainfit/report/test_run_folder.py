@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from fake_scores import fake_score
 
+from brainfit.contracts.vocabulary import REPORT_FORMATS
 from brainfit.errors import IntegrityError
 from brainfit.report import run_folder
 from brainfit.report.files import FIGURE_SUFFIXES, FIGURES, FILES
 from brainfit.report.of_score import displays
-from brainfit.report.write import FORMATS, write_report
+from brainfit.report.write import write_report
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def test_the_files_of_a_report_are_known_beforehand():
 
 def test_a_run_with_reports_of_all_formats_is_still_a_run():
     run_folder.write_run(small_score(), "mine")
-    for suffix in FORMATS:
+    for suffix in REPORT_FORMATS:
         write_report(small_score(), "mine", suffix)
     assert names("mine") == ["figures", "report.html", "report.md", "report.pdf", "score.json", "score.nc"]
     assert run_folder.prepare_run("mine") == Path("mine")
