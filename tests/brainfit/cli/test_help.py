@@ -164,11 +164,11 @@ COMPLETED = [
     ("brainfit score --benchmark simulated-p", ["simulated-pIT"]),
     ("brainfit layers --model ff_w", ["ff_wider"]),
     ("brainfit ceiling --region V", ["V1", "V2", "V4"]),
-    ("brainfit inter-animal --recording sim", ["simulated"]),
+    ("brainfit inter-animal --recording sim", ["simulated", "simulated-v1"]),
     ("brainfit draw median_convrnn_n", ["median_convrnn_nofeedback"]),
     ("brainfit check freeman", ["freemanziemba2013"]),
     ("brainfit data fetch maj", ["majaj2015", "majaj2015-static"]),
-    ("brainfit data info sim", ["simulated"]),
+    ("brainfit data info sim", ["simulated", "simulated-v1"]),
     ("brainfit weights convert --model lstm_s", ["lstm_shallow"]),
     ("brainfit list m", ["models"]),
 ]
