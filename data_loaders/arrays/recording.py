@@ -17,24 +17,27 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from brainfit.contracts.recording import Recording, check_recording
-from brainfit.contracts.vocabulary import REGIONS
+from brainfit.contracts.recording import Recording, check_recording, unique_unit_ids
+from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.memory import check_memory
 from brainfit.support.messages import printable, reason
 from brainfit.support.suggestions import unknown_name
 
+from ..images.brightness import darkness
 from ..images.pixels import open_pictures
 from ..images.table import load_stimuli
-from .coercion import labels_of, milliseconds_of, pixels_of, responses_of
+from .coercion import dims_of, labels_of, milliseconds_of, pixels_of, responses_of, whole_number_of
 
 _REQUIRED = ("responses", "images")
 _OPTIONAL = (
-    "image_id", "object_name", "category_name", "variation",
-    "unit_id", "region", "animal", "array", "time_bin_start", "time_bin_end", "image_file",
+    "image_id", "object_name", "category_name", "variation", "split", "unit_id", "region", "animal", "array",
+    "time_bin_start", "time_bin_end", "image_file", "response_window", "on_ms", "off_ms",
 )  # fmt: skip
-# Whatever numpy, zipfile and zlib raise on a file that is not what it should be.
+_INDEXES = {"image": "image_id", "unit": "unit_id"}
+"""Argument that the coordinate with the name of a dim stands for."""
+# Exceptions that numpy, zipfile and zlib raise on a damaged file.
 _UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, TypeError, OverflowError, MemoryError, RuntimeError, SyntaxError,
     tokenize.TokenError, zipfile.BadZipFile, zlib.error,
@@ -50,6 +53,7 @@ def from_arrays(
     object_name: ArrayLike | None = None,
     category_name: ArrayLike | None = None,
     variation: ArrayLike | None = None,
+    split: ArrayLike | None = None,
     unit_id: ArrayLike | None = None,
     region: ArrayLike | None = None,
     animal: ArrayLike | None = None,
@@ -57,6 +61,9 @@ def from_arrays(
     time_bin_start: ArrayLike | None = None,
     time_bin_end: ArrayLike | None = None,
     image_file: ArrayLike | None = None,
+    response_window: ArrayLike | None = None,
+    on_ms: ArrayLike | None = None,
+    off_ms: ArrayLike | None = None,
 ) -> Recording:
     """Return a recording made of plain arrays.
 
@@ -64,7 +71,9 @@ def from_arrays(
     ----------
     responses
         Numbers, shape (image, trial, unit, time_bin), or averaged over trials (image, unit, time_bin),
-        normalised as you wish; NaN pads images that were shown on fewer trials.
+        normalised as you wish. NaN, or a masked entry, stands where there is no response, as for images that
+        were shown on fewer trials. Dims that have names, as those of an `xarray.DataArray`, are transposed,
+        and its coordinates give the labels below where these are not given.
     images
         uint8 in [0, 255] or float in [0, 1], shape (image, height, width, 3), or gray
         (image, height, width); square; in the order of `responses`. Or the path of a folder or zip of image
@@ -72,18 +81,26 @@ def from_arrays(
         whose files are relative to its folder: its rows are found by `image_id`, or, without that, are in the
         order of `responses`. Files are decoded when their pixels are asked for.
     name
-        How the recording is called in results.
+        Name of the recording in results.
     image_id, object_name, category_name, variation
-        One entry an image. By default ``"image_0000"`` …, ``"unknown"``, ``"unknown"`` and 0.
+        One entry per image. By default ``"image_0000"`` …, ``"unknown"``, ``"unknown"`` and 0.
         The split into training and test images is made within each object.
+    split
+        ``"train"`` or ``"test"``, one entry per image, where the split is prescribed.
     unit_id, animal, array
-        One entry a unit. By default ``"unit_0000"`` …, ``"unknown"`` and ``"unknown"``.
+        One entry per unit. By default ``"unit_0000"`` …, ``"unknown"`` and ``"unknown"``. Ids that repeat
+        between animals, or arrays, are made unique with their names.
     region
-        One entry a unit, or one name for all: V1, V2, V4, pIT, cIT or aIT. There is no default.
+        One entry per unit, or one name for all: V1, V2, V4, pIT, cIT, aIT, or IT for units that are known no
+        finer. There is no default.
     time_bin_start, time_bin_end
-        In ms from image onset, one entry a bin. By default, for 25 bins only, 10 ms each from 0 ms.
+        In ms from image onset, one entry per bin. By default, for 25 bins only, 10 ms each from 0 ms.
     image_file
-        Names of files relative to the folder or zip `images`, one entry an image.
+        Names of files relative to the folder or zip `images`, one entry per image.
+    response_window
+        Start and end in ms of the bins that are pooled in a score.
+    on_ms, off_ms
+        Duration in ms of an image, and of the gray after it, in the experiment.
 
     Raises
     ------
@@ -100,56 +117,125 @@ def from_arrays(
     """
     values = responses_of(responses)
     n_images, n_units, n_bins = values.shape[0], values.shape[-2], values.shape[-1]
-    stimuli, columns = _stimuli(images, image_file, image_id, n_images)
-    if region is None:
+    named = _coordinates(responses, images)
+    given = {
+        "image_id": image_id, "object_name": object_name, "category_name": category_name,
+        "variation": variation, "split": split, "unit_id": unit_id, "region": region, "animal": animal,
+        "array": array, "time_bin_start": time_bin_start, "time_bin_end": time_bin_end,
+    }  # fmt: skip
+    given = {key: named.get(key) if value is None else value for key, value in given.items()}
+    stimuli, columns = _stimuli(images, image_file, given["image_id"], n_images)
+    if given["region"] is None:
         raise ContractError(
-            f"region is missing: give the region of each unit, or one for all: {', '.join(REGIONS)}"
+            f"region is missing: give the region of each unit, or one for all: {', '.join(REGION_CHOICES)}"
         )
-    if time_bin_start is None and time_bin_end is None and n_bins == 25:
-        time_bin_start = np.arange(0, 250, 10)
-        time_bin_end = time_bin_start + 10
-    if time_bin_start is None or time_bin_end is None:
-        raise ContractError(
-            f"time_bin_start and time_bin_end are both needed for {n_bins} time bins, in ms from onset; "
-            "only 25 bins have a default, 10 ms each from 0 ms"
-        )
-    of_image = {
-        "image_id": (image_id, [f"image_{i:04d}" for i in range(n_images)]),
-        "object_name": (object_name, ["unknown"] * n_images),
-        "category_name": (category_name, ["unknown"] * n_images),
-        "variation": (variation, [0] * n_images),
+    defaults = {
+        "image_id": [f"image_{i:04d}" for i in range(n_images)],
+        "object_name": ["unknown"] * n_images,
+        "category_name": ["unknown"] * n_images,
+        "variation": [0] * n_images,
+        "unit_id": [f"unit_{u:04d}" for u in range(n_units)],
+        "region": [""] * n_units,
+        "animal": ["unknown"] * n_units,
+        "array": ["unknown"] * n_units,
     }
-    image_coords = {
-        key: labels_of(key, columns.get(key) if value is None else value, default)
-        for key, (value, default) in of_image.items()
-    }
-    unit_coords = {
-        "unit_id": labels_of("unit_id", unit_id, [f"unit_{u:04d}" for u in range(n_units)]),
-        "region": labels_of("region", region, [""] * n_units),
-        "animal": labels_of("animal", animal, ["unknown"] * n_units),
-        "array": labels_of("array", array, ["unknown"] * n_units),
-    }
-    bin_coords = {
-        "time_bin_start": milliseconds_of("time_bin_start", time_bin_start, n_bins),
-        "time_bin_end": milliseconds_of("time_bin_end", time_bin_end, n_bins),
-    }
-    of_images = {key: ("image", v) for key, v in image_coords.items()}
-    of_units = {key: ("unit", v) for key, v in unit_coords.items()}
-    of_bins = {key: ("time_bin", v) for key, v in bin_coords.items()}
+    given |= {key: columns[key] for key in columns if key in defaults and given[key] is None}
+    if given["split"] is not None:
+        defaults["split"] = [""] * n_images
+    units = ("unit_id", "region", "animal", "array")
+    coords: dict[str, tuple[str, np.ndarray]] = {}
+    for key, default in defaults.items():
+        dim = "unit" if key in units else "image"
+        coords[key] = (dim, labels_of(key, given[key], default, dim))
+    groups = [coords[key][1] for key in ("animal", "array") if given[key] is not None]
+    ids, how = unique_unit_ids(coords["unit_id"][1], *groups)
+    coords["unit_id"] = ("unit", ids)
+    bins = _bins(given["time_bin_start"], given["time_bin_end"], named.get("time_bin"), n_bins)
+    coords |= {f"time_bin_{edge}": ("time_bin", of) for edge, of in zip(("start", "end"), bins, strict=True)}
     dims = ("image", "trial", "unit", "time_bin") if values.ndim == 4 else ("image", "unit", "time_bin")
+    window = None if response_window is None else milliseconds_of("response_window", response_window, 2)
     recording = Recording(
         name=name,
-        responses=xr.DataArray(values, dims=dims, coords={**of_images, **of_units, **of_bins}),
+        responses=xr.DataArray(values, dims=dims, coords=coords),
         stimuli=stimuli,
-        provenance={"source": "arrays"},
+        provenance={"source": "arrays", **({"unit_ids": how} if how else {})},
+        response_window=None if window is None else (float(window[0]), float(window[1])),
+        on_ms=None if on_ms is None else whole_number_of("on_ms", on_ms),
+        off_ms=None if off_ms is None else whole_number_of("off_ms", off_ms),
     )
     check_recording(recording)
     _check_no_bin_is_empty(recording.responses)
-    return replace(recording, stimuli=recording.stimuli.assign_coords(of_images))
+    remark = darkness(stimuli)
+    of_images = {key: of for key, of in coords.items() if of[0] == "image"}
+    return replace(
+        recording,
+        stimuli=recording.stimuli.assign_coords(of_images),
+        provenance={**recording.provenance, **({"images": remark} if remark else {})},
+    )
+
+
+def _coordinates(responses: Any, images: Any) -> dict[str, Any]:
+    """Return the coordinates of named responses by the names of arguments.
+
+    Raises
+    ------
+    ContractError
+        If the images have ids of their own in another order.
+    """
+    if dims_of(responses) is None or not hasattr(responses, "coords"):
+        return {}
+    found = {_INDEXES.get(str(key), str(key)): coord for key, coord in responses.coords.items()}
+    ids = _own_ids(images)
+    if ids is not None and "image_id" in found and not np.array_equal(ids, np.asarray(found["image_id"])):
+        raise ContractError(
+            "images and responses have other coordinates along 'image'; select the images in the order of the "
+            "responses"
+        )
+    return found
+
+
+def _own_ids(images: Any) -> np.ndarray | None:
+    coords = getattr(images, "coords", {}) if dims_of(images) else {}
+    key = next((key for key in ("image_id", "image") if key in coords), None)
+    return None if key is None else np.asarray(coords[key])
+
+
+def _bins(start: Any, end: Any, times: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of time bins; `times` is a coordinate that says neither start, centre nor end."""
+    if start is None and end is None:
+        if times is not None:
+            raise ContractError(
+                "the coordinate time_bin does not say whether its times are starts, centres or ends of bins; "
+                "give time_bin_start and time_bin_end, in ms from image onset"
+            )
+        if n == 25:
+            start = np.arange(0, 250, 10)
+            end = start + 10
+    if start is None or end is None:
+        raise ContractError(
+            f"time_bin_start and time_bin_end are both needed for {n} time bins, in ms from onset; "
+            "only 25 bins have a default, 10 ms each from 0 ms"
+        )
+    edges = (milliseconds_of("time_bin_start", start, n), milliseconds_of("time_bin_end", end, n))
+    if times is not None:
+        _check_times(np.asarray(times), *edges)
+    return edges
+
+
+def _check_times(times: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
+    """Refuse a time axis that contradicts the edges of its bins; one that only counts them does not."""
+    counts = times.dtype.kind in "iu" and np.array_equal(times, np.arange(len(start)))
+    if counts or times.dtype.kind not in "iuf" or times.shape != start.shape:
+        return
+    if not ((times >= start) & (times <= end)).all():
+        raise ContractError(
+            f"the coordinate time_bin, {times[0]:g} to {times[-1]:g}, does not lie in the bins that "
+            f"time_bin_start and time_bin_end give, {start[0]:g} to {end[-1]:g} ms; correct one of them"
+        )
 
 
 def _stimuli(
-    images: Any, image_file: ArrayLike | None, image_id: ArrayLike | None, n_images: int
+    images: Any, image_file: ArrayLike | None, image_id: Any, n_images: int
 ) -> tuple[xr.DataArray, Mapping[str, np.ndarray]]:
     """Return the images, and the columns of the table that names their files, if there is one."""
     if not isinstance(images, str | os.PathLike):
@@ -158,8 +244,9 @@ def _stimuli(
         return xr.DataArray(pixels_of(images), dims=("image", "height", "width", "channel")), {}
     place = file_path(images)
     if image_file is not None:
-        return open_pictures(place, labels_of("image_file", image_file, [""] * n_images).tolist()), {}
-    ids = None if image_id is None else labels_of("image_id", image_id, [""] * n_images)
+        files = labels_of("image_file", image_file, [""] * n_images, "image")
+        return open_pictures(place, files.tolist()), {}
+    ids = None if image_id is None else labels_of("image_id", image_id, [""] * n_images, "image")
     found = load_stimuli(place, place.parent, ids if ids is None else ids.astype(str).tolist())
     if found.pixels.sizes["image"] != n_images:
         raise ContractError(
@@ -173,8 +260,8 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
     """Return the recording in a ``.npz`` file, whose keys are the arguments of `from_arrays`.
 
     ``responses``, ``region`` and ``images`` are required; in place of the last, ``image_file`` may name image
-    files relative to the folder of the ``.npz``. Pickled objects are never loaded. The recording is called
-    as the file; its provenance holds the file's sha256.
+    files relative to the folder of the ``.npz``. Pickled objects are never loaded. The recording has the name
+    of the file; its provenance holds the file's sha256.
 
     Raises
     ------
@@ -188,10 +275,10 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
     path = Path(path)
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Python 2 wrote, which is read all the same
+            warnings.simplefilter("ignore")  # NumPy warns of files of Python 2, but reads them
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            # Opened here and not by numpy, which leaves a damaged file open.
+            # Opened here and not by NumPy, which leaves a damaged file open.
             arrays = _load(path, np.load(file, allow_pickle=False))
     except BrainfitError:
         raise
@@ -203,7 +290,8 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
         recording = from_arrays(**arrays, name=path.stem)
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
-    return replace(recording, provenance={"source": "npz", "file": path.name, "sha256": digest})
+    origin = {"source": "npz", "file": path.name, "sha256": digest}
+    return replace(recording, provenance={**recording.provenance, **origin})
 
 
 def _load(path: Path, archive: Any) -> dict[str, Any]:
@@ -244,13 +332,13 @@ def _read(path: Path, archive: Any, key: str) -> np.ndarray:
         raise IntegrityError(
             f"cannot read key {key!r} of {path}, it may be damaged: {reason(error)}"
         ) from error
-    if not isinstance(value, np.ndarray):  # numpy gives the bytes of what is not an array
+    if not isinstance(value, np.ndarray):  # NumPy gives the bytes of members that are no arrays
         raise IntegrityError(f"{path}: key {key!r} is not a numpy array")
     return value
 
 
 def _check_no_bin_is_empty(responses: xr.DataArray) -> None:
-    """Refuse a bin without one number: a trial that lacks a bin does not count, so none would be left."""
+    """Refuse a bin that is NaN throughout: trials that lack a bin do not count, so no trial would be left."""
     empty = np.flatnonzero(np.isnan(responses.values).all(axis=tuple(range(responses.ndim - 1))))
     if empty.size:
         first = responses.isel(time_bin=empty[0])

@@ -1,10 +1,13 @@
 """Recordings from plain arrays and .npz files: what is taken, and how the rest is refused."""
 
 import io
+import itertools
 import zipfile
 from contextlib import suppress
 
+import netCDF4
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
@@ -20,8 +23,8 @@ from data_loaders.arrays.recording import from_arrays, from_npz
 from data_loaders.images.table import write_stimuli
 
 OPTIONAL = (
-    "image_id", "object_name", "category_name", "variation", "unit_id", "region", "animal", "array",
-    "time_bin_start", "time_bin_end",
+    "image_id", "object_name", "category_name", "variation", "split", "unit_id", "region", "animal", "array",
+    "time_bin_start", "time_bin_end", "response_window", "on_ms", "off_ms",
 )  # fmt: skip
 
 
@@ -122,12 +125,239 @@ def test_a_bin_without_a_number_is_named(arrays):
         ({"time_bin_start": np.arange(25)}, "time_bin_end"),
         ({"time_bin_start": np.arange(25), "time_bin_end": np.arange(25)}, "time bins"),
         ({"time_bin_start": "soon", "time_bin_end": np.arange(25)}, "time_bin_start"),
+        ({"on_ms": 100.5, "off_ms": 0}, "on_ms is a whole number"),
+        ({"on_ms": [1, 2], "off_ms": 0}, "on_ms is a whole number"),
+        ({"response_window": 70}, "response_window is"),
+        ({"split": "training"}, "unknown split 'training'"),
+        ({"responses": np.where(np.arange(25) == 3, -9999.0, np.zeros((6, 4, 25)))}, "24 values are -9999"),
     ],
 )
 def test_what_is_off_is_named_in_one_line(arrays, change, says):
     with pytest.raises(ContractError, match=says) as error:
         from_arrays(**{**arrays, **change})
     assert "\n" not in str(error.value)
+
+
+def named(arrays, **coords):
+    """The arrays as xarray has them, their dims named, without arguments beside them."""
+    responses = xr.DataArray(
+        arrays["responses"],
+        dims=("image", "trial", "unit", "time_bin"),
+        coords={"region": ("unit", arrays["region"]), **coords},
+    )
+    images = xr.DataArray(arrays["images"], dims=("image", "height", "width", "channel"))
+    return responses, images
+
+
+EDGES = {
+    "time_bin_start": ("time_bin", np.arange(25) * 20.0 - 50),
+    "time_bin_end": ("time_bin", np.arange(25) * 20.0 - 30),
+}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("image", "trial", "unit", "time_bin"))))
+def test_named_responses_are_taken_by_name_in_any_order(arrays, order):
+    responses, images = named(arrays)
+    got = from_arrays(responses.transpose(*order), images)
+    np.testing.assert_array_equal(got.responses.values, arrays["responses"])
+    assert got.responses["region"].values.tolist() == arrays["region"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("image", "height", "width", "channel"))))
+def test_named_images_are_taken_by_name_in_any_order(arrays, order):
+    responses, images = named(arrays)
+    got = from_arrays(responses, images.transpose(*order))
+    np.testing.assert_array_equal(got.stimuli.values, arrays["images"])
+    gray = from_arrays(responses, images.isel(channel=0).transpose("width", "image", "height"))
+    np.testing.assert_array_equal(gray.stimuli.values[..., 1], arrays["images"][..., 0])
+
+
+def test_dims_without_names_are_taken_by_position(arrays):
+    responses, images = xr.DataArray(arrays["responses"]), xr.DataArray(arrays["images"])
+    got = from_arrays(responses, images, region=arrays["region"])
+    np.testing.assert_array_equal(got.responses.values, arrays["responses"])
+    np.testing.assert_array_equal(got.stimuli.values, arrays["images"])
+
+
+def test_coordinates_of_named_responses_are_its_labels_unless_others_are_given(arrays):
+    ids = [f"i{k}" for k in (4, 2, 0, 1, 3, 5)]
+    coords = {**EDGES, "image": ids, "unit": list("abcd"), "animal": ("unit", list("mmnn"))}
+    responses, images = named(arrays, **coords)
+    got = from_arrays(responses, images, animal="x").responses
+    assert got["image_id"].values.tolist() == ids
+    assert got["unit_id"].values.tolist() == list("abcd")
+    assert set(got["animal"].values) == {"x"}
+    assert got["time_bin_start"].values.tolist() == EDGES["time_bin_start"][1].tolist()
+    same = from_arrays(responses, images.assign_coords(image=ids), animal="x").responses
+    assert same.identical(got)
+
+
+@pytest.mark.parametrize(
+    ("coords", "says"),
+    [
+        ({"time_bin": np.arange(25) * 10 - 50}, "does not say whether its times are starts, centres or ends"),
+        ({"time_bin": np.arange(25)}, "does not say whether its times are starts, centres or ends"),
+        ({"time_bin": np.arange(25) * 10.0, **EDGES}, "does not lie in the bins"),
+    ],
+)
+def test_a_time_axis_is_never_left_out_of_account(arrays, coords, says):
+    responses, images = named(arrays, **coords)
+    with pytest.raises(ContractError, match=says):
+        from_arrays(responses, images)
+
+
+@pytest.mark.parametrize("shift", [0, 10, 20])
+def test_a_time_axis_of_starts_centres_or_ends_agrees_with_the_edges(arrays, shift):
+    responses, images = named(arrays, time_bin=EDGES["time_bin_start"][1] + shift, **EDGES)
+    assert from_arrays(responses, images).responses["time_bin_end"].values[0] == -30
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"responses": ("image", "trial", "neuron", "time_bin")}, "wanted .*unit.*, in any order; rename"),
+        ({"images": ("image", "y", "x", "channel")}, r"images has dims \(image, y, x, channel\)"),
+    ],
+)
+def test_other_names_of_dims_are_refused(arrays, change, says):
+    given = {key: xr.DataArray(arrays[key], dims=dims) for key, dims in change.items()}
+    with pytest.raises(ContractError, match=says):
+        from_arrays(**{**arrays, **given})
+
+
+def test_images_in_another_order_than_the_responses_are_refused(arrays):
+    responses, images = named(arrays, image=list("abcdef"))
+    with pytest.raises(ContractError, match="other coordinates along 'image'"):
+        from_arrays(responses, images.assign_coords(image=list("abcdfe")))
+
+
+def test_labels_along_another_dim_are_refused(arrays):
+    with pytest.raises(ContractError, match=r"region has dims \(image\)"):
+        from_arrays(**{**arrays, "region": xr.DataArray(arrays["region"], dims="image")})
+
+
+def test_a_variable_of_netcdf4_keeps_its_names_and_its_mask(arrays, tmp_path):
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as data:
+        for dim, size in {"image": 6, "trial": 3, "unit": 4, "time_bin": 25}.items():
+            data.createDimension(dim, size)
+        variable = data.createVariable("r", "f4", ("unit", "image", "trial", "time_bin"))
+        variable[:, :, :2] = arrays["responses"].transpose(2, 0, 1, 3)[:, :, :2]
+        got = from_arrays(**{**arrays, "responses": variable}).responses.values
+    np.testing.assert_array_equal(got[:, :2], arrays["responses"][:, :2].astype(np.float32))
+    assert np.isnan(got[:, 2]).all()
+
+
+@pytest.mark.parametrize("dtype", ["i2", "i4", "f4", "f8", ">f4"])
+def test_masked_responses_are_missing_whatever_is_under_the_mask(arrays, dtype):
+    values = np.ma.masked_array(np.rint(arrays["responses"]).astype(dtype))
+    values[2, 1:] = np.ma.masked
+    values.data[2, 1:] = 77
+    got = from_arrays(**{**arrays, "responses": values}).responses.values
+    assert np.isnan(got[2, 1:]).all()
+    assert np.isnan(got).sum() == 2 * 4 * 25
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(list("abcdef"), np.dtypes.StringDType()),
+        np.array(list("abcdef"), "S1"),
+        np.array(list("abcdef"), object),
+        pd.array(list("abcdef"), dtype="string"),
+        pd.Series(list("abcdef"), dtype="category"),
+        pd.Index(list("abcdef")),
+        np.ma.masked_array(list("abcdef")),
+        tuple("abcdef"),
+    ],
+    ids=lambda labels: type(labels).__name__,
+)
+def test_text_of_any_library_is_text(arrays, labels):
+    got = from_arrays(**arrays, image_id=labels).responses["image_id"].values
+    assert got.tolist() == list("abcdef")
+    assert got.dtype.kind == "U"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", "b", "c", "d", "e", None], object),
+        np.array(["a", "b", "c", "d", "e", np.nan], np.dtypes.StringDType(na_object=np.nan)),
+        pd.array(["a", "b", "c", "d", "e", None], dtype="string"),
+        np.ma.masked_equal([1, 2, 3, 4, 5, 6], 6),
+    ],
+    ids=lambda labels: type(labels).__name__,
+)
+def test_missing_labels_are_refused(arrays, labels):
+    with pytest.raises(ContractError, match=r"object_name .*(missing|masked)"):
+        from_arrays(**arrays, object_name=labels)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "advice"),
+    [
+        (0, 255, "divide by 255, or convert to uint8"),
+        (0, 2, "if they run from 0 to 255, divide by 255"),
+        (0, 1.1, "clip them to"),
+        (-0.05, 1.05, "clip them to"),
+        (-1, 1, r"undo their normalisation; from \[-1, 1\], \(images \+ 1\) / 2"),
+        (-2.1, 2.6, "undo their normalisation"),
+        (0, 65535, "divide by the value of white"),
+    ],
+)
+def test_advice_on_the_range_of_float_images_fits_it(arrays, low, high, advice):
+    images = np.linspace(low, high, 6 * 8 * 8 * 3).reshape(6, 8, 8, 3)
+    with pytest.raises(ContractError, match=advice) as error:
+        from_arrays(**{**arrays, "images": images})
+    assert ("255" in str(error.value)) == (low >= 0 and 1.25 < high <= 255)
+
+
+@pytest.mark.parametrize("low", [0, -1e-7, -1e-5])
+@pytest.mark.parametrize("high", [1, 1 + 1e-7, 1 + 1e-5])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_rounding_beyond_the_range_of_float_images_is_clipped(arrays, low, high, dtype):
+    images = np.linspace(low, high, 6 * 8 * 8 * 3, dtype=dtype).reshape(6, 8, 8, 3)
+    got = from_arrays(**{**arrays, "images": images}).stimuli.values
+    np.testing.assert_array_equal(got, images.clip(0, 1))
+
+
+@pytest.mark.parametrize("n_dark", [6, 5])
+def test_images_of_0_and_1_only_are_refused_unless_one_is_brighter(arrays, n_dark, folder):
+    images = arrays["images"].copy()
+    images[:n_dark] = images[:n_dark] > 127
+    for k, name in enumerate(FILES):
+        Image.fromarray(images[k]).save(folder / name)
+    for place in ({"images": images}, {"images": folder, "image_file": FILES}):
+        if n_dark == 6:
+            with pytest.raises(ContractError, match=r"hold 0 and 1 only, .* multiply by 255"):
+                from_arrays(**{**arrays, **place})
+        else:
+            assert from_arrays(**{**arrays, **place}).stimuli.values.max() > 1
+
+
+def test_images_that_are_all_but_black_are_remarked_on(arrays):
+    dark = from_arrays(**{**arrays, "images": arrays["images"] / 255.0**2})
+    assert "no pixel is brighter than 0.0039" in dark.provenance["images"]
+    assert "images" not in from_arrays(**{**arrays, "images": arrays["images"] / 255.0}).provenance
+    assert "images" not in from_arrays(**{**arrays, "images": np.zeros((6, 8, 8))}).provenance
+
+
+def test_units_that_two_animals_number_alike_stay_two(arrays):
+    recording = from_arrays(**arrays, unit_id=[0, 1, 0, 1], animal=list("aabb"))
+    assert recording.responses["unit_id"].values.tolist() == ["a_0", "a_1", "b_0", "b_1"]
+    assert recording.provenance["unit_ids"] == "made unique with the animal's name"
+    with pytest.raises(ContractError, match="give every unit an id of its own") as error:
+        from_arrays(**arrays, unit_id=[0, 1, 0, 1])
+    assert "trials" not in str(error.value)
+
+
+def test_window_split_and_presentation_come_with_the_arrays(tmp_path, arrays):
+    more = {"split": ["train"] * 4 + ["test"] * 2, "response_window": (60, 200), "on_ms": 150, "off_ms": 0}
+    np.savez(tmp_path / "mine.npz", **arrays, **more)
+    for recording in (from_arrays(**arrays, **more), from_npz(tmp_path / "mine.npz")):
+        assert recording.responses["split"].values.tolist() == more["split"]
+        assert recording.stimuli["split"].values.tolist() == more["split"]
+        assert recording.response_window == (60, 200)
+        assert (recording.on_ms, recording.off_ms) == (150, 0)
 
 
 RUBBISH = st.one_of(

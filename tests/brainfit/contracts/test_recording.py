@@ -119,7 +119,6 @@ def test_the_repr_reads_no_response_and_fits_a_screen(many):
     for text in (repr(recording), Page(recording._repr_html_()).text):
         for wanted in (
             "tiny",
-            "simulated",
             "16 of 2 objects, 32 × 32 pixels",
             "up to 4 per image",
             "made up",
