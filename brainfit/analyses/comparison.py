@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from brainfit.errors import ContractError
 from brainfit.scoring.result import Score
@@ -16,6 +17,11 @@ from brainfit.support.arguments import whole_number
 from brainfit.support.seeds import generator
 
 N_RESAMPLES = 2000
+MEASURES = {
+    "image_driven": ("window_image_driven", "window_image_driven_reliability"),
+    "plain": ("window_normalized", "window_pearson_reliability"),
+}
+"""Normalised scores that are compared, and the reliability that each is divided by; the headline first."""
 _SAME = ("recording", "region", "simulated")
 
 
@@ -30,15 +36,19 @@ class Difference:
     window
         ``pooled``, ``early`` or ``late``.
     n_units
-        Units that are defined.
+        Number of units that are defined.
     difference
-        Median over units of normalised score of the first less that of the second; NaN if no unit is defined.
+        Median over units of the normalised score of the first less that of the second; NaN if no unit is
+        defined.
     ci95
         Interval of it, over images and units; NaN if fewer than three units are defined.
     p
-        Two-sided, of no difference, [0, 1]; NaN likewise.
+        Two-sided p-value of no difference, [0, 1]; NaN likewise.
     p_holm
-        The same, corrected for the number of pairs in this window.
+        The same, corrected for the number of pairs in this window and measure.
+    measure
+        ``image_driven``, the headline: each bin's mean over images is taken off responses and predictions;
+        ``plain``: the time course that all images share counts as well.
     """
 
     first: int
@@ -49,6 +59,7 @@ class Difference:
     ci95: tuple[float, float]
     p: float
     p_holm: float
+    measure: str = "image_driven"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, NaN as None."""
@@ -56,33 +67,94 @@ class Difference:
         return {k: _plain(v) for k, v in values.items()}
 
 
-def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> list[Difference]:
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Differences between all pairs of several scores.
+
+    A sequence of `Difference`: for each measure, the image-driven one first, and each window all pairs, in the
+    order of the scores.
+
+    Attributes
+    ----------
+    pairs
+        The differences.
+    models
+        Names of the models, in the order of the scores.
+    info
+        Recording, region, seed and number of resamples.
+    """
+
+    pairs: tuple[Difference, ...]
+    models: tuple[str, ...]
+    info: dict[str, Any]
+
+    def __iter__(self) -> Iterator[Difference]:
+        """Iterate over the differences."""
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        """Return the number of differences."""
+        return len(self.pairs)
+
+    def __getitem__(self, position: int) -> Difference:
+        """Return one difference."""
+        return self.pairs[position]
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row for each difference, with the names of both models."""
+        rows = []
+        for pair in self.pairs:
+            names = {"model": self.models[pair.first], "other": self.models[pair.second]}
+            low, high = pair.ci95
+            rows.append(
+                {"measure": pair.measure, **names, **pair.__dict__, "ci95_low": low, "ci95_high": high}
+            )
+        return pd.DataFrame(rows).drop(columns="ci95")
+
+    def __repr__(self) -> str:
+        """Return one line for each pair in the pooled window."""
+        lines = [f"Comparison of {', '.join(self.models)}: {self.info['region']} of {self.info['recording']}"]
+        for pair in self.pairs:
+            if pair.window == "pooled" and pair.measure == "image_driven":
+                names = f"{self.models[pair.first]} - {self.models[pair.second]}"
+                low, high = pair.ci95
+                lines.append(
+                    f"{names}: {pair.difference:+.3f} ({low:+.3f} to {high:+.3f}), p {pair.p_holm:.2g}"
+                )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return self.frame().to_html(index=False, float_format="{:.3g}".format)
+
+
+def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Comparison:
     """Test every pair of scores, paired over images and units.
 
     A resample draws images with replacement and gives both models the same ones; each unit's difference
     of r, over the square root of the unit's reliability, is computed anew. The interval and the p-value
-    are those of Student's t for the median over units (`brainfit.statistics.bootstrap.median_of_units`), so they agree;
-    Holm's method corrects p for the pairs. The maps are held fixed: the test speaks of new images and units,
-    not of new training images. docs/calibration.md says how often it finds what is not there, and what is.
+    are those of Student's t for the median over units (`brainfit.statistics.bootstrap.median_of_units`), so they
+    agree; Holm's method corrects p for the pairs. The maps are held fixed: the test refers to new images and units,
+    not to new training images. docs/calibration.md says how often it rejects where there is no difference, and
+    how often it finds one that is there.
 
     Parameters
     ----------
     scores
         Two or more, of the same recording, region, held-out images and units.
     n_resamples
-        Of the images.
+        Resamples of the images.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Returns
     -------
-    list
-        For each window all pairs, in the order of `scores`.
+    Comparison
+        For each measure, the image-driven one first, and each window all pairs, in the order of `scores`.
 
     Raises
     ------
     ContractError
-        If there are fewer than two scores, or they are not of the same images and units.
+        If there are fewer than two scores, or they are not of the same images, responses and units.
 
     References
     ----------
@@ -91,33 +163,40 @@ def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: in
     """
     n_resamples = whole_number("n_resamples", n_resamples, least=100)
     _require_same(scores)
-    response = _leveled(scores[0].data["response"].values)
-    predicted = [_leveled(score.data["predicted"].values) for score in scores]
+    response = _centred(scores[0].data["response"].values)
+    predicted = [_centred(score.data["predicted"].values) for score in scores]
     counts = resample(len(response), n_resamples, generator(seed, "paired bootstrap, images"))
-    found = []
-    for window in map(str, scores[0].data["window"].values):
-        data = [score.data.sel(window=window) for score in scores]
-        bins = data[0]["window_bins"].values.astype(bool)
-        units = np.flatnonzero(np.isfinite([d["window_normalized"].values for d in data]).all(axis=0))
-        # The unit's reliability is that of its trials: the same for all models.
-        scale = np.sqrt(data[0]["window_pearson_reliability"].values[units])
-        resampled = [
-            pearson_of_resamples(Sums.over(p[:, units], response[:, units], bins), counts) / scale
-            for p in predicted
-        ]
-        pairs = []
-        for first, second in combinations(range(len(scores)), 2):
-            observed = (data[first]["window_normalized"] - data[second]["window_normalized"]).values[units]
-            rng = generator(seed, "paired bootstrap, units")  # anew, so that the order of scores is no matter
-            median = median_of_units(observed, resampled[first] - resampled[second], len(response), rng)
-            p = median.p()
-            pairs.append(Difference(first, second, window, len(units), median.value, median.interval(), p, p))
-        found += _holm(pairs)
-    return found
+    found: list[Difference] = []
+    for measure, (name, reliability) in MEASURES.items():
+        for window in map(str, scores[0].data["window"].values):
+            data = [score.data.sel(window=window) for score in scores]
+            bins = data[0]["window_bins"].values.astype(bool)
+            units = np.flatnonzero(np.isfinite([one[name].values for one in data]).all(axis=0))
+            # The reliability of a unit is that of its trials: the same for all models.
+            scale = np.sqrt(data[0][reliability].values[units])
+            resampled = []
+            for values in predicted if units.size else ():
+                sums = Sums.over(
+                    values[:, units], response[:, units], bins, image_driven=measure == "image_driven"
+                )
+                resampled.append(pearson_of_resamples(sums, counts) / scale)
+            pairs = []
+            for first, second in combinations(range(len(scores)), 2):
+                observed = (data[first][name] - data[second][name]).values[units]
+                draws = resampled[first] - resampled[second] if units.size else np.empty((n_resamples, 0))
+                # A new generator for each pair, so that the order of the scores does not matter.
+                rng = generator(seed, "paired bootstrap, units")
+                median = median_of_units(observed, draws, len(response), rng)
+                p, ci95 = median.p(), median.interval()
+                pairs.append(Difference(first, second, window, len(units), median.value, ci95, p, p, measure))
+            found += _holm(pairs)
+    info = {name: scores[0].info[name] for name in _SAME} | {"seed": seed, "n_resamples": n_resamples}
+    models = tuple(str(score.info.get("model", f"score {k}")) for k, score in enumerate(scores, start=1))
+    return Comparison(tuple(found), models, info)
 
 
-def _leveled(values: np.ndarray) -> np.ndarray:
-    """Take each unit's mean off, (image, unit, time_bin): sums of squares lose digits to a large one."""
+def _centred(values: np.ndarray) -> np.ndarray:
+    """Take each unit's mean off, (image, unit, time_bin): sums of squares lose digits to a large mean."""
     values = values.astype(float)
     return values - values.mean(axis=(0, 2), keepdims=True)
 
@@ -129,7 +208,7 @@ def _holm(pairs: list[Difference]) -> list[Difference]:
     for rank, k in enumerate(order):
         largest = max(largest, min(1.0, (len(pairs) - rank) * pairs[k].p))
         corrected[k] = largest if np.isfinite(pairs[k].p) else float("nan")
-    return [Difference(**{**pair.__dict__, "p_holm": corrected[k]}) for k, pair in enumerate(pairs)]
+    return [replace(pair, p_holm=corrected[k]) for k, pair in enumerate(pairs)]
 
 
 def _require_same(scores: Sequence[Score]) -> None:
@@ -139,7 +218,7 @@ def _require_same(scores: Sequence[Score]) -> None:
         if not isinstance(one, Score):
             raise ContractError(
                 f"score {k} is a {type(one).__name__}, wanted a brainfit.Score; "
-                "brainfit.read_run reads that of a run's folder"
+                "brainfit.read_run reads the score of a run's folder"
             )
     first = scores[0]
     for k, other in enumerate(scores[1:], start=2):
@@ -155,6 +234,19 @@ def _require_same(scores: Sequence[Score]) -> None:
                     f"scores 1 and {k} have different {what}; "
                     "score all models with the same recording, region, images, seed and presentation"
                 )
+        hashes = [_content(score) for score in (first, other)]
+        if None not in hashes and hashes[0] != hashes[1]:
+            raise ContractError(
+                f"scores 1 and {k} have the same names of images and units, but other pictures or other responses "
+                f"to training images (content {hashes[0]:.12} and {hashes[1]:.12}); "
+                "score all models with the same recording"
+            )
+
+
+def _content(score: Score) -> str | None:
+    """Return the hash of the pictures and responses that a score used, if it holds one."""
+    recording = score.info["provenance"].get("recording", {})
+    return recording.get("sha256") if isinstance(recording, dict) else None
 
 
 def _plain(value: Any) -> Any:

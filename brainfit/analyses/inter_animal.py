@@ -133,8 +133,14 @@ def inter_animal_consistency(
         [averages.mean[None, :, units], halves.reshape(-1, *halves.shape[2:])], dtype=np.float32
     )
     held_out = trials.isel(image=test)
-    with progress_bar("noise ceiling (units, thrice)", 3 * len(units), shown=execution.progress) as advance:
-        reliability = measure(held_out, n_splits=N_SPLITS, seed=seed, advance=advance)
+    with progress_bar("noise ceiling (units)", len(units), shown=execution.progress) as on_progress:
+        reliability = measure(
+            held_out,
+            window=getattr(chosen, "response_window", None),
+            n_splits=N_SPLITS,
+            seed=seed,
+            on_progress=on_progress,
+        )
 
     animals = trials["animal"].values.astype(str)
     folds = image_folds(objects[train], N_FOLDS, seed=seed)
@@ -157,7 +163,7 @@ def inter_animal_consistency(
             scores = corrected_scores(
                 predicted,
                 averages.mean[np.ix_(test, units[these])],
-                of_halves.reshape(2, n_halvings, *predicted.shape),
+                of_halves.reshape(2, -1, *predicted.shape),
                 reliability,
                 these,
             )
@@ -175,7 +181,8 @@ def inter_animal_consistency(
         "simulated": int(chosen.simulated),
         "n_train_images": len(train),
         "n_test_images": len(test),
-        "n_halvings": n_halvings,
+        "n_halvings": halves.shape[1],
+        "halving": reliability.halving,
         "seed": seed,
         "dropped": [f"{record['n']} {record['what']}: {record['why']}" for record in dropped.records],
     }

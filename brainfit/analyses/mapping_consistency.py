@@ -130,12 +130,18 @@ def mapping_consistency(
     responses, training = _with_halves(responses, training)
     predicted = _predict(request, responses, training)
     held_out = responses.recording.responses.isel(image=responses.test)
-    with progress_bar("noise ceiling (units, thrice)", 3 * held_out.sizes["unit"], shown=progress) as advance:
-        reliability = measure(held_out, n_splits=N_SPLITS, seed=request.seed, advance=advance)
+    with progress_bar("noise ceiling (units)", held_out.sizes["unit"], shown=progress) as on_progress:
+        reliability = measure(
+            held_out,
+            window=getattr(request.recording, "response_window", None),
+            n_splits=N_SPLITS,
+            seed=request.seed,
+            on_progress=on_progress,
+        )
     scores = corrected_scores(
         predicted[0],
         responses.mean[responses.test],
-        predicted[1:].reshape(2, n_halvings, *predicted.shape[1:]),
+        predicted[1:].reshape(2, -1, *predicted.shape[1:]),
         reliability,
     )
     arrays = {
@@ -155,7 +161,8 @@ def mapping_consistency(
         "simulated": int(request.recording.simulated),
         "n_train_images": len(responses.train),
         "n_test_images": len(responses.test),
-        "n_halvings": n_halvings,
+        "n_halvings": training.shape[1],
+        "halving": reliability.halving,
         "seed": request.seed,
         "dropped": [
             f"{record['n']} {record['what']}: {record['why']}" for record in responses.dropped.records

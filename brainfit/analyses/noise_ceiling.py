@@ -15,13 +15,11 @@ from brainfit.scoring.request import select
 from brainfit.scoring.responses import Dropped, average_trials, require_trials, seen_images
 from brainfit.statistics.bootstrap import (
     MIN_UNITS,
-    Moments,
+    Sums,
     median_of_units,
     reliability_of_resamples,
     resample,
-    window_moments,
 )
-from brainfit.statistics.split_half import SplitHalf
 from brainfit.support.arguments import whole_number
 from brainfit.support.progress import progress_bar
 from brainfit.support.seeds import generator
@@ -92,35 +90,44 @@ def noise_ceiling(
         )
     dropped.add("units", int((~units).sum()), "under two trials of some image")
     trials = chosen.responses.isel(image=images, unit=np.flatnonzero(units))
-    level = averages.mean[images][:, units].mean(axis=(0, 2))
-    moments: list[list[Moments]] = []
+    with progress_bar("noise ceiling (units)", int(units.sum()), shown=execution.progress) as on_progress:
+        found = measure(
+            trials,
+            window=getattr(chosen, "response_window", None),
+            n_splits=n_splits,
+            seed=seed,
+            on_progress=on_progress,
+        )
 
-    def visit(some_units: slice, some: np.ndarray, windows: np.ndarray) -> None:
-        for k, zero in enumerate(level[some_units]):  # one by one: they take several times their memory
-            one = some[:, :, k : k + 1] - zero
-            moments.append([window_moments(np.zeros_like(one[:, 0]), one, bins) for bins in windows])
+    mean = averages.mean[images][:, units]
+    mean = mean - mean.mean(axis=(0, 2), keepdims=True)
+    by_bin, by_window, bounds = ("unit", "time_bin"), ("window", "unit"), ("window", "bound")
+    defined = found.defined.T
+    plain = ceilings("window_", by_window, found.window_split_half, found.plain, found.known)
+    driven = np.where(found.known, found.image_driven, np.nan)
 
-    with progress_bar(
-        "noise ceiling (units, thrice)", 3 * int(units.sum()), shown=execution.progress
-    ) as advance:
-        found = measure(trials, n_splits=n_splits, seed=seed, advance=advance, visit=visit)
+    def intervals(values: np.ndarray, noise: np.ndarray, *, image_driven: bool) -> list[tuple[float, float]]:
+        return [
+            ceiling_interval(
+                mean, of_window, bins, of_units, generator(seed, "bootstrap"), image_driven=image_driven
+            )
+            for of_window, bins, of_units in zip(noise, found.bins, values, strict=True)
+        ]
 
-    of_windows = [Moments.of_units(parts) for parts in zip(*moments, strict=True)]
-    by_bin, by_window = ("unit", "time_bin"), ("window", "unit")
-    per_bin, defined = SplitHalf(found.per_bin.spearman.T, found.per_bin.pearson.T), found.defined.T
-    window_ceilings = ceilings("window_", by_window, found.pooled, found.known)
-    intervals = [
-        ceiling_interval(part, of_units, generator(seed, "bootstrap"))
-        for part, of_units in zip(of_windows, window_ceilings["window_ceiling"][1], strict=True)
-    ]
     arrays = {
-        "split_half": (by_bin, per_bin.spearman),
+        "split_half": (by_bin, found.split_half.T),
         "defined": (by_bin, defined),
-        **ceilings("", by_bin, per_bin, defined),
-        "window_split_half": (by_window, found.pooled.spearman),
+        **ceilings("", by_bin, found.split_half.T, found.pearson.T, defined),
+        "window_split_half": (by_window, found.window_split_half),
         "window_defined": (by_window, found.known),
-        **window_ceilings,
-        "window_ci95": (("window", "bound"), intervals),
+        **plain,
+        "window_ci95": (bounds, intervals(plain["window_ceiling"][1], found.plain_noise, image_driven=False)),
+        "window_image_driven_reliability": (by_window, driven),
+        "window_image_driven_ceiling": (by_window, np.sqrt(driven)),
+        "window_image_driven_ci95": (
+            bounds,
+            intervals(np.sqrt(driven), found.driven_noise, image_driven=True),
+        ),
         "window_bins": (("window", "time_bin"), found.bins),
     }
     coords = {name: c for name, c in trials.coords.items() if not {"trial", "image"} & set(c.dims)}
@@ -130,6 +137,7 @@ def noise_ceiling(
         "simulated": int(chosen.simulated),
         "n_images": len(images),
         "n_splits": n_splits,
+        "halving": found.halving,
         "seed": seed,
         "dropped": [f"{record['n']} {record['what']}: {record['why']}" for record in dropped.records],
     }
@@ -139,24 +147,37 @@ def noise_ceiling(
 
 
 def ceiling_interval(
-    moments: Moments, ceilings: np.ndarray, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
+    mean: np.ndarray,
+    noise: np.ndarray,
+    bins: np.ndarray,
+    ceilings: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    image_driven: bool = False,
+    n_resamples: int = N_RESAMPLES,
 ) -> tuple[float, float]:
     """Return the 95 % interval of the median ceiling over new images and units, as in `median_of_units`.
 
-    The luck with images is that of the Pearson ceiling, which can be recomputed for a resample without
-    drawing halves anew.
+    What all units share because of which images were drawn is that of the Pearson ceiling, which can be
+    recomputed for a resample without dividing trials anew.
 
     Parameters
     ----------
-    moments
-        Of one window, whatever they predict.
+    mean
+        Trial averages about each unit's level, shape (image, unit, time_bin).
+    noise, image_driven
+        What noise adds to their variance in the window, shape (image, unit), and whether each bin's mean over
+        images is taken off; see `brainfit.statistics.bootstrap.reliability_of_resamples`.
+    bins
+        The window, shape (time_bin,), bool.
     ceilings
-        Spearman or Pearson, shape (unit,); NaN where undefined. NaN for fewer than three that are not.
+        Spearman or Pearson, shape (unit,); NaN where undefined. The interval is NaN if fewer than three are
+        defined.
     """
     known = np.isfinite(ceilings)
-    if known.sum() < MIN_UNITS:  # as in a window that pools no bin, where nothing can be computed
+    if known.sum() < MIN_UNITS or not bins.any():
         return np.nan, np.nan
-    n_images = len(moments.half_sq)
-    resampled = np.sqrt(reliability_of_resamples(moments, resample(n_images, n_resamples, rng)))
-    low, high = median_of_units(ceilings[known], resampled[:, known], n_images, rng).interval()
+    sums = Sums.over(np.zeros_like(mean), mean, bins, image_driven=image_driven)
+    resampled = np.sqrt(reliability_of_resamples(sums, noise, resample(len(mean), n_resamples, rng)))
+    low, high = median_of_units(ceilings[known], resampled[:, known], len(mean), rng).interval()
     return max(low, 0.0), min(high, 1.0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import xarray as xr
 
 from brainfit.scoring.reliability import Reliability
 from brainfit.statistics.correlation import CONSTANT, pearson
+from brainfit.statistics.halves import halves_of_blocks, trial_order
 from brainfit.statistics.split_half import spearman_brown
 from brainfit.support.memory import check_memory
 
@@ -38,20 +41,20 @@ def corrected_scores(
         images is taken off predictions and responses, halves as well. NaN where a unit is not `known`.
     """
 
-    def scores(split_half: np.ndarray, *sides: np.ndarray) -> dict[str, np.ndarray]:
-        of_known = np.where(reliability.known, split_half, np.nan)[:, units]
-        return noise_corrected(*sides, response_split_half=of_known, windows=reliability.bins)
+    def scores(of_response: np.ndarray, *sides: np.ndarray) -> dict[str, np.ndarray]:
+        of_known = np.where(reliability.known & (of_response > 0), of_response, np.nan)[:, units]
+        return noise_corrected(*sides, response_reliability=of_known, windows=reliability.bins)
 
     sides = (predicted, response, predicted_halves)
-    driven = scores(reliability.image_driven.pearson, *map(_without_time_course, sides))
-    return {**scores(reliability.pooled.pearson, *sides), "image_driven": driven["consistency"]}
+    driven = scores(reliability.image_driven, *map(_without_time_course, sides))
+    return {**scores(reliability.plain, *sides), "image_driven": driven["consistency"]}
 
 
 def noise_corrected(
     predicted: np.ndarray,
     response: np.ndarray,
     predicted_halves: np.ndarray,
-    response_split_half: np.ndarray,
+    response_reliability: np.ndarray,
     windows: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Correct correlations over images x bins for the noise of both sides.
@@ -62,9 +65,9 @@ def noise_corrected(
         From all trials, shape (image, unit, time_bin).
     predicted_halves
         Predictions from either half of the trials, shape (half, halving, image, unit, time_bin).
-    response_split_half
-        Mean Pearson between halves of the response's trials, shape (window, unit), (0, 1]; NaN where the
-        response does not tell images apart for sure.
+    response_reliability
+        Pearson reliability of the trial averages, shape (window, unit), (0, 1]; NaN where it is not
+        distinguishable from zero.
     windows
         Which bins each window pools, shape (window, time_bin), bool.
 
@@ -72,21 +75,20 @@ def noise_corrected(
     -------
     dict
         `r`, `predictor_reliability`, `response_reliability`, `normalized` and `consistency` as in
-        `mapping_consistency`, each of shape (window, unit). NaN where `response_split_half` is, and nowhere
+        `mapping_consistency`, each of shape (window, unit). NaN where `response_reliability` is, and nowhere
         else: a map that fails on a unit scores 0, since leaving the unit out would reward the failure.
     """
-    known = np.isfinite(response_split_half)
+    known = np.isfinite(response_reliability)
     r = np.where(known, np.nan_to_num(_pooled(predicted, response, windows)), np.nan)
     agree = np.nan_to_num(_pooled(predicted_halves[0], predicted_halves[1], windows)).mean(axis=0)
     of_prediction = np.where(known, np.nan_to_num(spearman_brown(agree)), np.nan)
-    of_response = spearman_brown(response_split_half)
-    normalized = r / np.sqrt(of_response)
+    normalized = r / np.sqrt(response_reliability)
     # Where halves do not agree there is nothing to divide by, and nothing reproducible was predicted.
     noise_of_map = np.sqrt(np.where(of_prediction > 0, of_prediction, np.inf))
     return {
         "r": r,
         "predictor_reliability": of_prediction,
-        "response_reliability": of_response,
+        "response_reliability": response_reliability,
         "normalized": normalized,
         "consistency": normalized / noise_of_map,
     }
@@ -116,15 +118,20 @@ def _pooled(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> np.ndarray:
 def halve(trials: xr.DataArray, n_halvings: int, rng: np.random.Generator) -> np.ndarray:
     """Average random halves of the trials of each image.
 
+    Where every image has the same trials for all units, halves are drawn over these blocks, the same for all
+    images; else for each image (`brainfit.statistics.halves`). All units have the same halves, as far as they
+    have the same trials, since the noise of a trial may be common to them.
+
     Parameters
     ----------
     trials
-        Dims (image, trial, unit, time_bin); may be lazy: it is read once, some images at a time. A trial with
-        NaN in any bin counts as missing for that unit.
+        Dims (image, trial, unit, time_bin); may be lazy: it is read some images at a time, once or, where the
+        first images have the same trials and a later one has not, twice. A trial with NaN in any bin counts as
+        missing for that unit.
     n_halvings
-        How often.
+        Number of random halves; of few blocks all halves, if these are fewer.
     rng
-        Decides the halves; units that miss the same trials have the same ones.
+        Decides the halves, which do not depend on the order of trials or units.
 
     Returns
     -------
@@ -136,28 +143,62 @@ def halve(trials: xr.DataArray, n_halvings: int, rng: np.random.Generator) -> np
     ResourceError
         If it does not fit into memory.
     """
-    n_images, n_trials, n_units, n_bins = trials.shape
-    keys = rng.random((n_images, n_halvings, n_trials), dtype=np.float32)
+    n_images, _, n_units, n_bins = trials.shape
     check_memory(
         {"averages of halves": 8.0 * n_halvings * n_images * n_units * n_bins},
         "lower the number of images, units or halvings",
     )
+    seed = int(rng.integers(2**63))
+    by_block = _halve_blocks(trials, n_halvings, seed)
+    return _halve_images(trials, n_halvings, seed) if by_block is None else by_block
+
+
+def _halve_blocks(trials: xr.DataArray, n_halvings: int, seed: int) -> np.ndarray | None:
+    """Average halves of the blocks; None where trials are no blocks."""
+    averages, slots, first = [], None, None
+    for _, filled, present in _chunks(trials):
+        if slots is None or first is None:
+            slots = present[0, :, 0]
+            order = trial_order(filled.sum(axis=2, dtype=float), present.any(axis=2))[0, : slots.sum()]
+            halves = halves_of_blocks(len(order), n_halvings, np.random.default_rng(seed))
+            first = np.zeros((len(halves), len(slots)), np.float32)
+            first[:, order] = halves
+        if slots.sum() < 2 or (present != slots[None, :, None]).any():
+            return None
+        masks = np.stack([first, slots - first])
+        masks /= masks.sum(axis=2, keepdims=True)
+        averages.append(np.einsum("hst,itub->hsiub", masks, filled, optimize=True).astype(np.float32))
+    return np.concatenate(averages, axis=2)
+
+
+def _halve_images(trials: xr.DataArray, n_halvings: int, seed: int) -> np.ndarray:
+    """Average halves that are drawn for each image."""
+    n_images, n_trials, n_units, n_bins = trials.shape
+    keys = np.random.default_rng(seed).random((n_images, n_halvings, n_trials), dtype=np.float32)
     halves = np.empty((2, n_halvings, n_images, n_units, n_bins), np.float32)
-    for start in range(0, n_images, _IMAGES_AT_ONCE):
-        images = slice(start, start + _IMAGES_AT_ONCE)
-        some = trials.isel(image=images).values
-        present = np.asarray(np.isfinite(some).all(axis=3))
-        filled = np.where(present[..., None], some, 0).astype(np.float32)
+    for images, filled, present in _chunks(trials):
+        order = trial_order(filled.sum(axis=2, dtype=float), present.any(axis=2))
+        filled = np.take_along_axis(filled, order[..., None, None], axis=1)
+        present = np.take_along_axis(present, order[..., None], axis=1)
         patterns, member = np.unique(present.reshape(-1, n_units), axis=1, return_inverse=True)
         for k, pattern in enumerate(patterns.T):
             units = np.flatnonzero(member.ravel() == k)
-            there = pattern.reshape(len(some), 1, n_trials)
+            there = pattern.reshape(len(filled), 1, n_trials)
             rank = np.where(there, keys[images], np.inf).argsort(axis=-1).argsort(axis=-1)
             first = rank < there.sum(axis=-1, keepdims=True) // 2
-            values = filled[:, :, units].reshape(len(some), n_trials, -1)
+            values = filled[:, :, units].reshape(len(filled), n_trials, -1)
             for half, mask in enumerate((first, there & ~first)):
                 with np.errstate(invalid="ignore"):
                     mean = mask.astype(np.float32) @ values / mask.sum(axis=-1, keepdims=True)
-                shaped = mean.reshape(len(some), n_halvings, len(units), n_bins)
+                shaped = mean.reshape(len(filled), n_halvings, len(units), n_bins)
                 halves[half][:, images, units] = shaped.swapaxes(0, 1)
     return halves
+
+
+def _chunks(trials: xr.DataArray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield some images, their trials with 0 where one is missing, and which are present."""
+    for start in range(0, trials.sizes["image"], _IMAGES_AT_ONCE):
+        images = slice(start, start + _IMAGES_AT_ONCE)
+        some = trials.isel(image=images).values
+        present = np.asarray(np.isfinite(some).all(axis=3))
+        yield images, np.where(present[..., None], some, 0).astype(np.float32), present

@@ -1,4 +1,4 @@
-"""Put predictions, responses and ceilings together into the arrays of a Score."""
+"""Evaluate predictions: correlations, ceilings and intervals, as the arrays of a Score."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from brainfit.scoring.reliability import bins_within, ceilings, measure
-from brainfit.statistics.bootstrap import Moments, median_interval, window_moments
+from brainfit.scoring.reliability import TRAJECTORY_MS, bins_within, ceilings, measure
+from brainfit.statistics.bootstrap import Sums, median_interval
 from brainfit.statistics.correlation import CONSTANT, pearson, spearman, temporal_correlation
-from brainfit.statistics.split_half import SplitHalf, spearman_brown
 from brainfit.support.seeds import generator
-
-TRAJECTORY_MS = (50, 250)
-"""The bins over which trajectories are correlated: Nayebi et al. (2018), Fig. S1b."""
 
 
 def assemble(
@@ -24,9 +20,10 @@ def assemble(
     time_course: np.ndarray,
     trials: xr.DataArray,
     *,
+    window: tuple[float, float] | None = None,
     n_splits: int,
     seed: int,
-    advance: Callable[[int], None],
+    on_progress: Callable[[int], None] = lambda units: None,
 ) -> xr.Dataset:
     """Score predictions of held-out images against their trials.
 
@@ -35,48 +32,51 @@ def assemble(
     predicted, mean
         Prediction and trial-averaged response, shape (image, unit, time_bin).
     time_course
-        Each unit's mean response over the training images, shape (unit, time_bin): what a
-        predictor that knows nothing about the image would answer.
+        Each unit's mean response over the training images, shape (unit, time_bin): the prediction of a model
+        that knows nothing about the image.
     trials
         The same images' single trials, dims (image, trial, unit, time_bin); may be lazy.
+    window
+        Range in ms of the pooled window; see `brainfit.scoring.reliability.measure`.
     n_splits, seed
-        Of the noise ceiling; the seed also serves the bootstrap.
-    advance
-        Called with the number of units done; every unit is done three times.
+        Number and seed of the random halves; the seed also serves the bootstrap.
+    on_progress
+        Called with the number of units done.
 
     Returns
     -------
     Dataset
-        The variables of `brainfit.scoring.result.Score`, but for `alpha`.
+        The variables of `brainfit.scoring.result.Score`, except `alpha`. Its attribute `halving` says how
+        trials were halved.
     """
     level = mean.mean(axis=(0, 2), keepdims=True)
     steady, mean_at_level = _steady(predicted, mean), mean - level
-    moments: list[list[Moments]] = []
-
-    def visit(units: slice, some: np.ndarray, windows: np.ndarray) -> None:
-        for u in range(some.shape[2]):  # one by one: they take several times their memory
-            one = slice(units.start + u, units.start + u + 1)
-            at_level = some[:, :, u : u + 1] - level[:, None, one]
-            moments.append([window_moments(steady[:, one], at_level, bins) for bins in windows])
-
-    halves = measure(trials, n_splits=n_splits, seed=seed, advance=advance, visit=visit)
+    halves = measure(trials, window=window, n_splits=n_splits, seed=seed, on_progress=on_progress)
     defined, known, groups = halves.defined, halves.known, halves.bins
-    intervals = [
-        median_interval(Moments.of_units(parts), units, rng=generator(seed, "bootstrap"))
-        for parts, units in zip(zip(*moments, strict=True), known, strict=True)
-    ]
+
+    def intervals(noise: np.ndarray, *, image_driven: bool) -> list[tuple[float, float]]:
+        found = []
+        for bins, of_window, units in zip(groups, noise, known, strict=True):
+            if bins.any():
+                sums = Sums.over(steady, mean_at_level, bins, image_driven=image_driven)
+                found.append(median_interval(sums, of_window, units, rng=generator(seed, "bootstrap")))
+            else:
+                found.append((np.nan, np.nan))
+        return found
 
     by_bin, by_window = ("unit", "time_bin"), ("window", "unit")
-    per_bin = SplitHalf(halves.per_bin.spearman.T, halves.per_bin.pearson.T)
     over_images = [np.moveaxis(values, 0, -1) for values in (steady, mean_at_level)]
-    r = _nothing_predicted(pearson(*over_images), defined.T)
-    window_r = _nothing_predicted(_pooled_r(steady, mean_at_level, groups), known)
-    rho = _nothing_predicted(spearman(*over_images), defined.T)
-    window_rho = _nothing_predicted(_pooled_r(steady, mean_at_level, groups, spearman), known)
-    image_r = _pooled_r(steady - steady.mean(axis=0), mean - mean.mean(axis=0), groups)
+    r = _zero_if_constant(pearson(*over_images), defined.T)
+    window_r = _zero_if_constant(_pooled_r(steady, mean_at_level, groups), known)
+    rho = _zero_if_constant(spearman(*over_images), defined.T)
+    window_rho = _zero_if_constant(_pooled_r(steady, mean_at_level, groups, spearman), known)
+    driven, driven_mean = (values - values.mean(axis=0) for values in (steady, mean))
+    image_r = _zero_if_constant(_pooled_r(driven, driven_mean, groups), known)
     baseline = _steady(np.broadcast_to(time_course, mean.shape), mean)
     late_enough = bins_within(trials, *TRAJECTORY_MS)
     trajectories = partial(temporal_correlation, mean_at_level[..., late_enough])
+    window_ceilings = ceilings("window_", by_window, halves.window_split_half, halves.plain, known)
+    bin_ceilings = ceilings("", by_bin, halves.split_half.T, halves.pearson.T, defined.T)
     arrays = {
         "response": (
             ("image", *by_bin),
@@ -85,54 +85,68 @@ def assemble(
         ),
         "predicted": (("image", *by_bin), predicted),
         "r": (by_bin, r),
-        "split_half": (by_bin, halves.per_bin.spearman.T),
+        "split_half": (by_bin, halves.split_half.T),
         "defined": (by_bin, defined.T),
-        **ceilings("", by_bin, per_bin, defined.T),
-        "normalized": (by_bin, _divided(r, per_bin.pearson, defined.T)),
+        **bin_ceilings,
+        "normalized": (by_bin, r / np.sqrt(bin_ceilings["pearson_reliability"][1])),
         "spearman": (by_bin, rho),
-        "spearman_normalized": (by_bin, _divided(rho, per_bin.spearman, defined.T)),
+        "spearman_normalized": (by_bin, rho / bin_ceilings["ceiling"][1]),
+        "window_defined": (by_window, known),
+        "window_image_driven": (by_window, _divided(image_r, halves.image_driven, known)),
+        "window_image_driven_r": (by_window, image_r),
+        "window_image_driven_reliability": (by_window, np.where(known, halves.image_driven, np.nan)),
+        "window_image_driven_ci95": (("window", "bound"), intervals(halves.driven_noise, image_driven=True)),
         "window_r": (by_window, window_r),
-        **ceilings("window_", by_window, halves.pooled, known),
-        "window_normalized": (by_window, _divided(window_r, halves.pooled.pearson, known)),
+        **window_ceilings,
+        "window_normalized": (by_window, _divided(window_r, halves.plain, known)),
         "window_spearman": (by_window, window_rho),
-        "window_spearman_normalized": (by_window, _divided(window_rho, halves.pooled.spearman, known)),
+        "window_spearman_normalized": (by_window, window_rho / window_ceilings["window_ceiling"][1]),
         "window_time_course": (
             by_window,
-            _divided(_pooled_r(baseline, mean_at_level, groups), halves.pooled.pearson, known),
+            _divided(
+                _zero_if_constant(_pooled_r(baseline, mean_at_level, groups), known), halves.plain, known
+            ),
         ),
-        "window_image_driven": (by_window, _divided(image_r, halves.image_driven.pearson, known)),
-        "window_ci95": (("window", "bound"), np.array(intervals)),
+        "window_ci95": (("window", "bound"), intervals(halves.plain_noise, image_driven=False)),
         "window_bins": (("window", "time_bin"), groups),
         "temporal_correlation": ("unit", trajectories(steady[..., late_enough])),
         "temporal_correlation_time_course": ("unit", trajectories(baseline[..., late_enough])),
+        "temporal_correlation_ceiling": ("unit", np.sqrt(halves.trajectories)),
+        "temporal_correlation_image_driven": (
+            "unit",
+            temporal_correlation(driven_mean[..., late_enough], driven[..., late_enough]),
+        ),
+        "temporal_correlation_image_driven_ceiling": ("unit", np.sqrt(halves.driven_trajectories)),
     }
     coords = {name: coord for name, coord in trials.coords.items() if "trial" not in coord.dims}
-    return xr.Dataset(arrays, coords={**coords, "window": list(halves.windows), "bound": ["low", "high"]})
+    coords |= {"window": list(halves.windows), "bound": ["low", "high"]}
+    for k, edge in enumerate(("start", "end")):
+        coords[f"window_{edge}"] = ("window", [span[k] for span in halves.windows.values()], {"units": "ms"})
+    return xr.Dataset(arrays, coords, {"halving": halves.halving})
 
 
-def _divided(r: np.ndarray, halves: np.ndarray, defined: np.ndarray) -> np.ndarray:
+def _divided(r: np.ndarray, reliability: np.ndarray, defined: np.ndarray) -> np.ndarray:
     """Divide a correlation by the square root of its kind of reliability; NaN where that is not defined."""
-    reliability = np.where(defined, spearman_brown(halves), np.nan)
-    return _nothing_predicted(r, defined) / np.sqrt(reliability)
+    return r / np.sqrt(np.where(defined & (reliability > 0), reliability, np.nan))
 
 
-def _nothing_predicted(r: np.ndarray, defined: np.ndarray) -> np.ndarray:
-    """Score 0, not undefined, for a constant prediction of a response that does tell images apart."""
+def _zero_if_constant(r: np.ndarray, defined: np.ndarray) -> np.ndarray:
+    """Score 0, not NaN, for a constant prediction of a response that does tell images apart."""
     return np.where(np.isnan(r) & defined, 0.0, r)
 
 
 def _steady(predicted: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Predictions about the unit's own level, without rounding dust.
+    """Centre predictions at the unit's own level and remove rounding errors.
 
-    Before the image reaches the layer, predictions differ between images in the last bits only.
-    Where they differ by less than float32 rounding of the unit's predictions, or of its
-    responses' spread, they are made equal: dust must not be correlated with anything.
+    Before the image reaches the layer, predictions differ between images in their last bits only. Where they
+    differ by less than float32 rounding of the unit's predictions, or of its responses' spread, they are made
+    equal, so that rounding correlates with nothing.
     """
     steady = predicted - predicted.mean(axis=(0, 2), keepdims=True)
     scale = np.maximum(np.abs(steady).max(axis=(0, 2)), mean.std(axis=(0, 2)))
     by_bin = steady.mean(axis=0)
-    dust = np.abs(steady - by_bin).max(axis=0) <= CONSTANT * scale[:, None]
-    return np.where(dust, by_bin, steady)
+    rounding = np.abs(steady - by_bin).max(axis=0) <= CONSTANT * scale[:, None]
+    return np.where(rounding, by_bin, steady)
 
 
 def _pooled_r(

@@ -1,124 +1,198 @@
-"""How reliable units are, bin by bin and over windows of time: the ceilings of a Score, without a model."""
+"""Estimate how reliable units are, bin by bin and over windows of time: the ceilings of a Score."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import numpy as np
 import xarray as xr
 
 from brainfit.contracts.vocabulary import WINDOWS
+from brainfit.errors import ContractError
 from brainfit.scoring.responses import unit_chunks
-from brainfit.scoring.result import MIN_DEFINED
-from brainfit.statistics.split_half import RandomHalves, SplitHalf, distinguishable, spearman_brown
+from brainfit.statistics.reliability import ALPHA, TrialNoise, pearson_reliability
+from brainfit.statistics.split_half import RandomHalves, SplitHalf, spearman_brown
 from brainfit.support.seeds import generator
 
 N_SPLITS = 100
 """Random halves of the trials to average over, unless another number is given."""
+RESPONSE_STARTS_MS = 70
+"""Start of the pooled window where the recording has no response window of its own; it ends with the last bin."""
+TRAJECTORY_MS = (50, 250)
+"""The bins over which trajectories are correlated: Nayebi et al. (2018), Fig. S1b."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Split-half correlations over images.
+    """Agreement between trials of the same images, for each unit.
 
     Attributes
     ----------
-    per_bin
-        Shape (bin, unit).
+    split_half, window_split_half
+        Mean Spearman correlation between random halves of the trials: in each bin, shape (bin, unit), and over
+        images x the bins of a window, shape (window, unit).
+    pearson
+        Pearson reliability of the trial averages in each bin, in closed form, shape (bin, unit).
+    plain, image_driven
+        The same over images x the bins of a window, as responses are and with each bin's mean over images taken
+        off, shape (window, unit).
+    plain_noise, driven_noise
+        What noise adds to the variance in a window, shape (window, image, unit); see `TrialNoise`.
     defined
-        Whether those are distinguishable from zero, shape (bin, unit).
+        True where the reliability in a bin is distinguishable from zero, shape (bin, unit).
+    known
+        True where the image-driven reliability over a window is, shape (window, unit). A time course that all
+        images share makes trials agree as well, so it does not define a unit.
     windows
-        Names: ``pooled``, ``early``, ``late``.
+        For each window, ``pooled``, ``early`` and ``late``, its range in ms.
     bins
         Which bins each window pools, shape (window, bin), bool.
-    pooled
-        Over images x the bins of a window together, shape (window, unit).
-    image_driven
-        The same once each bin's mean over images is taken off.
-    known
-        Whether both are distinguishable from zero, shape (window, unit). A time course that all images
-        share makes halves agree as well, so it is not what defines a unit.
+    trajectories, driven_trajectories
+        Correlation over time of trial halves, median over images, Spearman-Brown corrected, shape (unit,); NaN
+        where it is not positive.
+    blocks
+        True for units whose trials are blocks, shape (unit,).
     """
 
-    per_bin: SplitHalf
+    split_half: np.ndarray
+    window_split_half: np.ndarray
+    pearson: np.ndarray
+    plain: np.ndarray
+    image_driven: np.ndarray
+    plain_noise: np.ndarray
+    driven_noise: np.ndarray
     defined: np.ndarray
-    windows: tuple[str, ...]
-    bins: np.ndarray
-    pooled: SplitHalf
-    image_driven: SplitHalf
     known: np.ndarray
+    windows: dict[str, tuple[float, float]]
+    bins: np.ndarray
+    trajectories: np.ndarray
+    driven_trajectories: np.ndarray
+    blocks: np.ndarray
+
+    @property
+    def halving(self) -> str:
+        """Say how trials were halved."""
+        if self.blocks.all():
+            return "by block, the same halves for all images: every image has the same trials"
+        if not self.blocks.any():
+            return "for each image: images differ in their trials"
+        return (
+            f"by block for {int(self.blocks.sum())} of {len(self.blocks)} units, for each image for the rest"
+        )
 
 
 def measure(
     trials: xr.DataArray,
     *,
+    window: tuple[float, float] | None = None,
     n_splits: int,
     seed: int,
-    advance: Callable[[int], None] = lambda units: None,
-    visit: Callable[[slice, np.ndarray, np.ndarray], None] = lambda units, trials, bins: None,
+    on_progress: Callable[[int], None] = lambda units: None,
 ) -> Reliability:
-    """Correlate random halves of the trials, per bin and over windows.
+    """Estimate the reliability of each unit, per bin and over windows.
 
     Parameters
     ----------
     trials
-        Dims (image, trial, unit, time_bin), coordinates ``time_bin_start`` and ``time_bin_end``; may be
-        lazy: it is read twice, some units at a time.
+        Dims (image, trial, unit, time_bin), coordinates ``time_bin_start`` and ``time_bin_end``; may be lazy:
+        it is read once, some units at a time.
+    window
+        Range of the pooled window in ms; by default from `RESPONSE_STARTS_MS` to the end.
     n_splits, seed
-        Of the halves; the same serve all units, bins and windows.
-    advance
-        Called with the number of units done; every unit is done three times.
-    visit
-        Called in the second reading with a slice of units, their trials, and the windows' bins, for what
-        else needs them.
+        Number and seed of the random halves; the same serve all units, bins and windows.
+    on_progress
+        Called with the number of units done.
+
+    Raises
+    ------
+    ContractError
+        If no bin lies in `window`.
     """
-    n_images, n_trials = trials.sizes["image"], trials.sizes["trial"]
+    windows, bins = pooled_bins(trials, window)
+    n_images, n_trials, _, n_bins = trials.shape
     halves = RandomHalves(n_images, n_trials, n_splits, generator(seed, "trial halves"))
-    each_bin = np.eye(trials.sizes["time_bin"], dtype=bool)
-    per_bin = _joined([halves.correlate(some, each_bin, advance=advance) for _, some in unit_chunks(trials)])
-    defined = distinguishable(per_bin, n_images)
-    windows = {"pooled": defined.mean(axis=1) >= MIN_DEFINED}
-    windows |= {name: bins_within(trials, *span) for name, span in WINDOWS.items()}
-    bins = np.array(list(windows.values()))
-    plain_and_driven = []
-    for units, some in unit_chunks(trials):
-        plain_and_driven.append(
-            halves.correlate(
-                some,
-                np.vstack([bins, bins]),
-                image_driven=np.repeat([False, True], len(bins)),
-                advance=lambda n: advance(2 * n),
-            )
-        )
-        visit(units, some, bins)
-    both = _joined(plain_and_driven)
-    pooled, image_driven = _part(both, slice(len(bins))), _part(both, slice(len(bins), None))
-    known = distinguishable(image_driven, n_images) & distinguishable(pooled, n_images)
-    return Reliability(per_bin, defined, tuple(windows), bins, pooled, image_driven, known)
-
-
-def ceilings(prefix: str, dims: tuple[str, ...], halves: SplitHalf, defined: np.ndarray) -> dict:
-    """Reliabilities and ceiling as variables of a dataset; NaN where they are not above zero for sure."""
-    reliability = np.where(defined, spearman_brown(halves.spearman), np.nan)
-    return {
-        f"{prefix}reliability": (dims, reliability),
-        f"{prefix}ceiling": (dims, np.sqrt(reliability)),
-        f"{prefix}pearson_reliability": (dims, np.where(defined, spearman_brown(halves.pearson), np.nan)),
+    each_bin, over_time = np.eye(n_bins, dtype=bool), bins_within(trials, *TRAJECTORY_MS)
+    parts: list[SplitHalf] = []
+    noises: list[tuple[np.ndarray, ...]] = []
+    for _, some in unit_chunks(trials):
+        groups = np.vstack([each_bin, bins])
+        parts.append(halves.correlate(some, groups, trajectory_bins=over_time, on_progress=on_progress))
+        noises += [_closed_form(some[:, :, unit], bins) for unit in range(some.shape[2])]
+    correlated = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=-1)
+        for field in fields(SplitHalf)
     }
-
-
-def bins_within(responses: xr.DataArray, start: float, end: float) -> np.ndarray:
-    """Bins that lie wholly between `start` and `end` ms, shape (time_bin,), bool."""
-    return ((responses["time_bin_start"] >= start) & (responses["time_bin_end"] <= end)).values
-
-
-def _joined(parts: Sequence[SplitHalf]) -> SplitHalf:
-    return SplitHalf(
-        np.concatenate([part.spearman for part in parts], axis=1),
-        np.concatenate([part.pearson for part in parts], axis=1),
+    pearson, plain, driven, plain_noise, driven_noise, p, blocks = (
+        np.stack(values, axis=-1) for values in zip(*noises, strict=True)
+    )
+    return Reliability(
+        split_half=correlated["spearman"][:n_bins],
+        window_split_half=correlated["spearman"][n_bins:],
+        pearson=pearson,
+        plain=plain,
+        image_driven=driven,
+        plain_noise=plain_noise,
+        driven_noise=driven_noise,
+        defined=p[:n_bins] < ALPHA,
+        known=p[n_bins:] < ALPHA,
+        windows=windows,
+        bins=bins,
+        trajectories=spearman_brown(correlated["trajectories"]),
+        driven_trajectories=spearman_brown(correlated["driven_trajectories"]),
+        blocks=blocks,
     )
 
 
-def _part(halves: SplitHalf, groups: slice) -> SplitHalf:
-    return SplitHalf(halves.spearman[groups], halves.pearson[groups])
+def _closed_form(trials: np.ndarray, bins: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return reliabilities, noise and p-values of a unit's trials, shape (image, trial, time_bin)."""
+    noise = TrialNoise.of(trials)
+    per_bin, p = noise.per_bin(), noise.p_values(np.vstack([np.eye(len(bins[0]), dtype=bool), bins]))
+    driven = noise.mean - noise.mean.mean(axis=0)
+    n_windows, n_images = len(bins), len(noise.mean)
+    reliability, of_window = np.full((2, n_windows), np.nan), np.zeros((2, n_windows, n_images))
+    for w, inside in enumerate(bins):
+        if inside.any():
+            of_window[:, w] = noise.over(inside), per_bin[:, inside].mean(axis=1)
+            for k, values in enumerate((noise.mean, driven)):
+                reliability[k, w] = pearson_reliability(values[:, inside], of_window[k, w])
+    each = pearson_reliability(noise.mean[..., None], per_bin)
+    return each, *reliability, *of_window, p, np.array(noise.blocks)
+
+
+def pooled_bins(
+    responses: xr.DataArray, window: tuple[float, float] | None = None
+) -> tuple[dict[str, tuple[float, float]], np.ndarray]:
+    """Return the range in ms of each window, and the bins it pools, shape (window, time_bin), bool.
+
+    The pooled window has all bins that lie wholly in `window`, by default those from `RESPONSE_STARTS_MS` to
+    the end or, where there are none such, all bins. It does not depend on the responses.
+    """
+    start, end = (responses[f"time_bin_{edge}"].values.astype(float) for edge in ("start", "end"))
+    pooled = (float(RESPONSE_STARTS_MS), float(end.max())) if window is None else window
+    if not bins_within(responses, *pooled).any():
+        if window is not None:
+            raise ContractError(
+                f"the response window, {window[0]:g} to {window[1]:g} ms, holds none of the time bins, which run "
+                f"from {start[0]:g} to {end[-1]:g} ms; give a window that holds at least one bin"
+            )
+        pooled = float(start[0]), float(end.max())
+    windows = {"pooled": pooled, **{name: (float(a), float(b)) for name, (a, b) in WINDOWS.items()}}
+    return windows, np.array([bins_within(responses, *span) for span in windows.values()])
+
+
+def bins_within(responses: xr.DataArray, start: float, end: float) -> np.ndarray:
+    """Return which bins lie wholly between `start` and `end` ms, shape (time_bin,), bool."""
+    return ((responses["time_bin_start"] >= start) & (responses["time_bin_end"] <= end)).values
+
+
+def ceilings(
+    prefix: str, dims: tuple[str, ...], split_half: np.ndarray, pearson: np.ndarray, defined: np.ndarray
+) -> dict:
+    """Return reliabilities and ceiling as variables of a dataset; NaN where they are not defined."""
+    reliability = np.where(defined, spearman_brown(split_half), np.nan)
+    return {
+        f"{prefix}reliability": (dims, reliability),
+        f"{prefix}ceiling": (dims, np.sqrt(reliability)),
+        f"{prefix}pearson_reliability": (dims, np.where(defined & (pearson > 0), pearson, np.nan)),
+    }

@@ -22,13 +22,16 @@ _VARIABLES = {
     ("unit", "time_bin"): "r split_half reliability ceiling pearson_reliability defined normalized spearman "
     "spearman_normalized",
     ("window", "unit"): "window_r window_ceiling window_reliability window_pearson_reliability "
-    "window_normalized window_spearman window_spearman_normalized window_time_course window_image_driven",
-    ("window", "bound"): "window_ci95",
+    "window_normalized window_spearman window_spearman_normalized window_time_course window_image_driven "
+    "window_image_driven_r window_image_driven_reliability window_defined",
+    ("window", "bound"): "window_ci95 window_image_driven_ci95",
     ("window", "time_bin"): "window_bins",
-    ("unit",): "unit unit_id temporal_correlation temporal_correlation_time_course alpha",
+    ("unit",): "unit unit_id temporal_correlation temporal_correlation_time_course "
+    "temporal_correlation_ceiling temporal_correlation_image_driven "
+    "temporal_correlation_image_driven_ceiling alpha",
     ("image",): "image_id",
     ("time_bin",): "time_bin time_bin_start time_bin_end",
-    ("window",): "window",
+    ("window",): "window window_start window_end",
     ("bound",): "bound",
 }
 DIMS = {name: dims for dims, names in _VARIABLES.items() for name in names.split()}

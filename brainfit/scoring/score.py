@@ -34,7 +34,7 @@ from brainfit.support.progress import progress_bar
 from brainfit.support.provenance import ContentHash, environment, weights_sha256
 
 MIN_TEST_IMAGES = 4
-"""Of fewer, no split-half correlation passes the threshold of `brainfit.statistics.split_half.distinguishable`."""
+"""With fewer, a correlation over images says next to nothing."""
 
 
 def score(
@@ -139,9 +139,7 @@ def score(
     data = _evaluate(request, responses, predicted)
 
     undefined = int((~data["defined"]).sum())
-    responses.dropped.add(
-        "unit x bin pairs", undefined, "split-half correlation not distinguishable from zero"
-    )
+    responses.dropped.add("unit x bin pairs", undefined, "reliability not distinguishable from zero")
     info = {
         **_description(request, responses),
         "benchmark": benchmark,
@@ -158,8 +156,8 @@ def score(
 def _require_test_images(responses: Responses) -> None:
     if len(responses.test) < MIN_TEST_IMAGES:
         raise ContractError(
-            f"{len(responses.test)} test images: with fewer than {MIN_TEST_IMAGES} no unit can be told from "
-            "noise, whatever it responds (a correlation would have to exceed 1); give more images"
+            f"{len(responses.test)} test images: with fewer than {MIN_TEST_IMAGES} a correlation over "
+            "images means nothing; give more images"
         )
 
 
@@ -175,15 +173,16 @@ def _content(responses: Responses, features: Features) -> str:
 def _evaluate(request: Request, responses: Responses, predicted: np.ndarray) -> xr.Dataset:
     """Compare predictions with held-out responses, and these with their own trials."""
     mean, n_units, progress = responses.mean, responses.mean.shape[1], request.execution.progress
-    with progress_bar("noise ceiling (units, thrice)", 3 * n_units, shown=progress) as advance:
+    with progress_bar("noise ceiling (units)", n_units, shown=progress) as on_progress:
         return assemble(
             predicted,
             mean[responses.test],
             mean[responses.train].mean(axis=0),
             responses.recording.responses.isel(image=responses.test),
+            window=getattr(responses.recording, "response_window", None),
             n_splits=N_SPLITS,
             seed=request.seed,
-            advance=advance,
+            on_progress=on_progress,
         )
 
 

@@ -1,7 +1,12 @@
-"""Noise ceilings: how well trials predict trials, and so how well a model can predict responses.
+"""Split-half correlations: how well one half of the trials predicts the other.
 
-The trials of each image are split in two random halves; the halves are averaged and correlated
-over images, and that is averaged over many splits.
+The trials are divided in two halves (`brainfit.statistics.halves`); the halves are averaged and correlated
+over images, and that is averaged over many divisions. This is the noise ceiling of the paper. The reliability
+of Pearson correlations needs no random division (`brainfit.statistics.reliability`).
+
+References
+----------
+Nayebi et al. (2018), arXiv:1807.00053, Fig. 5c: Spearman split-half reliability.
 """
 
 from __future__ import annotations
@@ -14,12 +19,13 @@ import numpy as np
 import torch
 
 from brainfit.errors import ContractError
+from brainfit.statistics.correlation import temporal_correlation
+from brainfit.statistics.halves import are_blocks, halves_of_blocks, halves_of_images, trial_order
 from brainfit.statistics.row_correlations import correlate_counts, correlate_rows
 from brainfit.statistics.unit_scale import on_own_scale
 
-_CHUNK_BYTES = 16 * 2**20  # freed memory of that size is used again, larger is asked for anew
+_CHUNK_BYTES = 16 * 2**20  # memory blocks of this size are reused after they are freed; larger ones are not
 _BLOCK = 2**15  # elements correlated at a time, so that they stay in the processor's cache
-_Z_ONE_SIDED_5_PERCENT = 1.645
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,17 @@ class SplitHalf:
     Attributes
     ----------
     spearman, pearson
-        Shape (group of bins, unit); NaN where a half is constant over images, or the group empty.
+        Over images, shape (group of bins, unit); NaN where a half is constant over images, or the group is
+        empty.
+    trajectories, driven_trajectories
+        Pearson over time, median over images, shape (unit,): as the halves are, and with each bin's mean over
+        images taken off. NaN without `trajectory_bins`, or where no trajectory varies.
     """
 
     spearman: np.ndarray
     pearson: np.ndarray
+    trajectories: np.ndarray
+    driven_trajectories: np.ndarray
 
 
 def split_half(
@@ -41,31 +53,34 @@ def split_half(
     groups: np.ndarray,
     *,
     image_driven: bool | np.ndarray = False,
+    trajectory_bins: np.ndarray | None = None,
     n_splits: int = 100,
     rng: np.random.Generator,
-    advance: Callable[[int], None] = lambda units: None,
+    on_progress: Callable[[int], None] = lambda units: None,
 ) -> SplitHalf:
-    """Correlate random halves of the trials over images, for groups of time bins.
+    """Correlate random halves of the trials, for groups of time bins.
 
     Parameters
     ----------
     trials
-        Responses, shape (image, trial, unit, time_bin). NaN marks trials that an image was not
-        shown in; a trial with NaN in any bin counts as missing for that unit. Trials are halved
-        per image; where their number is odd the second half has one more.
+        Responses, shape (image, trial, unit, time_bin). NaN marks missing trials; a trial with NaN in any bin
+        counts as missing for that unit. Where every image has the same trials these are blocks, and halves are
+        drawn over blocks, the same for all images; else they are drawn for each image. Where the number of
+        trials is odd the second half has one more.
     groups
-        Which bins to pool, shape (group, time_bin), bool: one row a bin for the score per bin, a
-        row with many bins for a window, whose halves are correlated over images x bins.
+        Which bins to pool, shape (group, time_bin), bool: a row with one bin gives the correlation over images
+        in that bin, a row with many bins that over images x bins.
     image_driven
-        Take each bin's mean over images off the halves first; for all groups, or for each, shape
-        (group,). What is left agrees between halves only as far as responses tell images apart; a
-        time course that all images share counts for nothing.
+        Take each bin's mean over images off the halves first; for all groups, or for each, shape (group,). A
+        time course that all images share then does not make halves agree.
+    trajectory_bins
+        The bins over which trajectories are correlated, shape (time_bin,), bool.
     n_splits
-        Random splits to average over.
+        Random halves to average over; of few blocks all halves, if these are fewer.
     rng
-        Decides the halves; the same halves serve all units and groups.
-    advance
-        Called with the number of units done, for progress bars.
+        Decides the halves. They depend on what trials hold, not on their order.
+    on_progress
+        Called with the number of units done.
 
     Raises
     ------
@@ -77,21 +92,25 @@ def split_half(
     Nayebi et al. (2018), arXiv:1807.00053, Fig. 5c: Spearman split-half reliability.
     """
     halves = RandomHalves(trials.shape[0], trials.shape[1], n_splits, rng)
-    return halves.correlate(trials, groups, image_driven=image_driven, advance=advance)
+    return halves.correlate(
+        trials, groups, image_driven=image_driven, trajectory_bins=trajectory_bins, on_progress=on_progress
+    )
 
 
 class RandomHalves:
-    """Random halves of the trials, the same for all units that miss the same trials.
+    """Random halves of the trials, the same for all units with as many trials of each image.
 
     Parameters
     ----------
     n_images, n_trials, n_splits, rng
-        As in `split_half`; keep one where units come in parts.
+        As in `split_half`; keep one instance where units come in parts.
     """
 
     def __init__(self, n_images: int, n_trials: int, n_splits: int, rng: np.random.Generator) -> None:
-        self._keys = rng.random((n_splits, n_images, n_trials), dtype=np.float32)
-        self._latest: tuple[np.ndarray, torch.Tensor] | None = None
+        self._seed = int(rng.integers(2**63))
+        self._shape = n_splits, n_images, n_trials
+        self._keys: np.ndarray | None = None
+        self._latest: tuple[bytes, torch.Tensor] | None = None
 
     def correlate(
         self,
@@ -99,50 +118,59 @@ class RandomHalves:
         groups: np.ndarray,
         *,
         image_driven: bool | np.ndarray = False,
-        advance: Callable[[int], None] = lambda units: None,
+        trajectory_bins: np.ndarray | None = None,
+        on_progress: Callable[[int], None] = lambda units: None,
     ) -> SplitHalf:
         """Do what `split_half` does, with these halves."""
         driven = np.broadcast_to(image_driven, len(groups))
-        found = np.full((2, len(groups), trials.shape[2]), np.nan)
+        n_units = trials.shape[2]
+        found, over_time = np.full((2, len(groups), n_units), np.nan), np.full((2, n_units), np.nan)
         some = np.flatnonzero(groups.any(axis=1))
-        n_chunks = -(-4 * len(self._keys) * trials.shape[0] * trials.shape[3] // _CHUNK_BYTES)
+        n_chunks = -(-4 * self._shape[0] * trials.shape[0] * trials.shape[3] // _CHUNK_BYTES)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for units, present in _units_by_missing_trials(trials):
-                first_half = self._first(present)
-                for unit in units:
-                    values, counts = on_own_scale(trials[:, :, unit], present)
-                    parts: list[list[np.ndarray]] = [[] for _ in some]
-                    for chosen in first_half.chunk(n_chunks, dim=1):
-                        halves = _Halves.of(values, chosen, present, counts)
-                        correlations = pool.map(halves.correlate, groups[some], driven[some])
-                        for part, r in zip(parts, correlations, strict=True):
-                            part.append(r)
-                    for g, part in zip(some, parts, strict=True):
-                        found[:, g, unit] = np.concatenate(part, axis=1).mean(axis=1)
-                    advance(1)
-        return SplitHalf(spearman=found[1], pearson=found[0])
+            for unit, present in _units_by_missing_trials(trials):
+                order = trial_order(np.where(present[..., None], trials[:, :, unit], 0), present)
+                values = np.take_along_axis(trials[:, :, unit], order[..., None], axis=1)
+                ordered = np.take_along_axis(present, order, axis=1)
+                values, counts = on_own_scale(values, ordered)
+                first_half = self._first(ordered)
+                parts: list[list[np.ndarray]] = [[] for _ in some]
+                trajectories = []
+                for chosen in first_half.chunk(n_chunks, dim=-2):
+                    halves = _Halves.of(values, chosen, ordered, counts)
+                    correlations = pool.map(halves.correlate, groups[some], driven[some])
+                    for part, r in zip(parts, correlations, strict=True):
+                        part.append(r)
+                    if trajectory_bins is not None:
+                        trajectories.append(halves.trajectories(trajectory_bins))
+                for g, part in zip(some, parts, strict=True):
+                    found[:, g, unit] = np.concatenate(part, axis=1).mean(axis=1)
+                if trajectories:
+                    over_time[:, unit] = np.concatenate(trajectories, axis=1).mean(axis=1)
+                on_progress(1)
+        return SplitHalf(found[1], found[0], over_time[0], over_time[1])
 
     def _first(self, present: np.ndarray) -> torch.Tensor:
-        """Choose half of the trials present, those of smallest key: 1 or 0, shape (image, split, trial)."""
-        if self._latest is None or not np.array_equal(self._latest[0], present):
-            chosen = np.empty(self._keys.shape, bool)
-            half, missing = present.sum(axis=1) // 2, ~present
-            complete = present.all()
-            for s, of_split in enumerate(self._keys):
-                keys = of_split if complete else np.where(missing, np.inf, of_split)
-                largest = np.take_along_axis(np.sort(keys, axis=1), half[:, None] - 1, axis=1)
-                np.less_equal(keys, largest, out=chosen[s])
-                if chosen[s].sum() > half.sum():  # two keys are the same
-                    for i in np.flatnonzero(chosen[s].sum(axis=1) > half):
-                        chosen[s, i] = False
-                        chosen[s, i, keys[i].argsort()[: half[i]]] = True
-            by_image = torch.from_numpy(chosen).transpose(0, 1).contiguous()
-            self._latest = present, by_image.float()
+        """Choose the first half, as 1 or 0: shape (split, trial) for blocks, else (image, split, trial)."""
+        n_trials = present.sum(axis=1)
+        name = n_trials.tobytes()
+        if self._latest is None or self._latest[0] != name:
+            n_splits, _, most = self._shape
+            if are_blocks(present):
+                first = halves_of_blocks(int(n_trials[0]), n_splits, np.random.default_rng(self._seed))
+                chosen = np.zeros((len(first), most), np.float32)
+                chosen[:, : n_trials[0]] = first
+            else:
+                if self._keys is None:
+                    self._keys = np.random.default_rng(self._seed).random(self._shape, dtype=np.float32)
+                by_split = halves_of_images(self._keys, n_trials)
+                chosen = np.ascontiguousarray(by_split.swapaxes(0, 1), dtype=np.float32)
+            self._latest = name, torch.from_numpy(chosen)
         return self._latest[1]
 
 
-def _units_by_missing_trials(trials: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield units that miss the same trials, with the (image, trial) mask of those present."""
+def _units_by_missing_trials(trials: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each unit with the (image, trial) mask of its trials; units that miss the same in succession."""
     members: dict[bytes, list[int]] = {}
     for u in range(trials.shape[2]):
         finite = np.isfinite(trials[:, :, u])
@@ -152,12 +180,13 @@ def _units_by_missing_trials(trials: np.ndarray) -> Iterator[tuple[np.ndarray, n
         if (n_trials < 2).any():
             image = np.argmax(n_trials < 2)
             raise ContractError(
-                f"a noise ceiling needs at least 2 trials an image, but unit {u} has "
-                f"{n_trials[image]} for image {image}; drop that image or that unit"
+                f"a noise ceiling needs at least 2 trials of each image, but unit {u} has "
+                f"{n_trials[image]} of image {image}; leave out that image or that unit"
             )
         members.setdefault(present.tobytes(), []).append(u)
     for mask, units in members.items():
-        yield np.array(units), np.frombuffer(mask, bool).reshape(trials.shape[:2])
+        for unit in units:
+            yield unit, np.frombuffer(mask, bool).reshape(trials.shape[:2])
 
 
 @dataclass(frozen=True)
@@ -171,10 +200,10 @@ class _Halves:
     total
         Sums over all of them, shape (bin, image).
     sizes
-        Trials in each half, each of shape (image,); None where all images have as many, and sums do as well
-        as averages.
+        Trials in each half, each of shape (image,); None where all images have the same number, so that sums
+        serve as well as averages.
     counts
-        Whether sums are whole numbers from 0 up.
+        True if sums are whole numbers from 0 up.
     """
 
     first: np.ndarray
@@ -184,9 +213,11 @@ class _Halves:
 
     @classmethod
     def of(cls, values: np.ndarray, first_half: torch.Tensor, present: np.ndarray, counts: bool) -> _Halves:
-        """Sum trials, shape (image, trial, bin), over halves, shape (image, split, trial)."""
-        trials, (n_images, n_splits, _) = torch.from_numpy(values), first_half.shape
-        first = torch.bmm(trials.transpose(1, 2), first_half.transpose(1, 2))
+        """Sum trials, shape (image, trial, bin), over halves, shape (image, split, trial) or (split, trial)."""
+        trials, n_images = torch.from_numpy(values), len(values)
+        n_splits = first_half.shape[-2]
+        by_trial = first_half.transpose(-1, -2).expand(n_images, -1, -1)
+        first = torch.bmm(trials.transpose(1, 2), by_trial)
         first = first.reshape(n_images, -1).t().contiguous().reshape(-1, n_splits, n_images)
         n_trials = present.sum(axis=1)
         equal = n_trials.min() == n_trials.max()
@@ -201,20 +232,31 @@ class _Halves:
         correlate = correlate_counts if self.counts and not image_driven else correlate_rows
         parts = []
         for start in range(0, n_splits, step):
-            first = self.first[bins, start : start + step]
-            halves = [first, self.total[bins, None] - first]
-            if self.sizes is not None:
-                halves = [half / size for half, size in zip(halves, self.sizes, strict=True)]
+            halves = self._averages(bins, slice(start, start + step))
             if image_driven:
                 halves = [half - half.mean(axis=2, keepdims=True) for half in halves]
             parts.append(correlate(*(half.swapaxes(0, 1).reshape(half.shape[1], -1) for half in halves)))
         return np.concatenate(parts, axis=1)
 
+    def trajectories(self, bins: np.ndarray) -> np.ndarray:
+        """Median over images of Pearson over some bins, plain and image-driven, shape (2, split)."""
+        halves = [half.transpose(2, 1, 0) for half in self._averages(bins, slice(None))]
+        driven = [half - half.mean(axis=0) for half in halves]
+        return np.array([temporal_correlation(*halves), temporal_correlation(*driven)])
+
+    def _averages(self, bins: np.ndarray, splits: slice) -> list[np.ndarray]:
+        """Averages of both halves, or sums where these serve as well, shape (bin, split, image)."""
+        first = self.first[bins, splits]
+        halves = [first, self.total[bins, None] - first]
+        if self.sizes is not None:
+            halves = [half / size for half, size in zip(halves, self.sizes, strict=True)]
+        return halves
+
 
 def spearman_brown(rho: np.ndarray) -> np.ndarray:
-    r"""Reliability of the average of all trials from the correlation of its halves.
+    r"""Return the reliability of the average of all trials from the correlation of its halves.
 
-    :math:`2\rho / (1 + \rho)`; NaN where `rho` is not positive, for then it means nothing.
+    :math:`2\rho / (1 + \rho)`; NaN where `rho` is not positive.
 
     Examples
     --------
@@ -227,16 +269,3 @@ def spearman_brown(rho: np.ndarray) -> np.ndarray:
     """
     positive = np.where(rho > 0, rho, np.nan)
     return 2 * positive / (1 + positive)
-
-
-def distinguishable(halves: SplitHalf, n_images: int) -> np.ndarray:
-    r"""Whether split-half correlations over `n_images` are distinguishable from zero.
-
-    The rule: both the Spearman and the Pearson :math:`\rho` exceed :math:`1.645 / \sqrt{n - 1}`,
-    one-sided 5 % for a *single* split of responses that carry nothing about the image. The mean
-    over splits of K trials varies less, with a standard deviation of
-    :math:`\sqrt{K / (2 (K - 1) n)}`, so that such a unit and bin passes in 5 % of cases with 2
-    trials, in 2 % with 4, and in about 1 % with many. False where :math:`\rho` is NaN.
-    """
-    threshold = _Z_ONE_SIDED_5_PERCENT / np.sqrt(max(n_images - 1, 1))
-    return (halves.spearman > threshold) & (halves.pearson > threshold)

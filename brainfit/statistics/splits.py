@@ -1,6 +1,7 @@
-"""Splits of images into training, test and folds: within object, and never within an image.
+"""Split images into training, test and folds: within object, and never within an image.
 
-What is split is always images, so a trial or a time bin of a test image cannot reach training.
+Whole images are split, so a trial or a time bin of a test image cannot reach training; and images that show the
+same picture form a group that stays together.
 """
 
 from __future__ import annotations
@@ -13,22 +14,32 @@ from brainfit.support.seeds import generator
 
 
 def train_test_split(
-    object_names: np.ndarray, *, test_fraction: float = 0.25, seed: int = 0
+    object_names: np.ndarray,
+    *,
+    test_fraction: float = 0.25,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+    candidates: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split images 75/25 within each object.
+    """Split images within each object, by default 75 % for training and 25 % for test.
 
-    Images are put in order object by object, shuffled within the object, and every fourth one is
-    taken for the test: the test set has the asked share overall, and each object gives its share
-    to within one image, however few images it has.
+    Images are put in order object by object, shuffled within the object, and every fourth one is taken for the
+    test: the test set has the requested share overall, and each object gives its share to within one image,
+    however few images it has.
 
     Parameters
     ----------
     object_names
-        One name an image, shape (image,).
+        The object that each image shows, shape (image,).
     test_fraction
-        Share of images held out, between 0 and 1, neither of them.
+        Share of images held out, between 0 and 1, exclusive.
     seed
-        Whole number from 0 up; same seed, same split.
+        Whole number from 0 up; the same seed gives the same split.
+    groups
+        Images of one group go to the same side, shape (image,), any labels; by default each is its own group.
+    candidates
+        Images that may be held out, shape (image,), bool; by default all. A group is a candidate if all of its
+        images are. Where fewer than `test_fraction` of the images are, all of them are held out.
 
     Returns
     -------
@@ -45,14 +56,22 @@ def train_test_split(
     Nayebi et al. (2018), arXiv:1807.00053, supplement 6.6: 75 % within each object category.
     """
     test_fraction = fraction("test_fraction", test_fraction)
-    order, phase = _dealt(object_names, generator(seed, "train-test split"))
-    turn = np.floor((np.arange(len(order) + 1) + phase) * test_fraction)
-    is_test = np.zeros(len(order), bool)
-    is_test[order] = np.diff(turn) > 0
-    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    object_names = np.asarray(object_names)
+    first, group = _groups(groups, len(object_names))
+    eligible = np.ones(len(first), bool)
+    if candidates is not None:
+        eligible[group[~np.asarray(candidates, bool)]] = False
+    is_test = np.zeros(len(first), bool)
+    if eligible.any():
+        order, phase = _dealt(object_names[first[eligible]], generator(seed, "train-test split"))
+        share = test_fraction if eligible.all() else min(test_fraction * len(first) / len(order), 1.0)
+        turn = np.floor((np.arange(len(order) + 1) + phase) * share)
+        is_test[np.flatnonzero(eligible)[order]] = np.diff(turn) > 0
+    train, test = np.flatnonzero(~is_test[group]), np.flatnonzero(is_test[group])
     if len(train) < 2 or len(test) < 2:
+        alike = "" if len(first) == len(group) else f", of which {len(first)} are different pictures,"
         raise ContractError(
-            f"{len(order)} images split into {len(train)} for training and {len(test)} for test; "
+            f"{len(group)} images{alike} split into {len(train)} for training and {len(test)} for test; "
             "at least 2 of each are needed, so give more images"
         )
     return train, test
@@ -69,7 +88,7 @@ def sample_images(object_names: np.ndarray, n_images: int, *, seed: int = 0) -> 
     Raises
     ------
     ContractError
-        If there are not so many.
+        If there are fewer images.
     """
     n_images = whole_number("n_images", n_images, least=1)
     if n_images > len(object_names):
@@ -79,8 +98,17 @@ def sample_images(object_names: np.ndarray, n_images: int, *, seed: int = 0) -> 
     return np.sort(order[np.diff(turn) > 0])
 
 
-def image_folds(object_names: np.ndarray, n_folds: int, *, seed: int = 0) -> np.ndarray:
-    """Give each image one of `n_folds` inner folds, balanced overall and within object.
+def image_folds(
+    object_names: np.ndarray, n_folds: int, *, seed: int = 0, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """Assign each image to one of `n_folds` inner folds, balanced overall and within object.
+
+    Parameters
+    ----------
+    object_names, seed, groups
+        As for `train_test_split`; images of one group are in the same fold.
+    n_folds
+        Number of folds.
 
     Returns
     -------
@@ -88,16 +116,29 @@ def image_folds(object_names: np.ndarray, n_folds: int, *, seed: int = 0) -> np.
         The fold in which each image is held out.
     """
     n_folds = whole_number("n_folds", n_folds, least=1)
-    order, phase = _dealt(object_names, generator(seed, "inner folds"))
+    object_names = np.asarray(object_names)
+    first, group = _groups(groups, len(object_names))
+    order, phase = _dealt(object_names[first], generator(seed, "inner folds"))
     if len(order) < n_folds:
         raise ContractError(f"{len(order)} training images cannot make {n_folds} folds; give more images")
     fold = np.empty(len(order), int)
     fold[order] = (np.arange(len(order)) + int(phase * n_folds)) % n_folds
-    return fold
+    return fold[group]
+
+
+def _groups(groups: np.ndarray | None, n_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first image of each group, in the order of images, and each image's group."""
+    if groups is None:
+        return np.arange(n_images), np.arange(n_images)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True, axis=0)
+    order = np.argsort(first)
+    position = np.empty(len(order), int)
+    position[order] = np.arange(len(order))
+    return first[order], position[group.ravel()]
 
 
 def _dealt(object_names: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Order that goes object by object, both shuffled, and where in the round to start."""
+    """Return an order that goes object by object, both shuffled, and where in the round to start."""
     _, codes = np.unique(np.asarray(object_names).astype(str), return_inverse=True)
     shuffled_objects = rng.permutation(codes.max() + 1)[codes]
     order = np.lexsort((rng.random(len(codes)), shuffled_objects))

@@ -6,7 +6,7 @@ import xarray as xr
 from brainfit.scoring.result import Score
 
 CATEGORIES = ("Animals", "Boats", "Cars", "Faces")
-EDGES = {"pooled": (-np.inf, np.inf), "early": (70, 130), "late": (130, 200)}
+EDGES = {"pooled": (70, np.inf), "early": (70, 130), "late": (130, 200)}
 
 
 def fake_score(
@@ -32,14 +32,15 @@ def fake_score(
     bins = np.array([(start >= low) & (end <= high) for low, high in EDGES.values()])
     reliability = _reliability(signal.var(axis=0), variance)
     defined = reliability > 0.15
-    bins[0] &= defined.mean(axis=0) >= 0.5
     r = _pearson(response, predicted)
     windows = [_window(response, predicted, signal, variance, keep) for keep in bins]
     window_r, window_reliability = (np.array(values) for values in zip(*windows, strict=True))
     window_normalized = window_r / np.sqrt(window_reliability)
-    middle = [
-        np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in window_normalized
-    ]
+    driven = [values - values.mean(axis=0) for values in (response, predicted, signal)]
+    of_images = [_window(*driven, variance, keep) for keep in bins]
+    image_r, image_reliability = (np.array(values) for values in zip(*of_images, strict=True))
+    image_driven = image_r / np.sqrt(image_reliability)
+    middle, image_middle = _medians(window_normalized), _medians(image_driven)
     trajectories = _pearson(response[..., center > 50].T, predicted[..., center > 50].T)
 
     unit_time, window_unit = ("unit", "time_bin"), ("window", "unit")
@@ -65,11 +66,21 @@ def fake_score(
             "window_spearman": (window_unit, 0.98 * window_r),
             "window_spearman_normalized": (window_unit, 0.98 * window_r / np.sqrt(window_reliability * 0.97)),
             "window_time_course": (window_unit, 0.4 * window_normalized),
-            "window_image_driven": (window_unit, 0.8 * window_normalized),
+            "window_defined": (window_unit, np.isfinite(image_driven)),
+            "window_image_driven": (window_unit, image_driven),
+            "window_image_driven_r": (window_unit, image_r),
+            "window_image_driven_reliability": (window_unit, image_reliability),
+            "window_image_driven_ci95": (
+                ("window", "bound"),
+                np.array([[m - 0.04, m + 0.04] for m in image_middle]),
+            ),
             "window_ci95": (("window", "bound"), np.array([[m - 0.03, m + 0.03] for m in middle])),
             "window_bins": (("window", "time_bin"), bins),
             "temporal_correlation": ("unit", np.median(trajectories, axis=1)),
             "temporal_correlation_time_course": ("unit", 0.9 * np.median(trajectories, axis=1)),
+            "temporal_correlation_ceiling": ("unit", np.full(n_units, 0.94)),
+            "temporal_correlation_image_driven": ("unit", 0.5 * np.median(trajectories, axis=1)),
+            "temporal_correlation_image_driven_ceiling": ("unit", np.full(n_units, 0.6)),
             "alpha": ("unit", 10.0 ** rng.integers(1, 6, n_units)),
         },
         coords={
@@ -83,10 +94,17 @@ def fake_score(
             "time_bin_start": ("time_bin", start),
             "time_bin_end": ("time_bin", end),
             "window": list(EDGES),
+            "window_start": ("window", [low for low, _ in EDGES.values()]),
+            "window_end": ("window", [min(high, end[-1]) for _, high in EDGES.values()]),
             "bound": ["low", "high"],
         },
     )
     return Score(data, {**_info(n_images, simulated, weights), **info})
+
+
+def _medians(values):
+    """Median over units that ignores NaN, for each window."""
+    return [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in values]
 
 
 def _course(lag):

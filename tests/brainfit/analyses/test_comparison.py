@@ -23,13 +23,19 @@ SMALL: dict[str, Any] = {"n_units": 12, "n_images": 40}
 def with_prediction(score: Score, predicted: np.ndarray, **info: object) -> Score:
     """The same recording, predicted by another model: what `compare` reads is computed anew."""
     data = score.data.assign(predicted=(score.data["predicted"].dims, predicted))
-    r = np.full(data["window_r"].shape, np.nan)
+    r = np.full((2, *data["window_r"].shape), np.nan)
     for w, bins in enumerate(data["window_bins"].values):
         for u in range(data.sizes["unit"]):
-            pair = [data[name].values[:, u][:, bins].ravel() for name in ("predicted", "response")]
-            r[w, u] = np.corrcoef(pair)[0, 1]
-    scaled = r / np.sqrt(data["window_pearson_reliability"])
-    data = data.assign(window_r=(("window", "unit"), r), window_normalized=scaled)
+            pair = [data[name].values[:, u][:, bins] for name in ("predicted", "response")]
+            r[0, w, u] = np.corrcoef([side.ravel() for side in pair])[0, 1]
+            r[1, w, u] = np.corrcoef([(side - side.mean(axis=0)).ravel() for side in pair])[0, 1]
+    by_window = ("window", "unit")
+    data = data.assign(
+        window_r=(by_window, r[0]),
+        window_normalized=(by_window, r[0] / np.sqrt(data["window_pearson_reliability"].values)),
+        window_image_driven_r=(by_window, r[1]),
+        window_image_driven=(by_window, r[1] / np.sqrt(data["window_image_driven_reliability"].values)),
+    )
     return replace(score, data=data, info={**score.info, **info})
 
 
@@ -52,13 +58,16 @@ def test_resampled_correlation_is_numpys_over_repeated_images(rng) -> None:
         assert ours[unit] == pytest.approx(np.corrcoef(pair)[0, 1], abs=1e-12)
 
 
-def test_a_better_model_is_found_better() -> None:
+@pytest.mark.parametrize(
+    ("measure", "variable"), [("image_driven", "window_image_driven"), ("plain", "window_normalized")]
+)
+def test_a_better_model_is_found_better(measure: str, variable: str) -> None:
     base = fake_score(**SMALL)
     better, worse = noisy(base, 0.3, 1), noisy(base, 1.5, 2)
-    found = {pair.window: pair for pair in compare([better, worse])}
+    found = {pair.window: pair for pair in compare([better, worse]) if pair.measure == measure}
     assert set(found) == {"pooled", "early", "late"}
     pooled = found["pooled"]
-    observed = (better.data["window_normalized"] - worse.data["window_normalized"]).sel(window="pooled")
+    observed = (better.data[variable] - worse.data[variable]).sel(window="pooled")
     assert pooled.difference == pytest.approx(float(observed.median()))
     assert pooled.ci95[0] > 0
     assert pooled.ci95[0] <= pooled.difference <= pooled.ci95[1]
@@ -104,18 +113,42 @@ def test_holm_is_the_textbooks() -> None:
     assert [pair.p_holm for pair in _holm(pairs)] == pytest.approx([0.06, 0.03, 0.06])
 
 
+def test_image_driven_differences_come_first_and_a_clock_loses() -> None:
+    """A prediction that is the mean time course beats a poor model in the plain score alone."""
+    base = fake_score(**SMALL)
+    poor = noisy(base, 4.0, 1)
+    course = np.broadcast_to(base.data["response"].values.mean(axis=0), base.data["response"].shape)
+    wiggle = 1e-4 * np.random.default_rng(1).normal(size=course.shape)
+    clock = with_prediction(base, course + wiggle, model="clock")
+    first, *_, last = (pair for pair in compare([poor, clock]) if pair.window == "pooled")
+    assert (first.measure, last.measure) == ("image_driven", "plain")
+    assert first.difference > 0
+    assert first.p < 0.05
+    assert last.difference < 0
+
+
+def test_a_comparison_is_a_table_and_a_few_lines() -> None:
+    base = fake_score(**SMALL)
+    found = compare([noisy(base, 0.5, 1), noisy(base, 0.6, 2)])
+    frame = found.frame()
+    assert list(frame.query("window == 'pooled'")["measure"]) == ["image_driven", "plain"]
+    assert frame["difference"].tolist() == [pair.difference for pair in found]
+    assert repr(found).count("\n") == 1
+    assert "<table" in found._repr_html_()
+
+
 def test_undefined_units_are_left_out() -> None:
     score = noisy(fake_score(**SMALL), 0.5, 1)
-    normalized = score.data["window_normalized"].copy()
-    normalized[:, :4] = np.nan
-    gaps = replace(score, data=score.data.assign(window_normalized=normalized))
+    driven = score.data["window_image_driven"].copy()
+    driven[:, :4] = np.nan
+    gaps = replace(score, data=score.data.assign(window_image_driven=driven))
     assert compare([score, gaps])[0].n_units == 8
-    one = normalized.where(score.data["unit_id"] == score.data["unit_id"][5])
-    single = replace(score, data=score.data.assign(window_normalized=one))
+    one = driven.where(score.data["unit_id"] == score.data["unit_id"][5])
+    single = replace(score, data=score.data.assign(window_image_driven=one))
     pooled = compare([score, single])[0]
     assert (pooled.n_units, pooled.difference) == (1, 0)
     assert np.isnan([pooled.p, *pooled.ci95]).all()
-    nothing = replace(score, data=score.data.assign(window_normalized=normalized * np.nan))
+    nothing = replace(score, data=score.data.assign(window_image_driven=driven * np.nan))
     pooled = compare([score, nothing])[0]
     assert pooled.n_units == 0
     assert np.isnan([pooled.difference, pooled.p, *pooled.ci95]).all()
@@ -125,6 +158,8 @@ def test_undefined_units_are_left_out() -> None:
 def test_what_is_not_of_the_same_data_is_refused() -> None:
     score = fake_score(**SMALL)
     renamed = score.data.assign_coords(image_id=("image", [f"x{k}" for k in range(40)]))
+    provenance = {**score.info["provenance"], "recording": {"sha256": "0" * 64}}
+    other_pictures = replace(score, info={**score.info, "provenance": provenance})
     table = {
         "two scores or more, got 1": [score],
         "score 2 is a str": [score, "runs/mine"],
@@ -132,6 +167,7 @@ def test_what_is_not_of_the_same_data_is_refused() -> None:
         "different held-out images": [score, replace(score, data=renamed)],
         "different units": [score, fake_score(n_units=13, n_images=40)],
         "different responses": [score, fake_score(**SMALL, seed=1)],
+        "other pictures or other responses to training images": [score, other_pictures],
     }
     for message, scores in table.items():
         with pytest.raises(ContractError, match=message):
@@ -152,7 +188,7 @@ def test_command(tmp_path) -> None:
     result = CliRunner().invoke(app, ["compare", *map(str, folders), "--json"])
     printed = json.loads(result.stdout)
     assert [run["model"] for run in printed["runs"]] == ["good", "bad", "worse"]
-    assert len(printed["differences"]) == 9
+    assert len(printed["differences"]) == 18
     assert printed["differences"][0]["difference"] > 0
     one = CliRunner().invoke(app, ["compare", str(folders[0])])
     assert one.exit_code == 1

@@ -22,7 +22,7 @@ def judged():
     """The simulation's own mean, and its square, as predictions."""
     recording = simulated(n_images=160, n_trials=20).select_region("pIT").select_units(slice(12))
     truth, average = mean_responses(recording).values, recording.responses.mean("trial").values
-    options = {"n_splits": 20, "seed": 0, "advance": lambda units: None}
+    options = {"n_splits": 20, "seed": 0}
     course = average.mean(axis=0)
     return {
         power: (

@@ -1,0 +1,58 @@
+"""Divide trials in halves: which, how many, and independent of their order."""
+
+from math import comb
+
+import numpy as np
+import pytest
+
+from brainfit.statistics.halves import are_blocks, halves_of_blocks, halves_of_images, trial_order
+
+
+@pytest.mark.parametrize(
+    ("n_blocks", "n_splits"), [(2, 100), (3, 100), (4, 100), (7, 100), (8, 35), (9, 10), (50, 9)]
+)
+def test_halves_of_blocks_are_all_halves_or_random_ones(n_blocks, n_splits, rng):
+    first = halves_of_blocks(n_blocks, n_splits, rng)
+    assert (first.sum(axis=1) == n_blocks // 2).all()
+    n_all = comb(n_blocks, n_blocks // 2) // (2 - n_blocks % 2)
+    assert len(first) == min(n_all, n_splits)
+    if n_all <= n_splits:
+        either_way = {tuple(row) for row in first} | {tuple(~row) for row in first if n_blocks % 2 == 0}
+        assert len(either_way) == comb(n_blocks, n_blocks // 2)
+
+
+def test_each_image_gives_half_of_its_trials(rng):
+    n_trials = np.array([2, 5, 9, 12])
+    chosen = halves_of_images(rng.random((20, 4, 12)), n_trials)
+    np.testing.assert_array_equal(chosen.sum(axis=2), np.tile(n_trials // 2, (20, 1)))
+    assert not chosen[:, np.arange(12) >= n_trials[:, None]].any()
+
+
+def test_halves_of_images_are_exact_where_keys_are_equal(rng):
+    chosen = halves_of_images(np.floor(3 * rng.random((20, 5, 8))), np.full(5, 8))
+    assert (chosen.sum(axis=2) == 4).all()
+
+
+def test_only_the_same_trials_of_all_images_are_blocks():
+    present = np.ones((3, 4), bool)
+    present[:, 2] = False
+    assert are_blocks(present)
+    present[1, 3] = False
+    assert not are_blocks(present)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_order_is_that_of_what_trials_hold(missing, rng):
+    trials = rng.poisson(2.0, size=(6, 9, 3)).astype(float)
+    present = np.ones((6, 9), bool)
+    if missing:
+        present[:3, 6:] = False
+    trials[~present] = 0
+    order = trial_order(trials, present)
+    turned = rng.permutation(9)
+    again = trial_order(trials[:, turned], present[:, turned])
+    for array in (trials, present[..., None]):
+        first = np.take_along_axis(array, order[..., None], axis=1)
+        second = np.take_along_axis(array[:, turned], again[..., None], axis=1)
+        np.testing.assert_array_equal(first.sum(axis=2), second.sum(axis=2))
+    assert (np.diff(np.take_along_axis(present, order, axis=1).astype(int), axis=1) <= 0).all()

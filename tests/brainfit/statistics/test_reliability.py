@@ -1,0 +1,176 @@
+"""Closed-form reliability against analyses of variance, all halvings, and known truth."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brainfit.statistics.reliability import ALPHA, TrialNoise, pearson_reliability
+
+
+def simulate(rng, n_images=30, n_trials=6, n_bins=3, signal=1.0, noise=1.5, drift=0.0):
+    tuning = signal * rng.normal(size=(n_images, 1, n_bins)) + 3 * np.arange(n_bins)
+    level = drift * rng.normal(size=(1, n_trials, 1))
+    return tuning + level + noise * rng.normal(size=(n_images, n_trials, n_bins))
+
+
+def plain(noise, bins):
+    return pearson_reliability(noise.mean[:, bins], noise.over(bins))
+
+
+def image_driven(noise, bins):
+    mean = noise.mean[:, bins]
+    return pearson_reliability(mean - mean.mean(axis=0), noise.per_bin()[:, bins].mean(axis=1))
+
+
+def test_blocks_give_the_two_way_analysis_of_variance(rng):
+    """ICC(3, k) of Shrout & Fleiss (1979): mean squares of images and of the residual."""
+    x = simulate(rng, n_bins=1, drift=2.0)[..., 0]
+    n, k = x.shape
+    grand, images, blocks = x.mean(), x.mean(axis=1, keepdims=True), x.mean(axis=0, keepdims=True)
+    of_images = k * ((images - grand) ** 2).sum() / (n - 1)
+    residual = ((x - images - blocks + grand) ** 2).sum() / ((n - 1) * (k - 1))
+    noise = TrialNoise.of(x[..., None])
+    assert noise.blocks
+    assert plain(noise, np.array([True])) == pytest.approx((of_images - residual) / of_images)
+
+
+def test_without_blocks_it_is_the_one_way_analysis_of_variance(rng):
+    """ICC(1, k); a missing slot of one image makes trials no blocks, and leaves them equal in number."""
+    x = np.pad(simulate(rng, n_bins=1)[..., 0], ((0, 0), (0, 1)), constant_values=np.nan)
+    x[0] = np.roll(x[0], 1)
+    n, k = len(x), x.shape[1] - 1
+    images = np.nanmean(x, axis=1, keepdims=True)
+    of_images = k * ((images - images.mean()) ** 2).sum() / (n - 1)
+    within = np.nansum((x - images) ** 2) / (n * (k - 1))
+    noise = TrialNoise.of(x[..., None])
+    assert not noise.blocks
+    assert plain(noise, np.array([True])) == pytest.approx((of_images - within) / of_images)
+
+
+def covariance(a, b, driven):
+    a, b = (v - v.mean(axis=0) if driven else v - v.mean() for v in (a, b))
+    return np.mean(a * b)
+
+
+@pytest.mark.parametrize("driven", [False, True])
+@pytest.mark.parametrize("n_trials", [2, 3, 5, 6])
+def test_it_is_the_mean_over_all_halves_of_blocks(n_trials, driven, rng):
+    x = simulate(rng, n_trials=n_trials, drift=1.0)
+    found = []
+    for chosen in combinations(range(n_trials), n_trials // 2):
+        rest = [k for k in range(n_trials) if k not in chosen]
+        found.append(covariance(x[:, list(chosen)].mean(axis=1), x[:, rest].mean(axis=1), driven))
+    average = x.mean(axis=1)
+    wanted = np.mean(found) / covariance(average, average, driven)
+    noise, bins = TrialNoise.of(x), np.ones(3, bool)
+    assert (image_driven if driven else plain)(noise, bins) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("driven", [False, True])
+def test_it_is_the_mean_over_all_halves_of_each_image_s_trials(driven, rng):
+    """Four images with 2, 3, 4 and 2 trials: every combination of every image's halves."""
+    x, counts = simulate(rng, n_images=4, n_trials=4), [2, 3, 4, 2]
+    for image, count in enumerate(counts):
+        x[image, count:] = np.nan
+    halves = [list(combinations(range(count), count // 2)) for count in counts]
+    sides = []
+    for image, (count, options) in enumerate(zip(counts, halves, strict=True)):
+        pairs = [(list(c), [k for k in range(count) if k not in c]) for c in options]
+        # Which half is the first is chance as well.
+        sides.append(
+            [(x[image, a].mean(axis=0), x[image, b].mean(axis=0)) for c in pairs for a, b in (c, c[::-1])]
+        )
+    found = []
+    for chosen in product(*sides):
+        a, b = (np.array(side) for side in zip(*chosen, strict=True))
+        found.append(covariance(a, b, driven))
+    average = np.nanmean(x, axis=1)
+    wanted = np.mean(found) / covariance(average, average, driven)
+    noise, bins = TrialNoise.of(x), np.ones(3, bool)
+    assert (image_driven if driven else plain)(noise, bins) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("unequal", "drift"), [(False, 0.0), (False, 3.0), (True, 0.0)])
+def test_it_is_unbiased_at_few_trials_whatever_drifts_from_block_to_block(unequal, drift, rng):
+    """The average of K trials has the reliability 1 / (1 + 2.25 / K); of unequal K the mean of 1 / K counts."""
+    found = []
+    for _ in range(60):
+        x = simulate(rng, n_images=200, n_trials=4, n_bins=1, drift=drift)
+        if unequal:
+            x[:100, 2:] = np.nan
+        found.append(plain(TrialNoise.of(x), np.array([True])))
+    inverse = (1 / 2 + 1 / 4) / 2 if unequal else 1 / 4
+    assert np.mean(found) == pytest.approx(1 / (1 + 2.25 * inverse), abs=0.012)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n_trials=st.lists(st.integers(2, 6), min_size=5, max_size=12),
+    n_bins=st.integers(1, 4),
+    scale=st.floats(1e-3, 1e3),
+    offset=st.floats(-100, 100),
+    seed=st.integers(0, 99),
+)
+def test_order_scale_and_offset_make_no_difference(n_trials, n_bins, scale, offset, seed):
+    rng = np.random.default_rng(seed)
+    x = simulate(rng, n_images=len(n_trials), n_bins=n_bins)
+    for image, count in enumerate(n_trials):
+        x[image, count:] = np.nan
+    bins = np.ones(n_bins, bool)
+    changed = TrialNoise.of(scale * x[:, rng.permutation(6)] + offset)
+    same = TrialNoise.of(x)
+    for reliability in (plain, image_driven):
+        assert reliability(changed, bins) == pytest.approx(reliability(same, bins), abs=1e-6)
+        assert reliability(same, bins) <= 1
+    np.testing.assert_allclose(changed.p_values(bins[None]), same.p_values(bins[None]), atol=1e-6)
+
+
+NULL = {
+    "independent bins": lambda rng: rng.normal(size=(40, 4, 10)),
+    "bins with common noise": lambda rng: rng.normal(size=(40, 4, 1)) + rng.normal(size=(40, 4, 10)),
+    "one bin, two trials": lambda rng: rng.normal(size=(40, 2, 1)),
+    "counts": lambda rng: rng.poisson(0.5, size=(40, 4, 10)).astype(float),
+    "block drift": lambda rng: rng.normal(size=(1, 6, 1)) + rng.normal(size=(40, 6, 5)),
+    "unequal trials": lambda rng: np.where(
+        (np.arange(5) < rng.integers(2, 6, size=(40, 1)))[..., None], rng.normal(size=(40, 5, 6)), np.nan
+    ),
+    "overlapping bins": lambda rng: np.lib.stride_tricks.sliding_window_view(
+        rng.normal(size=(40, 4, 12)), 3, axis=2
+    ).mean(axis=-1),
+}
+
+
+@pytest.mark.parametrize("make", NULL.values(), ids=NULL)
+def test_responses_that_do_not_depend_on_the_image_pass_as_rarely_as_stated(make, rng):
+    """Among 600 at a rate of 1 %, more than 14 are rare; 3 % allows for the approximation."""
+    p = [TrialNoise.of(make(rng)).p_values(np.ones((1, make(rng).shape[2]), bool))[0] for _ in range(600)]
+    assert np.mean(np.array(p) < ALPHA) < 0.03
+    assert 0.25 < np.mean(np.array(p) < 0.5) < 0.75
+
+
+def test_good_units_are_not_left_out_however_few_images(rng):
+    """A tenth of the variance of each trial is signal: 15 bins of 20 images show it, one bin does not."""
+    p = np.array(
+        [
+            TrialNoise.of(rng.normal(size=(20, 1, 15)) + 3 * rng.normal(size=(20, 10, 15))).p_values(
+                np.vstack([np.ones(15, bool), np.eye(15, dtype=bool)[:1]])
+            )
+            for _ in range(100)
+        ]
+    )
+    assert (p[:, 0] < ALPHA).all()
+    assert (p[:, 1] < ALPHA).mean() < 0.8
+
+
+def test_what_does_not_vary_is_undefined():
+    trials = np.full((5, 4, 3), 1 / 3)
+    trials[..., 1] += 1e-9 * np.arange(5)[:, None]
+    np.testing.assert_array_equal(
+        TrialNoise.of(trials).p_values(np.vstack([np.eye(3, dtype=bool), [[False] * 3]])), 1
+    )
+    assert np.isnan(pearson_reliability(np.zeros((5, 3)), np.zeros(5)))
+    noiseless = np.tile(np.arange(5.0)[:, None, None], (1, 4, 1))
+    assert TrialNoise.of(noiseless).p_values(np.ones((1, 1), bool)) == 0
