@@ -55,43 +55,66 @@ class Score(Result):
     Attributes
     ----------
     data
-        Dataset over dims ``image`` (held-out images), ``unit``, ``time_bin``, ``window``
-        (``pooled`` over all bins with a response, ``early`` 70-130 ms, ``late`` 130-200 ms)
-        and ``bound`` (``low``, ``high``):
+        Dataset over dims ``image`` (held-out images), ``unit``, ``time_bin``, ``window`` (``pooled`` over the
+        response, ``early`` 70-130 ms, ``late`` 130-200 ms) and ``bound`` (``low``, ``high``). *Image-driven*
+        means that each bin's mean over images is taken off prediction and response, so that a time course that
+        all images share counts for nothing. *Over a window* means over images x its bins together.
 
-        ================================ ===================== =============================================
-        variable                         dims                  meaning; range; what NaN means
-        ================================ ===================== =============================================
-        response                         image, unit, time_bin trial-averaged response to held-out images
-        predicted                        image, unit, time_bin the model's prediction of it
-        r                                unit, time_bin        Pearson over held-out images; [-1, 1]; 0: the
-                                                               prediction is constant; NaN: the response is
-        split_half                       unit, time_bin        Spearman between halves of the trials
-        reliability                      unit, time_bin        the same, Spearman-Brown corrected
-        ceiling                          unit, time_bin        sqrt(reliability); [0, 1]; NaN: not defined
-        pearson_reliability              unit, time_bin        as reliability, with Pearson
-        defined                          unit, time_bin        split-half correlations, Spearman and Pearson,
-                                                               are distinguishable from zero
-        normalized                       unit, time_bin        r / sqrt(pearson_reliability); NaN: not defined
-        spearman                         unit, time_bin        as r, with Spearman
-        spearman_normalized              unit, time_bin        spearman / ceiling; NaN: not defined
-        window_r                         window, unit          Pearson over held-out images x bins together
-        window_ceiling, and so on        window, unit          ceiling, reliability, pearson_reliability,
-                                                               normalized, spearman, spearman_normalized: as
-                                                               above, over images x bins together
-        window_time_course               window, unit          window_normalized of a predictor that knows the
-                                                               unit's mean time course and not the image
-        window_image_driven              window, unit          window_normalized once each bin's mean over
-                                                               images is taken off prediction and response:
-                                                               0 for that predictor
-        window_ci95                      window, bound         bootstrap interval of the median
-                                                               window_normalized, over images and units
-        window_bins                      window, time_bin      which bins the window pools
-        temporal_correlation             unit                  median over images of the correlation between
-                                                               trajectories from 50 to 250 ms
-        temporal_correlation_time_course unit                  the same for the unit's mean time course
-        alpha                            unit                  the ridge penalty chosen for the unit
-        ================================ ===================== =============================================
+        ========================================= ===================== ====================================
+        variable                                  dims                  meaning; range; what NaN means
+        ========================================= ===================== ====================================
+        response                                  image, unit, time_bin trial-averaged response to held-out
+                                                                        images
+        predicted                                 image, unit, time_bin the model's prediction of it
+        window_image_driven                       window, unit          **the headline**: image-driven r over
+                                                                        the window / sqrt(reliability); NaN:
+                                                                        not defined
+        window_image_driven_r                     window, unit          image-driven Pearson r; [-1, 1]
+        window_image_driven_reliability           window, unit          image-driven Pearson reliability;
+                                                                        (0, 1]
+        window_image_driven_ci95                  window, bound         bootstrap interval of the median
+                                                                        window_image_driven, over images and
+                                                                        units
+        window_defined                            window, unit          the image-driven reliability exceeds
+                                                                        zero (F test, 1 %)
+        window_r                                  window, unit          Pearson r over the window
+        window_ceiling, window_reliability        window, unit          as ceiling and reliability below,
+                                                                        over the window
+        window_pearson_reliability                window, unit          Pearson reliability; NaN: not defined
+        window_normalized                         window, unit          window_r / sqrt(reliability): the
+                                                                        time course counts as well
+        window_spearman, and so on                window, unit          window_r and window_normalized, with
+                                                                        Spearman
+        window_time_course                        window, unit          window_normalized of the unit's mean
+                                                                        time course, without the image
+        window_ci95                               window, bound         bootstrap interval of the median
+                                                                        window_normalized
+        window_bins                               window, time_bin      which bins the window pools
+        r                                         unit, time_bin        Pearson over held-out images; [-1, 1];
+                                                                        0: the prediction is constant; NaN:
+                                                                        the response is
+        split_half                                unit, time_bin        Spearman between trial halves
+        reliability                               unit, time_bin        the same, Spearman-Brown corrected
+        ceiling                                   unit, time_bin        sqrt(reliability); [0, 1]; NaN: not
+                                                                        defined
+        pearson_reliability                       unit, time_bin        Pearson reliability, closed form
+        defined                                   unit, time_bin        the reliability exceeds zero (F test,
+                                                                        1 %)
+        normalized                                unit, time_bin        r / sqrt(pearson_reliability); NaN:
+                                                                        not defined
+        spearman                                  unit, time_bin        as r, with Spearman
+        spearman_normalized                       unit, time_bin        spearman / ceiling; NaN: not defined
+        temporal_correlation                      unit                  median over images of the correlation
+                                                                        between trajectories, 50 to 250 ms
+        temporal_correlation_ceiling              unit                  the same between trial halves,
+                                                                        corrected; NaN: not positive
+        temporal_correlation_time_course          unit                  the same for the unit's mean time
+                                                                        course
+        temporal_correlation_image_driven         unit                  the same for image-driven
+                                                                        trajectories
+        temporal_correlation_image_driven_ceiling unit                  its ceiling
+        alpha                                     unit                  the ridge penalty of the unit
+        ========================================= ===================== ====================================
     info
         What was scored, as plain JSON values: model, recording, benchmark, region, layer, mapping, control,
         seed, n_images, n_train_images, n_test_images, weights, simulated, dropped, seconds,
