@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ class Difference:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Sequence[Difference]):
     """Differences between all pairs of several scores.
 
     A sequence of `Difference`: for each measure, the image-driven one first, and each window all pairs, in the
@@ -88,16 +88,16 @@ class Comparison:
     models: tuple[str, ...]
     info: dict[str, Any]
 
-    def __iter__(self) -> Iterator[Difference]:
-        """Iterate over the differences."""
-        return iter(self.pairs)
-
     def __len__(self) -> int:
         """Return the number of differences."""
         return len(self.pairs)
 
-    def __getitem__(self, position: int) -> Difference:
-        """Return one difference."""
+    @overload
+    def __getitem__(self, position: int) -> Difference: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[Difference]: ...
+    def __getitem__(self, position: int | slice) -> Difference | Sequence[Difference]:
+        """Return one difference, or some."""
         return self.pairs[position]
 
     def frame(self) -> pd.DataFrame:

@@ -159,7 +159,7 @@ def _halve_blocks(trials: xr.DataArray, n_halvings: int, seed: int) -> np.ndarra
     for _, filled, present in _chunks(trials):
         if slots is None or first is None:
             slots = present[0, :, 0]
-            order = trial_order(filled.sum(axis=2, dtype=float), present.any(axis=2))[0, : slots.sum()]
+            order = trial_order(filled.sum(axis=2, dtype=float), np.any(present, axis=2))[0, : slots.sum()]
             halves = halves_of_blocks(len(order), n_halvings, np.random.default_rng(seed))
             first = np.zeros((len(halves), len(slots)), np.float32)
             first[:, order] = halves
@@ -177,7 +177,7 @@ def _halve_images(trials: xr.DataArray, n_halvings: int, seed: int) -> np.ndarra
     keys = np.random.default_rng(seed).random((n_images, n_halvings, n_trials), dtype=np.float32)
     halves = np.empty((2, n_halvings, n_images, n_units, n_bins), np.float32)
     for images, filled, present in _chunks(trials):
-        order = trial_order(filled.sum(axis=2, dtype=float), present.any(axis=2))
+        order = trial_order(filled.sum(axis=2, dtype=float), np.any(present, axis=2))
         filled = np.take_along_axis(filled, order[..., None, None], axis=1)
         present = np.take_along_axis(present, order[..., None], axis=1)
         patterns, member = np.unique(present.reshape(-1, n_units), axis=1, return_inverse=True)

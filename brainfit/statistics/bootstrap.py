@@ -51,10 +51,10 @@ class Sums:
             Take each bin's mean over images off both, in each resample anew.
         """
         y_hat, y = (values[..., bins].astype(float) for values in (predicted, response))
-        parts = (
+        of_p, of_r = (
             np.moveaxis(values, -1, 0) if image_driven else values.mean(-1)[None] for values in (y_hat, y)
         )
-        return cls(*parts, (y_hat**2).mean(-1), (y**2).mean(-1), (y_hat * y).mean(-1))
+        return cls(of_p, of_r, (y_hat**2).mean(-1), (y**2).mean(-1), (y_hat * y).mean(-1))
 
     def variances(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return variance of prediction and response, and their covariance, each of shape (resample, unit).

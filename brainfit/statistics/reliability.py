@@ -65,7 +65,7 @@ class TrialNoise:
             Shape (image, trial, time_bin), two trials or more of each image; a trial with NaN in any bin is
             missing.
         """
-        present = np.isfinite(trials).all(axis=2)
+        present = np.asarray(np.isfinite(trials).all(axis=2))
         blocks, n_trials = are_blocks(present), present.sum(axis=1)
         if blocks:
             trials, present = trials[:, present[0]], present[:, present[0]]

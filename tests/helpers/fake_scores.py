@@ -36,8 +36,8 @@ def fake_score(
     windows = [_window(response, predicted, signal, variance, keep) for keep in bins]
     window_r, window_reliability = (np.array(values) for values in zip(*windows, strict=True))
     window_normalized = window_r / np.sqrt(window_reliability)
-    driven = [values - values.mean(axis=0) for values in (response, predicted, signal)]
-    of_images = [_window(*driven, variance, keep) for keep in bins]
+    driven, predicted_driven, signal_driven = (v - v.mean(axis=0) for v in (response, predicted, signal))
+    of_images = [_window(driven, predicted_driven, signal_driven, variance, keep) for keep in bins]
     image_r, image_reliability = (np.array(values) for values in zip(*of_images, strict=True))
     image_driven = image_r / np.sqrt(image_reliability)
     middle, image_middle = _medians(window_normalized), _medians(image_driven)

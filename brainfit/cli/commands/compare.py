@@ -16,6 +16,8 @@ from brainfit.contracts.vocabulary import REPORT_FORMATS, ReportFormat
 from brainfit.report import run_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from brainfit.analyses.comparison import Difference
     from brainfit.scoring.result import Score
 
@@ -78,7 +80,7 @@ def compare(
         typer.echo(written)
 
 
-def _write(scores: list[Score], folder: Path, format: ReportFormat, pairs: list[Difference]) -> Path:
+def _write(scores: list[Score], folder: Path, format: ReportFormat, pairs: Sequence[Difference]) -> Path:
     from brainfit.report.write import write_comparison
 
     return write_comparison(

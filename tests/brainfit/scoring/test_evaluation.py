@@ -22,14 +22,18 @@ def judged():
     """The simulation's own mean, and its square, as predictions."""
     recording = simulated(n_images=160, n_trials=20).select_region("pIT").select_units(slice(12))
     truth, average = mean_responses(recording).values, recording.responses.mean("trial").values
-    options = {"n_splits": 20, "seed": 0}
     course = average.mean(axis=0)
     return {
         power: (
             np.sign(truth) * np.abs(truth) ** power,
             average,
             assemble(
-                np.sign(truth) * np.abs(truth) ** power, average, course, recording.responses, **options
+                np.sign(truth) * np.abs(truth) ** power,
+                average,
+                course,
+                recording.responses,
+                n_splits=20,
+                seed=0,
             ),
         )
         for power in (1, 3)
