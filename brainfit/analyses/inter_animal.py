@@ -136,7 +136,7 @@ def inter_animal_consistency(
     with progress_bar("noise ceiling (units)", len(units), shown=execution.progress) as on_progress:
         reliability = measure(
             held_out,
-            window=getattr(chosen, "response_window", None),
+            window=chosen.response_window,
             n_splits=N_SPLITS,
             seed=seed,
             on_progress=on_progress,

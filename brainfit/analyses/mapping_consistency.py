@@ -133,7 +133,7 @@ def mapping_consistency(
     with progress_bar("noise ceiling (units)", held_out.sizes["unit"], shown=progress) as on_progress:
         reliability = measure(
             held_out,
-            window=getattr(request.recording, "response_window", None),
+            window=request.recording.response_window,
             n_splits=N_SPLITS,
             seed=request.seed,
             on_progress=on_progress,

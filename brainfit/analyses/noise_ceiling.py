@@ -93,7 +93,7 @@ def noise_ceiling(
     with progress_bar("noise ceiling (units)", int(units.sum()), shown=execution.progress) as on_progress:
         found = measure(
             trials,
-            window=getattr(chosen, "response_window", None),
+            window=chosen.response_window,
             n_splits=n_splits,
             seed=seed,
             on_progress=on_progress,

@@ -121,7 +121,11 @@ def assemble(
     coords = {name: coord for name, coord in trials.coords.items() if "trial" not in coord.dims}
     coords |= {"window": list(halves.windows), "bound": ["low", "high"]}
     for k, edge in enumerate(("start", "end")):
-        coords[f"window_{edge}"] = ("window", [span[k] for span in halves.windows.values()], {"units": "ms"})
+        coords[f"window_{edge}_ms"] = (
+            "window",
+            [span[k] for span in halves.windows.values()],
+            {"units": "ms"},
+        )
     return xr.Dataset(arrays, coords, {"halving": halves.halving})
 
 

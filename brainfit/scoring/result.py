@@ -31,7 +31,7 @@ _VARIABLES = {
     "temporal_correlation_image_driven_ceiling alpha",
     ("image",): "image_id",
     ("time_bin",): "time_bin time_bin_start time_bin_end",
-    ("window",): "window window_start window_end",
+    ("window",): "window window_start_ms window_end_ms",
     ("bound",): "bound",
 }
 DIMS = {name: dims for dims, names in _VARIABLES.items() for name in names.split()}

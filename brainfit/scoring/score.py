@@ -179,7 +179,7 @@ def _evaluate(request: Request, responses: Responses, predicted: np.ndarray) -> 
             mean[responses.test],
             mean[responses.train].mean(axis=0),
             responses.recording.responses.isel(image=responses.test),
-            window=getattr(responses.recording, "response_window", None),
+            window=responses.recording.response_window,
             n_splits=N_SPLITS,
             seed=request.seed,
             on_progress=on_progress,

@@ -94,8 +94,8 @@ def fake_score(
             "time_bin_start": ("time_bin", start),
             "time_bin_end": ("time_bin", end),
             "window": list(EDGES),
-            "window_start": ("window", [low for low, _ in EDGES.values()]),
-            "window_end": ("window", [min(high, end[-1]) for _, high in EDGES.values()]),
+            "window_start_ms": ("window", [low for low, _ in EDGES.values()]),
+            "window_end_ms": ("window", [min(high, end[-1]) for _, high in EDGES.values()]),
             "bound": ["low", "high"],
         },
     )
