@@ -23,11 +23,12 @@ from brainfit.support.messages import printable
 
 from ..files.variables import VariableFile
 from ..images.table import Stimuli
+from ..trials import trial_table
 from .bins import time_bins
 from .blank_normalization import Baseline, baseline, is_blank
 from .labels import IMAGE_IDS, LABELS, ids, image_coords, repetitions, sessions, unit_table, with_animal
 from .layout import Layout, read_layout
-from .presentations import Presentations, trial_table
+from .presentations import Presentations
 from .stimuli import find_stimuli
 
 

@@ -1,8 +1,8 @@
-"""The HvM file ``ventral_neural_data.hdf5``: V4 and IT of two macaques, 5760 images of 64 objects.
+"""Read the HvM file ``ventral_neural_data.hdf5``: V4 and IT of two macaques, 5760 images of 64 objects.
 
-Its groups hold the images, what they show (``image_meta``), which unit is where (``neural_meta``), and the
-responses: in 11 bins of 20 ms (``time_binned``) or in one (``time_averaged``), for each level of variation
-(trial, image, unit), since the levels were shown different numbers of times; or averaged over trials.
+Its groups hold the images, their labels (``image_meta``), the regions of units (``neural_meta``), and the
+responses: in 11 bins of 20 ms (``time_binned``) or in one (``time_averaged``), with a data set (trial, image,
+unit) for each level of variation, because levels have different numbers of trials; or averaged over trials.
 
 References
 ----------
@@ -27,13 +27,13 @@ from brainfit.errors import ContractError
 from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable
 
-from ..files.hdf5 import Hdf5File, labels, member, place, select
+from ..files.hdf5 import Hdf5File, labels, member, place, read_values, select
 from .responses import Responses, find_responses
 
 _REGIONS = {"V4": "V4_NEURONS", "pIT": "PIT_NEURONS", "cIT": "CIT_NEURONS", "aIT": "AIT_NEURONS"}
 _IT = "IT_NEURONS"
 _WITH_POOR, _POOR = 296, np.arange(256, 296)
-"""A file with all 296 sites has 40 poor ones, which others leave out."""
+"""Number of sites of a whole file, and the 40 poor ones among them, which others leave out too."""
 _MORE = {
     "s": "size", "ty": "translation_y", "tz": "translation_z",
     "rxy": "rotation_xy", "rxz": "rotation_xz", "ryz": "rotation_yz",
@@ -44,19 +44,29 @@ _DIMS = ("image", "height", "width", "channel")
 def from_hvm(path: str | os.PathLike[str]) -> Recording:
     """Return the recording in an HvM file.
 
-    Trials in time bins are taken if it has them, else trials of the one bin of 70–170 ms, else averages over
-    trials in bins, else in the one. Levels of variation with fewer trials are padded with NaN. Responses and
-    images are read for what is selected, when values are asked for.
+    Trials in time bins are taken if the file has them, else trials of one bin of 70–170 ms, else averages over
+    trials in bins, else averages in one bin. Levels of variation with fewer trials are padded with NaN.
+    Responses and images are read for the selection, when values are asked for.
 
-    Of 296 sites, 256 to 295 are poor and left out, as others do; so are units without a subregion. What is
-    left out stands in the provenance.
+    If the file has 296 sites, 256 to 295 are poor and left out, as others do; so are units without a region.
+    The provenance counts what is left out.
+
+    Parameters
+    ----------
+    path
+        Path of the file, which must stay there while the recording is used.
+
+    Returns
+    -------
+    Recording
+        Responses with dims (image, trial, unit, time_bin), or averaged (image, unit, time_bin).
 
     Raises
     ------
     IntegrityError
-        If the file is missing, damaged, or no HDF5.
+        If the file is missing, damaged, or not HDF5.
     ContractError
-        Naming what is not as this layout has it.
+        If something in the file is not as in this layout.
     """
     source = Hdf5File.at(path)
     with source.opened() as file:
@@ -97,7 +107,7 @@ def _provenance(source: Hdf5File, responses: Responses, dropped: list[dict[str, 
 
 @dataclass(frozen=True)
 class _Images:
-    """The images of a file, gray ones as three equal channels."""
+    """Images of a file, gray ones as three equal channels."""
 
     source: Hdf5File
 
@@ -122,7 +132,7 @@ def _stimuli(source: Hdf5File, data: h5py.Dataset) -> xr.DataArray:
 
 
 def _image_labels(meta: h5py.Group, n: int) -> dict[str, np.ndarray]:
-    """Return the labels of the images, called as in other layouts."""
+    """Return the labels of the images by the names that recordings have for them."""
     names = {"image_id": "image_id", "object_name": "object_name", "category_name": "category"}
     texts = {name: labels(meta, key, n).astype(str) for name, key in names.items()}
     levels = labels(meta, "variation_level", n).astype(str).tolist()
@@ -138,7 +148,7 @@ def _image_labels(meta: h5py.Group, n: int) -> dict[str, np.ndarray]:
 
 
 def _units(meta: h5py.Group, n: int) -> tuple[np.ndarray, dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Positions of the units to keep, their labels, and what is left out."""
+    """Return the positions of the units to keep, their labels, and records of what is left out."""
     region = np.full(n, "", "U3")
     for name, key in _REGIONS.items():
         if key in meta:
@@ -148,19 +158,18 @@ def _units(meta: h5py.Group, n: int) -> tuple[np.ndarray, dict[str, np.ndarray],
                     f"{place(meta, key)} shares units with {_REGIONS[taken[0]]}; wanted one region for each"
                 )
             region[at] = name
-    only_it = np.setdiff1d(_index(meta, _IT, n) if _IT in meta else [], np.flatnonzero(region != ""))
+    if _IT in meta:
+        it = _index(meta, _IT, n)
+        region[it[region[it] == ""]] = "IT"
     poor = np.isin(np.arange(n), _POOR) if n == _WITH_POOR else np.zeros(n, bool)
     keep = np.flatnonzero((region != "") & ~poor)
-    only_it = np.setdiff1d(only_it, np.flatnonzero(poor)).size
-    nowhere = n - len(keep) - only_it - int(poor.sum())
     if not keep.size:
         raise ContractError(
             f"{place(meta)} gives no unit a region; wanted positions in {', '.join(_REGIONS.values())}"
         )
     reasons = {
         f"poor sites, {_POOR[0]} to {_POOR[-1]} of {_WITH_POOR}": int(poor.sum()),
-        f"in {_IT} but in no subregion": only_it,
-        "in no region": nowhere,
+        "in no region": n - len(keep) - int(poor.sum()),
     }
     dropped = [{"what": "units", "n": k, "why": why} for why, k in reasons.items() if k]
     of_units = {
@@ -177,15 +186,17 @@ def _info(meta: h5py.Group, name: str, n: int) -> np.ndarray:
 
 
 def _index(meta: h5py.Group, name: str, n: int) -> np.ndarray:
-    """Positions of units, which may be stored as whole floats, or as one truth value a unit."""
+    """Return positions of units, which may be stored as whole floats, or as one truth value a unit."""
     data = member(meta, name, h5py.Dataset)
     if data.ndim != 1 or data.dtype.kind not in "iufb" or data.size > n:
         raise ContractError(
             f"{place(data)} is {data.dtype} of shape {data.shape}; wanted positions of units, at most {n}"
         )
-    values = data[:]
+    values = read_values(data)
     if values.dtype.kind == "b" and len(values) == n:
         return np.flatnonzero(values)
     if values.dtype.kind == "b" or not ((values >= 0) & (values < n) & (values == np.floor(values))).all():
-        raise ContractError(f"{place(data)} holds what is no position of a unit; wanted 0 to {n - 1}")
+        raise ContractError(
+            f"{place(data)} holds numbers that are no position of a unit; wanted 0 to {n - 1}"
+        )
     return values.astype(int)

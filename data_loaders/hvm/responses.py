@@ -1,4 +1,4 @@
-"""Which responses an HvM file has, and how those that are selected are read."""
+"""Find the responses of an HvM file, and read those that are selected."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable
 
 from ..files.hdf5 import Hdf5File, member, native, place, select
+from ..files.missing import Decoding, check_responses, check_written, decoding
 
 _BINNED, _STATIC = "time_binned", "time_averaged"
 _AVERAGED = "_trial_averaged"
 _LEVEL = "variation_level_"
 _BIN_MS = 20.0
 _STATIC_MS = (70.0, 170.0)
-"""The file does not say it; it is the window in which these responses are published elsewhere."""
+"""Window in which these responses are published elsewhere; the file itself has none."""
 
 
 @dataclass(frozen=True)
 class Responses:
-    """The responses that are taken from a file.
+    """Responses that are taken from a file.
 
     Attributes
     ----------
     origin
-        Which they are, in words.
+        Description in words.
     n_units
-        In the file.
+        Number of units in the file.
     dims, shape, dtype
-        Of all of them.
+        Dims, shape and type of all responses.
     bin_start, bin_end
-        In ms from image onset.
+        Times in ms from image onset.
     read
-        The outer selection at positions along each of `dims`.
+        Function that returns the outer selection at positions along each of `dims`.
     """
 
     origin: str
@@ -52,14 +53,14 @@ class Responses:
     read: Callable[..., np.ndarray]
 
     def variable(self, units: np.ndarray) -> xr.Variable:
-        """Return those of the units at these positions, lazily."""
+        """Return the lazy responses of the units at these positions."""
         whole = lazy_variable(self.dims, self.shape, self.dtype, self.read)
         return whole.isel(unit=units)
 
 
 @dataclass(frozen=True)
 class _Trials:
-    """Datasets (trial, image, unit), one for each bin and level of variation."""
+    """Data sets (trial, image, unit), one for each bin and level of variation."""
 
     source: Hdf5File
     names: tuple[tuple[str, ...], ...]
@@ -74,17 +75,18 @@ class _Trials:
                 for level in np.unique(self.level_of[images]):
                     data = member(file, names[level], h5py.Dataset)
                     at = np.flatnonzero(self.level_of[images] == level)
-                    shown_on = np.flatnonzero(trials < data.shape[0])
-                    part = select(data, (trials[shown_on], self.row_of[images[at]], units))
-                    values[np.ix_(at, shown_on, np.arange(len(units)), np.array([b]))] = part.swapaxes(0, 1)[
+                    recorded = np.flatnonzero(trials < data.shape[0])
+                    part = _values(data, (trials[recorded], self.row_of[images[at]], units))
+                    values[np.ix_(at, recorded, np.arange(len(units)), np.array([b]))] = part.swapaxes(0, 1)[
                         ..., None
                     ]
-        return _finite(self.source, values)
+        check_responses(f"{self.source}: responses", values)
+        return values
 
 
 @dataclass(frozen=True)
 class _Averages:
-    """A dataset (image, unit), or (image, bin, unit)."""
+    """A data set (image, unit), or (image, bin, unit)."""
 
     source: Hdf5File
     name: str
@@ -95,26 +97,27 @@ class _Averages:
         with self.source.opened() as file:
             data = member(file, self.name, h5py.Dataset)
             if self.binned:
-                values = select(data, (images, bins, units)).swapaxes(1, 2)
+                values = _values(data, (images, bins, units)).swapaxes(1, 2)
             else:
-                values = np.repeat(select(data, (images, units))[..., None], len(bins), axis=-1)
-        return _finite(self.source, values.astype(self.dtype))
+                values = np.repeat(_values(data, (images, units))[..., None], len(bins), axis=-1)
+        check_responses(f"{self.source}: responses", values)
+        return values.astype(self.dtype, copy=False)
 
 
 def find_responses(source: Hdf5File, file: h5py.File, variation: np.ndarray) -> Responses:
-    """Return the responses with the most detail: trials before averages, bins before one bin.
+    """Return the most detailed responses: trials before averages, bins before one bin.
 
     Parameters
     ----------
     source, file
-        The file, and the same opened.
+        The file, closed and open.
     variation
-        The level of variation of each image.
+        Level of variation of each image.
 
     Raises
     ------
     ContractError
-        If there are none, or they do not fit the images or each other.
+        If there are none, or they do not fit the images or each other, or were not all written.
     """
     if _BINNED in file:
         group = member(file, _BINNED, h5py.Group)
@@ -184,10 +187,10 @@ def _trials(
                     "wanted as many in every bin"
                 )
     n_trials = [data.shape[0] for data in first]
-    dtype = native(np.result_type(np.float32, *(native(data.dtype) for data in first)))
-    shown_on = ", ".join(f"{n} trials of level {level}" for n, level in zip(n_trials, levels, strict=True))
+    dtype = _dtype([member(file, name, h5py.Dataset) for of_bin in names for name in of_bin])
+    counts = ", ".join(f"{n} trials of level {level}" for n, level in zip(n_trials, levels, strict=True))
     return Responses(
-        origin=f"{groups[0].partition('/')[0]}, {shown_on}; {_window(groups[0])}",
+        origin=f"{groups[0].partition('/')[0]}, {counts}; {_window(groups[0])}",
         n_units=n_units,
         dims=("image", "trial", "unit", "time_bin"),
         shape=(len(variation), max(n_trials), n_units, len(groups)),
@@ -208,7 +211,7 @@ def _averages(source: Hdf5File, file: h5py.File, name: str, variation: np.ndarra
         )
     n_units = data.shape[-1]
     start, end = _times([_BIN_MS * t for t in range(data.shape[1])]) if binned else _static_times()
-    dtype = native(np.result_type(np.float32, native(data.dtype)))
+    dtype = _dtype([data])
     return Responses(
         origin=f"{name}; {_window(name)}",
         n_units=n_units,
@@ -224,12 +227,20 @@ def _averages(source: Hdf5File, file: h5py.File, name: str, variation: np.ndarra
 def _window(name: str) -> str:
     if name.startswith(_BINNED):
         return f"bins of {_BIN_MS:g} ms from image onset"
-    return f"one bin, which the file does not date: taken to be {_STATIC_MS[0]:g}-{_STATIC_MS[1]:g} ms"
+    return f"one bin, whose time the file lacks: taken to be {_STATIC_MS[0]:g}-{_STATIC_MS[1]:g} ms"
 
 
-def _finite(source: Hdf5File, values: np.ndarray) -> np.ndarray:
-    if n := np.count_nonzero(np.isinf(values)):
-        raise ContractError(
-            f"{printable(source.path, 300)}: responses hold {n} infinite values; wanted finite numbers, or NaN"
-        )
-    return values
+def _decode(data: h5py.Dataset) -> Decoding:
+    return decoding(place(data), native(data.dtype), {str(name): data.attrs[name] for name in data.attrs})
+
+
+def _values(data: h5py.Dataset, positions: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the outer selection at these positions as floats, NaN where values are missing."""
+    return _decode(data).decode(select(data, positions))
+
+
+def _dtype(data: list[h5py.Dataset]) -> np.dtype:
+    """Return the float type that holds the values of all data sets, once all are known to be written."""
+    for one in data:
+        check_written(place(one), one, _decode(one))
+    return np.result_type(*(_decode(one).dtype for one in data))

@@ -1,4 +1,4 @@
-"""Columns of the tables of an NWB file."""
+"""Read columns of the tables of an NWB file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 
 from brainfit.errors import ContractError
 
+from ..files.hdf5 import as_labels, read_values
+
 
 def values(table: Any, name: str) -> np.ndarray:
-    """Return a column with one entry a row; of a reference to an image, the image's name.
+    """Return a column with one entry a row; a reference to an image becomes the image's name.
 
     Raises
     ------
@@ -19,13 +21,12 @@ def values(table: Any, name: str) -> np.ndarray:
         If a row has several entries, or one that is neither text nor a number.
     """
     column = table[name]
-    data = np.asarray([] if hasattr(column, "target") else column.data[:])
+    data = np.asarray([] if hasattr(column, "target") else entries(column.data))
     if data.dtype.kind == "O":
-        entries = [getattr(entry, "name", entry) for entry in data.tolist()]
-        entries = [
-            entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry for entry in entries
-        ]
-        data = np.array(entries, str) if all(isinstance(entry, str) for entry in entries) else data
+        named = [getattr(entry, "name", entry) for entry in data.tolist()]
+        data = np.array(named, str) if all(isinstance(name, str) for name in named) else data
+    elif data.dtype.kind == "S":
+        data = as_labels(f"table {table.name!r}: column {name}", data)
     if data.shape != (len(table.id),) or data.dtype.kind not in "Uiufb" or h5py.check_ref_dtype(data.dtype):
         raise ContractError(
             f"table {table.name!r}: column {name} is {data.dtype} of shape {data.shape}; wanted one name "
@@ -34,17 +35,22 @@ def values(table: Any, name: str) -> np.ndarray:
     return data
 
 
+def entries(data: Any) -> Any:
+    """Return all entries of a column, through the checks of `read_values` if they lie in the file."""
+    return read_values(data) if isinstance(data, h5py.Dataset) else data[:]
+
+
 def ragged(name: str, column: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the entries of each of `n` rows begin and end.
+    """Return the positions at which the entries of each of `n` rows begin and end.
 
     Raises
     ------
     ContractError
-        If each row has one entry, or the index does not fit.
+        If each row has a single entry, or the index does not fit.
     """
     if not hasattr(column, "target"):
         raise ContractError(f"{name} of units is not indexed; wanted a list for each unit")
-    last = np.asarray(column.data[:])
+    last = np.asarray(entries(column.data))
     total = len(column.target.data)
     if (
         last.dtype.kind not in "iu"

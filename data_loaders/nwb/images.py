@@ -1,4 +1,4 @@
-"""The images that an NWB file holds, as pixels that are read when they are asked for."""
+"""Find the images that an NWB file holds; their pixels are read when they are asked for."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ class Templates:
     Attributes
     ----------
     source
-        The file.
+        File that holds them.
     where
-        For each image the dataset that it is in, and its row there; -1 where it is all of it.
-    size, dtype
-        Of each: height and width in pixels, uint8 or float.
+        Name of the data set of each image, and the image's row in it, or -1 if the image is all of it.
+    size
+        Height and width of each image, in pixels.
+    dtype
+        Type of the pixels: uint8 or float.
     """
 
     source: Hdf5File
@@ -38,7 +40,7 @@ class Templates:
     dtype: np.dtype
 
     def lazy(self) -> xr.DataArray:
-        """Return them with dims ``("image", "height", "width", "channel")``, to be read when asked for."""
+        """Return the lazy images, with dims ``("image", "height", "width", "channel")``."""
         shape = (len(self.where), *self.size, 3)
         return xr.DataArray(lazy_variable(_DIMS, shape, self.dtype, self.read))
 
@@ -59,23 +61,22 @@ class Templates:
 
 
 def template_images(source: Hdf5File, nwb: Any, image_id: np.ndarray) -> Templates | None:
-    """Return the images that are called so in the templates of stimuli, or None if there are no templates.
+    """Return the images of these ids in the stimulus templates, or None if there are no templates.
 
-    Text is the name of an image, in any collection of images. A number is a row of the one series of images,
-    or the place in the stated order of the one collection, from 0 on.
+    Text is the name of an image in any collection of images. A number is a row of the only series of images,
+    or a position in the stated order of the only collection, from 0 on.
 
     Parameters
     ----------
     source, nwb
-        The file, and what pynwb has read of it.
+        The file, and its content as read by pynwb.
     image_id
         Names or numbers of images.
 
     Raises
     ------
     ContractError
-        If an image is not there, cannot be told from another, or is not gray or RGB of the size of the
-        others.
+        If an image is missing, could be one of several, or is not gray or RGB of the size of the others.
     """
     templates = list(nwb.stimulus_template.values())
     collections = [one for one in templates if hasattr(one, "images")]
@@ -89,7 +90,7 @@ def template_images(source: Hdf5File, nwb: Any, image_id: np.ndarray) -> Templat
     elif len(collections) + len(series) > 1:
         names = ", ".join(repr(one.name) for one in templates)
         raise ContractError(
-            f"images are called by numbers, which may be rows of any of {printable(names, 200)}"
+            f"images are numbered, and the numbers may be rows of any of {printable(names, 200)}"
         )
     elif series:
         where = _rows(series[0], image_id)
@@ -125,7 +126,7 @@ def _in_order(collection: Any, numbers: np.ndarray) -> list[tuple[str, int]]:
     order = collection.order_of_images
     if order is None:
         raise ContractError(
-            f"images are called by numbers, but {collection.name!r} of the stimulus templates states no "
+            f"images are numbered, but {collection.name!r} of the stimulus templates states no "
             "order (order_of_images)"
         )
     images = [str(image.data.name) for image in order.data]

@@ -1,4 +1,4 @@
-"""The table of an NWB file that says which image came on when."""
+"""Read the table of an NWB file that lists which image appeared when."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ import numpy as np
 from brainfit.errors import ContractError
 from brainfit.support.messages import printable
 
+from ..trials import trial_table
 from .columns import values
 
 _ID_COLUMNS = (
     "image_id", "stimulus_id", "image_name", "stimulus_name", "image_index", "stimulus_index", "frame",
 )  # fmt: skip
-"""The first of them that a table has names the image."""
+"""Columns that identify the image; the first that a table has is taken."""
 _FILE_COLUMNS = ("image_file", "filename", "image_file_name", "stimulus_file")
 _LABELS = ("object_name", "category_name", "variation")
 
 
 @dataclass(frozen=True)
 class Presentations:
-    """What was shown when, with the repeats of an image as its trials.
+    """Images and their onsets; the repeats of an image are its trials.
 
     Attributes
     ----------
     table
-        Where it stands in the file, and the column that names the image.
+        Name of the table, and the column that identifies the image.
     image_id
-        As in the file, text or whole numbers, in the order in which they were first shown.
+        Ids of the file, text or whole numbers, in the order of their first presentation.
     onset
-        Shape (image, trial), in s; NaN where an image was shown less often.
+        Times in s, shape (image, trial); NaN where an image was shown less often.
     labels
-        Columns of text or numbers that say the same in every repeat, one entry an image.
+        Columns of text or numbers that are equal in all repeats, one entry an image.
     image_file
-        Names of the files of the images, if there is such a column.
+        Names of the files of the images, or None if there is no such column.
     dropped
-        What was left out, and why.
+        Records of what was left out, with the reason.
     """
 
     table: str
@@ -54,14 +55,14 @@ def find_presentations(nwb: Any, wanted: str | None) -> Presentations:
     Parameters
     ----------
     nwb
-        The file that pynwb has read.
+        Content of the file as read by pynwb.
     wanted
-        Name of the table; needed where several could be meant.
+        Name of the table, needed if several list images.
 
     Raises
     ------
     ContractError
-        If there is no such table, or several, or it has not the form that is asked for.
+        If there is no such table, or several, or it does not have the form described in `from_nwb`.
     """
     tables = dict(nwb.intervals or {})
     tables.update(
@@ -70,7 +71,7 @@ def find_presentations(nwb: Any, wanted: str | None) -> Presentations:
     name = _choose(tables, wanted)
     table = tables[name]
     column = next(column for column in _ID_COLUMNS if column in table.colnames)
-    ids, onset = values(table, column), values(table, "start_time")
+    ids, onset = _whole(values(table, column)), values(table, "start_time")
     if ids.dtype.kind not in "Uiu" or onset.dtype.kind not in "fiu" or len(ids) != len(onset):
         raise ContractError(
             f"table {name!r}: {column} is {ids.dtype} and start_time {onset.dtype}; wanted a name or "
@@ -86,6 +87,7 @@ def find_presentations(nwb: Any, wanted: str | None) -> Presentations:
     distinct, first, image = np.unique(ids[rows], return_index=True, return_inverse=True)
     order = np.argsort(first)
     first, image = first[order], np.argsort(order)[image]
+    _, trials = trial_table(image, None)
     known = {
         key: _of_images(name, key, values(table, key)[rows], first, image)
         for key in (*_LABELS, *_FILE_COLUMNS)
@@ -95,7 +97,7 @@ def find_presentations(nwb: Any, wanted: str | None) -> Presentations:
     return Presentations(
         table=f"{name}, column {column}",
         image_id=distinct[order],
-        onset=_trials(onset[rows].astype(float), image),
+        onset=np.where(trials < 0, np.nan, onset[rows].astype(float)[trials]),
         labels=known,
         image_file=files[0] if files else None,
         dropped=[{"what": "presentations", "n": int(n), "why": why} for why, n in reasons.items() if n],
@@ -114,14 +116,22 @@ def _choose(tables: dict[str, Any], wanted: str | None) -> str:
         )
     if len(fitting) > 1:
         raise ContractError(
-            f"several tables could say what was shown: {printable(', '.join(map(repr, fitting)), 300)}; choose "
-            f"one with presentations={fitting[0]!r}"
+            f"several tables list presentations of images: {printable(', '.join(map(repr, fitting)), 300)}; "
+            "choose one with --presentations NAME (presentations='NAME' in Python)"
         )
     return fitting[0]
 
 
+def _whole(ids: np.ndarray) -> np.ndarray:
+    """Return floats that are whole numbers, as the Allen Institute stores frames, as integers; NaN as -1."""
+    if ids.dtype.kind != "f":
+        return ids
+    filled = np.where(np.isnan(ids), -1, ids)
+    return filled.astype(np.int64) if (filled % 1 == 0).all() and (np.abs(filled) < 2**53).all() else ids
+
+
 def _of_images(name: str, key: str, of_rows: np.ndarray, first: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Return a label of each image, which must be the same in all its repeats."""
+    """Return a label for each image, which must be equal in all its repeats."""
     of_images = of_rows[first]
     if (differ := np.flatnonzero(of_images[image] != of_rows)).size:
         was, now = of_images[image[differ[0]]], of_rows[differ[0]]
@@ -130,13 +140,3 @@ def _of_images(name: str, key: str, of_rows: np.ndarray, first: np.ndarray, imag
             f"{printable(repr(now.item()))}; wanted the same in all its repeats"
         )
     return of_images
-
-
-def _trials(onset: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Onsets in order of time as (image, trial), padded with NaN."""
-    counts = np.bincount(image)
-    order = np.argsort(image, kind="stable")
-    trial = np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts)
-    trials = np.full((len(counts), counts.max()), np.nan)
-    trials[image[order], trial] = onset[order]
-    return trials

@@ -1,9 +1,9 @@
-"""Recordings in NWB, the field's standard: spike times, when which image came on, and where the units were.
+"""Read recordings in NWB, the field's standard format for spike times, presentations and units.
 
-What is asked of a file: units with spike times and electrodes, whose location is V1, V2, V4, pIT, cIT or aIT;
-a table of intervals (or trials) with the image's name or number in a column ``image_id``, ``stimulus_id``,
-``image_name``, ``stimulus_name``, ``image_index``, ``stimulus_index`` or ``frame``; and the images, in its
-stimulus templates or in files. Repeats of an image become its trials.
+A file needs units with spike times and with electrodes whose location is V1, V2, V4, pIT, cIT, aIT or IT; a
+table of intervals (or trials) with the image's name or number in a column ``image_id``, ``stimulus_id``,
+``image_name``, ``stimulus_name``, ``image_index``, ``stimulus_index`` or ``frame``; and images, in its stimulus
+templates or in files. Repeats of an image become its trials.
 
 References
 ----------
@@ -28,7 +28,7 @@ from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable
 
 from ..files.child import in_child
-from ..files.hdf5 import Hdf5File, member
+from ..files.hdf5 import Hdf5File, member, read_values
 from ..images.pixels import open_pictures
 from ..images.table import load_stimuli
 from .presentations import Presentations
@@ -39,12 +39,12 @@ _LONGEST_MS = 60_000.0
 _LABELS = (
     "object_name", "category_name", "variation", "s", "ty", "tz", "rxy", "rxz", "ryz", "background_id",
 )  # fmt: skip
-"""What is taken from a table of stimuli, which may have any columns."""
+"""Columns that are taken from a table of stimuli, which may have others."""
 
 
 @dataclass(frozen=True)
 class _Counts:
-    """Spikes of units in bins around onsets; `edges` in s from onset, one more than there are bins."""
+    """Spikes of units in bins around onsets; the `edges` of the bins are in s from onset."""
 
     source: Hdf5File
     units: Units
@@ -57,7 +57,9 @@ class _Counts:
         with self.source.opened() as file:
             spikes = member(file, self.units.spikes, h5py.Dataset)
             for at, unit in enumerate(units):
-                times = np.asarray(spikes[self.units.first[unit] : self.units.last[unit]], float)
+                times = np.asarray(
+                    read_values(spikes, slice(self.units.first[unit], self.units.last[unit])), float
+                )
                 counts[:, :, at] = self._of_unit(np.sort(times), onset, bins)
                 counts[~self._present(unit, onset), at] = np.nan
         return counts
@@ -71,7 +73,7 @@ class _Counts:
         return (before[..., 1:] - before[..., :-1])[..., bins]
 
     def _present(self, unit: int, onset: np.ndarray) -> np.ndarray:
-        """Where there is a trial, and all of it was recorded."""
+        """Return True for each trial that exists and was recorded in full."""
         if self.units.observed is None:
             return np.isfinite(onset)
         begin, end = self.units.observed[unit].T
@@ -90,40 +92,47 @@ def from_nwb(
 ) -> Recording:
     """Return the recording in an NWB file: counts of spikes in bins from the onsets of images.
 
-    Spikes are read and counted for what is selected, when values are asked for. Units whose electrodes are
-    elsewhere, or in several regions, are left out, and the provenance says so. A unit has NaN for a
-    presentation that is not wholly in its ``obs_intervals``, where a file has them.
+    Spikes are read and counted for the selection, when values are asked for. Units whose electrodes are in
+    no known region, or in several, are left out and counted in the provenance. If the file has
+    ``obs_intervals``, a unit has NaN for presentations that do not lie wholly in them.
 
     Parameters
     ----------
     path
-        Of the file, in HDF5.
-    bin_ms, window_ms
-        Width of a bin, and from when to when they go, in ms from onset; a bin is [start, end).
+        Path of the file, in HDF5, which must stay there while the recording is used.
+    bin_ms
+        Width of a bin in ms; a bin contains its start and not its end.
+    window_ms
+        Start of the first bin and end of the last, in ms from onset.
     presentations
-        Name of the table that says which image came on when; needed where several could be meant.
+        Name of the table that lists which image appeared when, needed if several do.
     stimuli, images
-        A table of stimuli and a zip or folder of their images, as for `load_stimuli`, for a file that has
-        none. Without them the images are those of the file's stimulus templates, and where there are none
+        Table of stimuli and a zip or folder of their images, as for `load_stimuli`, for a file that has no
+        images. Without them the images are those of the file's stimulus templates or, without templates,
         the files in the column ``image_file`` or ``filename``, relative to the folder of `path`.
+
+    Returns
+    -------
+    Recording
+        Responses with dims (image, trial, unit, time_bin), counts of spikes.
 
     Raises
     ------
     PluginError
         If pynwb is not installed.
     IntegrityError
-        If the file is missing, damaged, or no NWB.
+        If the file is missing, damaged, or not NWB.
     ContractError
-        If it lacks what is asked of it, or an argument has not its form.
+        If the file lacks something of the above, or an argument does not have its form.
     """
     edges = _edges(bin_ms, window_ms)
     if (stimuli is None) != (images is None):
         raise ContractError("stimuli and images go together: give a table of stimuli and a zip or folder")
     source = Hdf5File.at(path)
     tables = in_child(source.path, read_tables, source, presentations, stimuli is None)
-    shown_images, units = tables.presentations, tables.units
-    ids = shown_images.image_id.astype(str)
-    known: dict[str, np.ndarray] = dict(shown_images.labels)
+    shown, units = tables.presentations, tables.units
+    ids = shown.image_id.astype(str)
+    known: dict[str, np.ndarray] = dict(shown.labels)
     if stimuli is not None and images is not None:
         loaded = load_stimuli(stimuli, images, ids.tolist())
         pixels = loaded.pixels
@@ -131,14 +140,14 @@ def from_nwb(
     elif tables.templates is not None:
         pixels = tables.templates.lazy()
     else:
-        pixels = _pictures(source, shown_images)
+        pixels = _pictures(source, shown)
     n = len(ids)
     default = {"object_name": np.full(n, "unknown"), "category_name": np.full(n, "unknown")}
     known = {**default, "variation": np.zeros(n, int), **known, "image_id": ids}
     of_images = {name: ("image", labels) for name, labels in known.items()}
     of_units = {name: ("unit", labels) for name, labels in units.labels.items()}
-    counts = _Counts(source, units, shown_images.onset, edges / 1000)
-    shape = (*shown_images.onset.shape, len(units.first), len(edges) - 1)
+    counts = _Counts(source, units, shown.onset, edges / 1000)
+    shape = (*shown.onset.shape, len(units.first), len(edges) - 1)
     responses = xr.DataArray(
         lazy_variable(("image", "trial", "unit", "time_bin"), shape, np.float32, counts.read),
         coords={
@@ -156,9 +165,9 @@ def from_nwb(
         provenance={
             "source": "nwb",
             "file": source.path.name,
-            "presentations": shown_images.table,
+            "presentations": shown.table,
             "values": f"counts of spikes in bins of {bin_ms:g} ms, not normalised",
-            "dropped": [*shown_images.dropped, *units.dropped],
+            "dropped": [*shown.dropped, *units.dropped],
         },
     )
     check_recording(recording)
@@ -166,7 +175,7 @@ def from_nwb(
 
 
 def _edges(bin_ms: float, window_ms: tuple[float, float]) -> np.ndarray:
-    """Return where bins begin and end, in ms."""
+    """Return the edges of the bins, in ms."""
     width = number("bin_ms", bin_ms, 0.1, _LONGEST_MS)
     if not isinstance(window_ms, tuple | list) or len(window_ms) != 2:
         raise ContractError(f"window_ms is a start and an end in ms, got {printable(repr(window_ms))}")

@@ -1,4 +1,4 @@
-"""All that is read of an NWB file before any spike: who was shown what when, and where the units were."""
+"""Read all of an NWB file but its spikes: presentations, units and images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from brainfit.errors import BrainfitError, ContractError, IntegrityError, PluginError
+from brainfit.errors import BrainfitError, ContractError, PluginError
 from brainfit.support.messages import printable
 
-from ..files.hdf5 import UNREADABLE, Hdf5File, damage
+from ..files.hdf5 import UNREADABLE, Hdf5File, unreadable
 from .images import Templates, template_images
 from .presentations import Presentations, find_presentations
 from .units import Units, find_units
@@ -19,16 +19,16 @@ from .units import Units, find_units
 
 @dataclass(frozen=True)
 class Tables:
-    """What is known of a recording before its spikes are read.
+    """Content of a file, except for its spikes.
 
     Attributes
     ----------
     presentations, units
-        As `find_presentations` and `find_units` return them.
+        Results of `find_presentations` and `find_units`.
     templates
-        The images in the file; None if it has none, or they were not asked for.
+        Images in the file, or None if it has none or they were not asked for.
     animal
-        Its name.
+        Name of the animal.
     """
 
     presentations: Presentations
@@ -51,7 +51,7 @@ def read_tables(source: Hdf5File, presentations: str | None, with_templates: boo
 
 @contextmanager
 def _opened(source: Hdf5File) -> Iterator[Any]:
-    """Give what pynwb reads of a file."""
+    """Yield the content of a file as read by pynwb."""
     try:
         import pynwb
         from hdmf.build.errors import BuildError, ConstructError, ContainerConfigurationError
@@ -61,7 +61,7 @@ def _opened(source: Hdf5File) -> Iterator[Any]:
         ) from error
     try:
         with warnings.catch_warnings(), source.opened() as file:
-            warnings.simplefilter("ignore")  # of older versions of the format, which it reads all the same
+            warnings.simplefilter("ignore")  # about older versions of the format, which are read too
             with pynwb.NWBHDF5IO(file=file, mode="r") as io:
                 yield io.read()
     except ContractError as error:
@@ -71,6 +71,4 @@ def _opened(source: Hdf5File) -> Iterator[Any]:
     except BrainfitError:
         raise
     except (*UNREADABLE, BuildError, ConstructError, ContainerConfigurationError) as error:
-        raise IntegrityError(
-            f"cannot read {printable(source.path, 300)} as NWB, it may be damaged: {damage(error)}"
-        ) from error
+        raise unreadable(f"{source} as NWB", error) from error

@@ -1,4 +1,4 @@
-"""The table of units of an NWB file: where each was, and when it spiked."""
+"""Read the table of units of an NWB file: the region of each, and where its spikes are stored."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from brainfit.contracts.vocabulary import REGIONS
+from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.errors import ContractError
 from brainfit.support.messages import printable
 
-from .columns import ragged, values
+from .columns import entries, ragged, values
 
 
 @dataclass(frozen=True)
 class Units:
-    """Units in a region, and where their spikes are.
+    """Units whose region is known, and the place of their spikes.
 
     Attributes
     ----------
     labels
-        ``unit_id``, ``region`` and ``array``, one entry a unit.
+        Coordinates ``unit_id``, ``region`` and ``array``, one entry a unit.
     spikes
-        Name of the dataset in the file.
+        Name of the data set of spike times.
     first, last
-        Where the spikes of each unit begin in it, and end.
+        Positions in it at which the spikes of each unit begin and end.
     observed
-        For each unit the times, shape (interval, 2), in s, in which it was recorded; None where all was.
+        Intervals in which each unit was recorded, shape (interval, 2), in s; None if the file has none.
     dropped
-        What was left out, and why.
+        Records of what was left out, with the reason.
     """
 
     labels: dict[str, np.ndarray]
@@ -41,12 +41,12 @@ class Units:
 
 
 def find_units(nwb: Any) -> Units:
-    """Return the units whose electrodes are in one of the regions, whatever the case of its name.
+    """Return the units whose electrodes are in a region of the ventral stream, in upper or lower case.
 
     Raises
     ------
     ContractError
-        If there are none, or it is not known where they are or when they spiked.
+        If there are none, or spike times or electrodes are missing.
     """
     table = nwb.units
     for column in ("spike_times", "electrodes"):
@@ -62,22 +62,22 @@ def find_units(nwb: Any) -> Units:
     keep = np.flatnonzero(region != "")
     if not keep.size:
         raise ContractError(
-            f"no unit is in a region: its electrodes are in {printable(', '.join(sorted(where)), 200)}; wanted "
-            f"{', '.join(REGIONS)}"
+            f"no unit is in a known region: {printable('; '.join(sorted(where)), 200)}; wanted "
+            f"{', '.join(REGION_CHOICES)}"
         )
     observed = None
     if "obs_intervals" in table.colnames:
         begin, end = ragged("obs_intervals", table["obs_intervals"], n)
-        times = np.asarray(table["obs_intervals"].target.data[:], float)
+        times = np.asarray(entries(table["obs_intervals"].target.data), float)
         if times.ndim != 2 or times.shape[1] != 2:
             raise ContractError(
                 f"obs_intervals of units have shape {times.shape}; wanted (interval, 2), in s"
             )
         observed = tuple(times[begin[u] : end[u]] for u in keep)
-    ids = np.asarray(table.id.data[:]).tolist()
+    ids = np.asarray(entries(table.id.data)).tolist()
     dropped = [
-        {"what": "units", "n": sum(region[u] == "" for u in of), "why": f"in {name}, which is no region"}
-        for name, of in where.items()
+        {"what": "units", "n": sum(region[u] == "" for u in units), "why": why}
+        for why, units in where.items()
     ]
     return Units(
         labels={
@@ -94,16 +94,16 @@ def find_units(nwb: Any) -> Units:
 
 
 def _regions(electrodes: Any, n: int) -> tuple[np.ndarray, np.ndarray, dict[str, list[int]]]:
-    """Region and group of each of `n` units, and the units of each location that is no region."""
+    """Return the region and group of each of `n` units, and the units without a region by the reason."""
     first, last = ragged("electrodes", electrodes, n)
-    rows, table = np.asarray(electrodes.target.data[:]), electrodes.target.table
+    rows, table = np.asarray(entries(electrodes.target.data)), electrodes.target.table
     if "location" not in table.colnames or rows.dtype.kind not in "iu":
         raise ContractError("the table of electrodes has no column location; wanted the region of each")
     location = values(table, "location").astype(str).tolist()
     group = values(table, "group_name").astype(str) if "group_name" in table.colnames else None
     if rows.size and not 0 <= rows.min() <= rows.max() < len(location):
         raise ContractError(f"units refer to electrodes up to {rows.max()}; there are {len(location)}")
-    known = {name.lower(): name for name in REGIONS}
+    known = {name.lower(): name for name in REGION_CHOICES}
     region, array = np.full(n, "", "U3"), np.full(n, "unknown", object)
     elsewhere: dict[str, list[int]] = {}
     for unit in range(n):
@@ -113,7 +113,8 @@ def _regions(electrodes: Any, n: int) -> tuple[np.ndarray, np.ndarray, dict[str,
         if len(names) == 1:
             region[unit] = names.pop()
         if region[unit] == "":
-            elsewhere.setdefault(" and ".join(places) or "no electrode", []).append(unit)
+            why = f"electrodes in {' and '.join(places)}" if places else "no electrodes"
+            elsewhere.setdefault(why, []).append(unit)
         if group is not None and own.size:
             array[unit] = group[own[0]]
     return region, array.astype(str), elsewhere

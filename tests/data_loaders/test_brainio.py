@@ -28,6 +28,7 @@ from data_loaders.brainio import presentations
 from data_loaders.brainio.recording import from_brainio
 from data_loaders.brainio.write import to_brainio
 from data_loaders.files.variables import Variable
+from data_loaders.trials import trial_table
 
 ORDERS = [
     ("neuroid", "presentation", "time_bin"),
@@ -570,7 +571,7 @@ def test_one_image_shown_far_more_often_than_the_others_is_refused(tmp_path):
     with pytest.raises(
         ContractError, match="image 'often' was shown 9000 times, and 1001 images 10000 times"
     ):
-        presentations.trial_table(np.array([*map(str, range(1000)), *["often"] * 9000]), None)
+        trial_table(np.array([*map(str, range(1000)), *["often"] * 9000]), None)
 
 
 def moved(path, to):

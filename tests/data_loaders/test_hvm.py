@@ -59,7 +59,6 @@ def test_what_is_left_out_stands_in_the_provenance(path):
     assert provenance["file"] == "hvm.hdf5"
     assert "3 trials of level 0, 2 trials of level 3, 4 trials of level 6" in provenance["responses"]
     assert provenance["dropped"] == [
-        {"what": "units", "n": 1, "why": "in IT_NEURONS but in no subregion"},
         {"what": "units", "n": 1, "why": "in no region"},
     ]
 
@@ -284,7 +283,7 @@ def test_infinite_values_are_refused_when_they_are_read(path, arrays):
     arrays["responses"][1, 0, 2, 3] = np.inf
     write_hvm(path, arrays)
     recording = from_hvm(path)
-    with pytest.raises(ContractError, match="hold 1 infinite values"):
+    with pytest.raises(ContractError, match=r"hvm\.hdf5: responses: 1 infinite values"):
         recording.responses.values  # noqa: B018
 
 
@@ -345,4 +344,19 @@ def test_a_file_that_says_it_holds_far_more_than_it_can(tmp_path, rng, name):
         shape = (18, 10**9) if name != "images" else (18, 10**9, 10**9)
         file.create_dataset(name, shape, "u1", chunks=(1, 1000, 1000)[: len(shape)])
     with pytest.raises(IntegrityError, match=r"bytes cannot hold what it says it holds: .* of shape"):
+        from_hvm(path)
+
+
+def test_values_that_are_marked_or_were_never_written_are_no_responses(path, arrays):
+    marked = arrays["responses"].copy()
+    marked[2, 0, 1, 3] = -5
+    write_hvm(path, {**arrays, "responses": marked})
+    with to_edit(path) as file:
+        file["time_binned/60ms/variation_level_0"].attrs["_FillValue"] = np.float32(-5)
+    assert np.isnan(from_hvm(path).responses.values[2, 0, 1, 3])
+    with to_edit(path) as file:
+        shape = file["time_binned/60ms/variation_level_0"].shape
+        del file["time_binned/60ms/variation_level_0"]
+        file.create_dataset("time_binned/60ms/variation_level_0", shape, "f4", chunks=(1, 2, 3))
+    with pytest.raises(ContractError, match=r"60ms/variation_level_0: .* chunks were never written"):
         from_hvm(path)

@@ -17,6 +17,8 @@ from tiny import TinyModel
 from brainfit import score
 from brainfit.contracts.recording import check_recording
 from brainfit.errors import BrainfitError, ContractError, IntegrityError, PluginError
+from brainfit.registry.lookup import load_recording
+from data_loaders import layouts
 from data_loaders.arrays.recording import from_arrays
 from data_loaders.files import child
 from data_loaders.images.table import write_stimuli
@@ -93,7 +95,7 @@ def test_spikes_are_counted_around_onsets(path, data):
         "file": "one.nwb",
         "presentations": "presentations, column image_id",
         "values": "counts of spikes in bins of 10 ms, not normalised",
-        "dropped": [{"what": "units", "n": 1, "why": "in FEF, which is no region"}],
+        "dropped": [{"what": "units", "n": 1, "why": "electrodes in FEF"}],
     }
 
 
@@ -263,7 +265,9 @@ def test_trials_are_a_table_too_and_several_are_chosen_from(tmp_path, data):
 
     path = tmp_path / "one.nwb"
     write_nwb(path, **data, change=more)
-    with pytest.raises(ContractError, match="choose one with presentations=") as error:
+    with pytest.raises(
+        ContractError, match=r"choose one with --presentations NAME \(presentations='NAME' in Python\)"
+    ) as error:
         from_nwb(path)
     assert "'presentations', 'again'" in str(error.value) or "'again', 'presentations'" in str(error.value)
     assert "eye" not in str(error.value)
@@ -284,18 +288,48 @@ def test_trials_are_a_table_too_and_several_are_chosen_from(tmp_path, data):
     np.testing.assert_array_equal(from_nwb(path).responses.values, expected(data)[1])
 
 
+def test_a_table_is_chosen_by_name_through_every_way_to_load(tmp_path, data):
+    """The Allen Institute writes one table a stimulus, all with a column of frames, which are floats."""
+    frames = [float(name[2:]) for name in data["images"]]
+
+    def more(nwb):
+        nwb.add_time_intervals(intervals("gratings", data["onsets"][:4], {"frame": [0.0, 1.0, -1.0, np.nan]}))
+
+    path = tmp_path / "one.nwb"
+    series = {**data, "images": frames, "pixels": np.stack([data["pixels"][f"im{k}"] for k in range(6)])}
+    write_nwb(path, **series, id_column="frame", template="series", change=more)
+    for load in (from_nwb, layouts.read, load_recording):
+        with pytest.raises(ContractError, match=r"'gratings'.*choose one with --presentations NAME"):
+            load(path)
+        recording = load(path, presentations="presentations")
+        ids = recording.responses["image_id"].values.tolist()
+        assert ids == list(dict.fromkeys(str(int(frame)) for frame in frames))
+        assert load(path, presentations="gratings").responses.sizes["image"] == 2
+    np.testing.assert_array_equal(recording.responses.values, expected(data)[1])
+
+
+def test_one_image_shown_far_more_often_than_the_others_is_refused(tmp_path):
+    n = 3000
+    images = [f"im{k}" if k < n // 2 else "im0" for k in range(n)]
+    pixels = {f"im{k}": np.zeros((2, 2), np.uint8) for k in range(n // 2)}
+    write_nwb(
+        tmp_path / "one.nwb", spikes=[[0.5]] * 5, onsets=np.arange(float(n)), images=images, pixels=pixels
+    )
+    with pytest.raises(ContractError, match="was shown 1501 times, and 1500 images 3000 times"):
+        from_nwb(tmp_path / "one.nwb")
+
+
 def test_units_with_electrodes_in_one_region_several_or_none(tmp_path, data):
     write_nwb(
         tmp_path / "one.nwb", **data, locations=("V4", " v4 ", "cIT", "IT"),
         electrodes=[[0, 1], [2], [0, 2], [3], []],
     )  # fmt: skip
     recording = from_nwb(tmp_path / "one.nwb")
-    assert recording.responses["region"].values.tolist() == ["V4", "cIT"]
-    np.testing.assert_array_equal(recording.responses.values, expected(data, units=[0, 1])[1])
+    assert recording.responses["region"].values.tolist() == ["V4", "cIT", "IT"]
+    np.testing.assert_array_equal(recording.responses.values, expected(data, units=[0, 1, 3])[1])
     assert recording.provenance["dropped"] == [
-        {"what": "units", "n": 1, "why": "in V4 and cIT, which is no region"},
-        {"what": "units", "n": 1, "why": "in IT, which is no region"},
-        {"what": "units", "n": 1, "why": "in no electrode, which is no region"},
+        {"what": "units", "n": 1, "why": "electrodes in V4 and cIT"},
+        {"what": "units", "n": 1, "why": "no electrodes"},
     ]
 
 
@@ -380,7 +414,7 @@ def one_size_too_many(data, options):
     [
         (put(images=None), "no table of presentations: wanted intervals with a column image_id"),
         (put(spikes=[]), "no table of units with spike_times"),
-        (option(locations=["LGN"] * 5), "no unit is in a region: its electrodes are in LGN"),
+        (option(locations=["LGN"] * 5), "no unit is in a known region: electrodes in LGN"),
         (option(id_column="picture"), "no table of presentations"),
         (option(id_column="image_index"), "states no order"),
         (put(onsets=np.full(17, np.nan)), "no presentation of an image"),

@@ -8,8 +8,8 @@ import numpy as np
 LEVELS = {0: 3, 3: 2, 6: 4}
 """For each level of variation, how many trials it was shown on."""
 N_UNITS, N_BINS, SIZE = 12, 11, 8
-REGIONS = ["V4"] * 4 + ["pIT"] * 3 + ["cIT"] * 2 + ["aIT", "", ""]
-"""The last but one is in IT_NEURONS only, the last in none."""
+REGIONS = ["V4"] * 4 + ["pIT"] * 3 + ["cIT"] * 2 + ["aIT", "IT", ""]
+"""The last but one is in IT_NEURONS alone, the last in no list."""
 
 
 def to_edit(path) -> Any:
@@ -60,8 +60,7 @@ def write_hvm(path, arrays, regions=REGIONS, *, holding=("time_binned", "time_av
         neural = file.create_group("neural_meta")
         for name, key in {"V4": "V4", "pIT": "PIT", "cIT": "CIT", "aIT": "AIT"}.items():
             neural[f"{key}_NEURONS"] = np.flatnonzero(region == name)
-        in_it = np.isin(region, ["pIT", "cIT", "aIT"])
-        in_it[len(in_it) - 2] |= region[-2] == ""
+        in_it = np.isin(region, ["pIT", "cIT", "aIT", "IT"])
         neural["IT_NEURONS"] = np.flatnonzero(in_it)
         neural["ANIMAL_INFO"] = np.array(arrays["animal"], "S")
         neural["ARRAY_INFO"] = np.array(arrays["array"], "S")
