@@ -1,4 +1,4 @@
-"""Every recording that can be loaded by name. Strings and plain values only: nothing heavy is imported."""
+"""List the recordings that can be loaded by name, as plain values: nothing heavy is imported."""
 
 from brainfit.registry.entries import RecordingEntry
 

@@ -1,15 +1,15 @@
-"""Recordings that their authors have published: where they are, and how they come to this machine.
+"""Fetch and load recordings that their authors have published.
 
-Plain values only; what downloads and reads is imported when it is asked for. The files of one recording lie
-together, as their publisher calls them; those of BrainIO's layout share a folder, as they share stimuli.
+The table holds plain values; code that downloads or reads is imported when it is used. Files keep the names that
+their publisher gave them. All recordings in BrainIO's layout lie in one folder, because they share stimuli.
 
 References
 ----------
 .. [1] Majaj, Hong, Solomon & DiCarlo (2015), J. Neurosci. 35:13402. doi:10.1523/JNEUROSCI.5181-14.2015
 .. [2] Freeman, Ziemba, Heeger, Simoncelli & Movshon (2013), Nat. Neurosci. 16:974. doi:10.1038/nn.3402
-.. [3] github.com/brain-score/vision, which gives identifiers and sha1 of the files and publishes them:
-   ``brainscore_vision/data/majajhong2015`` and ``brainscore_vision/data/freemanziemba2013``.
-   That names of files are made of identifiers as here is its loader's rule, ``data_helpers/s3.py``.
+.. [3] github.com/brain-score/vision, which publishes the files, their identifiers and their sha1:
+   ``brainscore_vision/data/majajhong2015`` and ``brainscore_vision/data/freemanziemba2013``. File names are
+   made from identifiers as in its ``data_helpers/s3.py``.
 """
 
 from __future__ import annotations
@@ -31,48 +31,52 @@ _FOLDER = ("recordings", "brainio")
 
 
 @dataclass(frozen=True)
-class File:
-    """One file that is published: where, and its sha1."""
+class PublishedFile:
+    """Address and sha1 of a published file."""
 
     url: str
     sha1: str
 
     @property
     def name(self) -> str:
-        """What it is called, there and here."""
+        """Name of the file, at its publisher and here."""
         return self.url.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
-class Published:
-    """One line of the table of published recordings, in BrainIO's layout.
+class PublishedRecording:
+    """Files of a published recording in BrainIO's layout.
 
     Attributes
     ----------
-    assembly, table, images
-        The responses; the table of the stimuli, as CSV; and their images, as zip.
+    assembly
+        Responses.
+    table
+        Table of the stimuli, as CSV.
+    images
+        Images of the stimuli, as zip.
     gigabytes
-        That the responses take, about; None where that is not known.
+        Approximate size of the responses, or None if it is not known.
     """
 
-    assembly: File
-    table: File
-    images: File
+    assembly: PublishedFile
+    table: PublishedFile
+    images: PublishedFile
     gigabytes: float | None = None
 
     @property
-    def files(self) -> tuple[File, ...]:
-        """All of them, the smallest first."""
+    def files(self) -> tuple[PublishedFile, ...]:
+        """All files, the smallest first."""
         return self.table, self.images, self.assembly
 
 
-def _assembly(identifier: str, sha1: str) -> File:
-    return File(f"{_BRAINIO}/assy_{identifier.replace('.', '_')}.nc", sha1)
+def _assembly(identifier: str, sha1: str) -> PublishedFile:
+    return PublishedFile(f"{_BRAINIO}/assy_{identifier.replace('.', '_')}.nc", sha1)
 
 
-def _stimuli(identifier: str, csv: str, zipped: str) -> tuple[File, File]:
+def _stimuli(identifier: str, csv: str, zipped: str) -> tuple[PublishedFile, PublishedFile]:
     place = f"{_BRAINIO}/stimulus_{identifier.replace('.', '_')}"
-    return File(f"{place}.csv", csv), File(f"{place}.zip", zipped)
+    return PublishedFile(f"{place}.csv", csv), PublishedFile(f"{place}.zip", zipped)
 
 
 _HVM = _stimuli(
@@ -83,32 +87,34 @@ _TEXTURES = _stimuli(
     "194c9b301a4e3e9cff02481d4c19b39331d52660",
     "3a6fec1fc28c212882d6833e267ea8654d289611",
 )
-PUBLISHED: dict[str, Published] = {
-    "majaj2015": Published(
+PUBLISHED: dict[str, PublishedRecording] = {
+    "majaj2015": PublishedRecording(
         _assembly("dicarlo.MajajHong2015.temporal.public", "093ac35b3e8464c676d24cf38238415d4d6a9448"),
         *_HVM,
         gigabytes=5.9,
     ),
-    "majaj2015-static": Published(
+    "majaj2015-static": PublishedRecording(
         _assembly("dicarlo.MajajHong2015.public", "13d28ca0ce88ee550b54db3004374ae19096e9b9"),
         *_HVM,
         gigabytes=0.2,
     ),
-    "freemanziemba2013": Published(
+    "freemanziemba2013": PublishedRecording(
         _assembly("movshon.FreemanZiemba2013.public", "761c08f796db4e342555cdb60eef23a4f19ead43"),
         *_TEXTURES,
     ),
 }
-"""By the names that they have in the catalogue."""
+"""Published recordings by their names in the catalogue."""
 
 
 def stored(name: str) -> Path | None:
-    """Return the responses of this recording in the cache; None where a file lacks. Nothing is downloaded.
+    """Return the path of a recording's responses in the cache, or None if a file is missing there.
+
+    Nothing is downloaded, and no file is read.
 
     Raises
     ------
     UnknownNameError
-        If none is published by that name.
+        If no recording of that name is published.
     """
     published, folder = _find(name), cache_folder.folder(*_FOLDER)
     whole = all(os.path.isfile(folder / file.name) for file in published.files)  # noqa: PTH113 - as in cache
@@ -116,28 +122,28 @@ def stored(name: str) -> Path | None:
 
 
 def fetch(name: str, to: str | os.PathLike[str] | None = None, *, progress: bool = True) -> Path:
-    """Download this recording, unless it is there; what is there is checked by its sha1.
+    """Download a recording, except for files that are there and have the published sha1.
 
     Parameters
     ----------
     name
-        In `PUBLISHED`.
+        Key in `PUBLISHED`.
     to
-        The folder to put it in; by default that of the cache, where its name finds it.
+        Folder for the files. By default a folder of the cache, where the recording is found by its name.
     progress
-        Whether to show progress bars on stderr.
+        True to show progress bars on stderr.
 
     Returns
     -------
     Path
-        The file of the responses; the stimuli lie beside it.
+        Path of the responses; the stimuli lie beside them.
 
     Raises
     ------
     UnknownNameError
-        If none is published by that name.
+        If no recording of that name is published.
     IntegrityError
-        If it cannot be fetched or written, or is not what is published.
+        If a file cannot be fetched or written, or differs from what is published.
     """
     from brainfit.storage.download import download
 
@@ -151,45 +157,50 @@ def fetch(name: str, to: str | os.PathLike[str] | None = None, *, progress: bool
 
 
 def majaj2015() -> Recording:
-    """Return the open part of [1]_ in 39 windows of 20 ms, 10 ms apart, once it is fetched.
+    """Return the open part of [1]_ in 39 windows of 20 ms, 10 ms apart, from the cache.
 
     Raises
     ------
     IntegrityError
-        If it is not in the cache, or damaged.
+        If it has not been fetched, or a file is not the published one.
     """
     return _load("majaj2015")
 
 
 def majaj2015_static() -> Recording:
-    """Return the open part of [1]_ in one window, 70-170 ms, once it is fetched; raises as `majaj2015`."""
+    """Return the open part of [1]_ in one window, 70-170 ms, from the cache; raises as `majaj2015`."""
     return _load("majaj2015-static")
 
 
 def freemanziemba2013() -> Recording:
-    """Return the open part of [2]_, once it is fetched; raises as `majaj2015`.
+    """Return the open part of [2]_ from the cache; raises as `majaj2015`.
 
-    Its bins of 1 ms are averaged to those of 10 ms that models step by: see `from_brainio`.
+    Its bins of 1 ms are averaged to bins of 10 ms, the step of models (`from_brainio`).
     """
     return _load("freemanziemba2013")
 
 
 def _load(name: str) -> Recording:
+    """Return a recording from the cache, once its files are known to be the published ones."""
     from dataclasses import replace
+
+    from brainfit.storage.checksums import check_file
 
     from .brainio.recording import from_brainio
 
-    path, size = stored(name), _find(name).gigabytes
+    path, published = stored(name), _find(name)
     if path is None:
-        about = f" (about {size:g} GB)" if size else ""
+        about = f" (about {published.gigabytes:g} GB)" if published.gigabytes else ""
         raise IntegrityError(
             f"recording {name!r} is not in {cache_folder.folder(*_FOLDER)}: run `brainfit data fetch {name}`"
             f"{about}, or give the file itself, as in --recording PATH"
         )
-    return replace(from_brainio(path, stimuli=path.with_name(_find(name).table.name)), name=name)
+    for file in published.files:
+        check_file(path.with_name(file.name), sha1=file.sha1)
+    return replace(from_brainio(path, stimuli=path.with_name(published.table.name)), name=name)
 
 
-def _find(name: str) -> Published:
+def _find(name: str) -> PublishedRecording:
     if name not in PUBLISHED:
         raise unknown_name("published recording", name, PUBLISHED)
     return PUBLISHED[name]

@@ -1,6 +1,7 @@
 """Published recordings: fetched whole or not at all, found by their names, and asked for where they lack."""
 
 import hashlib
+import os
 import re
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from brainfit.registry import lookup
 from brainfit.storage import http_ranges
 from brainfit.storage.download import RETRIES
 from data_loaders.catalog import CATALOG
-from data_loaders.published import PUBLISHED, File, Published, fetch, stored
+from data_loaders.published import PUBLISHED, PublishedFile, PublishedRecording, fetch, stored
 
 CONTENT = {
     "stimulus_a.csv": b"stimulus_id\n" * 300,
@@ -33,10 +34,10 @@ NAME, ASSEMBLY = "majaj2015", "assy_a.nc"
 def table(web, content):
     """Serve these files, and return the line of the table that publishes them."""
     files = {
-        name.rpartition(".")[2]: File(web.serve(f"/{name}", body), hashlib.sha1(body).hexdigest())
+        name.rpartition(".")[2]: PublishedFile(web.serve(f"/{name}", body), hashlib.sha1(body).hexdigest())
         for name, body in content.items()
     }
-    return Published(files["nc"], files["csv"], files["zip"], gigabytes=5.9)
+    return PublishedRecording(files["nc"], files["csv"], files["zip"], gigabytes=5.9)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def names(folder):
 
 
 def test_what_is_published_is_in_the_catalogue():
-    assert set(CATALOG) == {"simulated", *PUBLISHED}
+    assert set(CATALOG) == {"simulated", "simulated-v1", *PUBLISHED}
     for name in PUBLISHED:
         assert f"brainfit data fetch {name}" in CATALOG[name].summary
         assert CATALOG[name].simulated is False
@@ -200,8 +201,8 @@ def test_of_two_processes_at_once_one_downloads(web, folder):
     files = [(file.url, file.sha1) for file in PUBLISHED[NAME].files]
     code = (
         "import data_loaders.published as p, brainfit.cli\n"
-        f"csv, zipped, nc = (p.File(*one) for one in {files!r})\n"
-        f"p.PUBLISHED[{NAME!r}] = p.Published(nc, csv, zipped)\n"
+        f"csv, zipped, nc = (p.PublishedFile(*one) for one in {files!r})\n"
+        f"p.PUBLISHED[{NAME!r}] = p.PublishedRecording(nc, csv, zipped)\n"
         "brainfit.cli.main()"
     )
     web.pages["/stimulus_a.csv"].pause = 100
@@ -260,3 +261,22 @@ def test_a_recording_that_is_here_is_found_by_its_name(web, monkeypatch, tmp_pat
     wanted = tiny.select_region("pIT").select_images(order)
     np.testing.assert_allclose(got.responses.values, wanted.responses.values, rtol=1e-6)
     np.testing.assert_array_equal(got.stimuli.values, wanted.stimuli.values)
+
+
+@pytest.mark.parametrize("end", [".csv", ".zip", ".nc"])
+def test_a_fetched_file_that_has_changed_is_noticed_when_it_is_loaded(
+    web, folder, monkeypatch, tmp_path, end
+):
+    """Its times stay as they were, as after an error of the disk or under a tool that restores them."""
+    brainio_write = pytest.importorskip("data_loaders.brainio.write")
+    brainio_write.to_brainio(tiny_recording(), tmp_path / "made", identifier="b")
+    made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    monkeypatch.setitem(PUBLISHED, NAME, table(web, made))
+    assert run(NAME).exit_code == 0
+    path = next(path for path in folder.iterdir() if path.suffix == end)
+    content, times = bytearray(path.read_bytes()), path.stat()
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(IntegrityError, match=f"{path.name} is not what it should be: .*; delete it"):
+        lookup.load_recording(NAME)
