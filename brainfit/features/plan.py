@@ -14,7 +14,7 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.features.model_content import model_content
-from brainfit.features.store import open_store
+from brainfit.features.store import prepare_cache
 from brainfit.registry.lookup import load_model
 
 _log = logging.getLogger(__name__)
@@ -111,5 +111,5 @@ def _content(model: Model) -> str | None:
     except ContractError as error:
         _log.info("features of model %r are not kept in the cache: %s", model.name, error)
         return None
-    open_store().prepare()  # a cache that cannot be written is refused now, not after trials were averaged
-    return content
+    # A cache that cannot be written is refused now, not after trials were averaged.
+    return content if prepare_cache() else None

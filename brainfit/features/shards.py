@@ -1,15 +1,17 @@
-"""What one layer did for one batch of images, in one file that is whole or is found not to be.
+"""Files that hold the features of one layer for one batch of images, and in which any damage is found.
 
-A file has a line of JSON with its key, the trajectory's index and the length of what follows, the distinct
-blocks bit by bit as `safetensors` writes them, and the CRC-32C of all that in eight hexadecimal digits.
+A file has a line of JSON with its key, the trajectory's index and the length of the rest; the distinct
+blocks, bit by bit, as `safetensors` writes them; and the CRC-32C of both in eight hexadecimal digits.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
+import stat
+from errno import ELOOP
 from pathlib import Path
+from uuid import uuid4
 
 import google_crc32c
 import torch
@@ -18,34 +20,34 @@ from safetensors.torch import load, save
 
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, IntegrityError
-from brainfit.storage.atomic_files import regular_file
+from brainfit.storage.atomic_files import open_no_link
 
 PART = ".part"
-"""Ends the name of a file that is being written, or whose writer was killed."""
+"""Suffix of a file that is being written, or whose writer was killed."""
 _DIGITS = 8
 _LONGEST_LINE = 2**20
 
 
 def write_shard(path: Path, key: str, trajectory: Trajectory, *, durable: bool = True) -> int:
-    """Put a trajectory at `path`, whole or not at all, and return the bytes of the file.
+    """Write a trajectory to `path`, whole or not at all, and return the size of the file in bytes.
 
     Parameters
     ----------
     path
-        What is there is replaced.
+        Path of the file; an existing one is replaced. Its mode follows the umask.
     key
-        What `read_shard` must be asked for.
+        Key with which `read_shard` must be called.
     trajectory
-        Of any floating-point type, on any device.
+        Trajectory of any floating-point type, on any device.
     durable
-        Whether to wait until it would outlast a loss of power.
+        True to wait until the file would survive a loss of power.
 
     Raises
     ------
     OSError
         If the disk fails or is full; nothing is then left behind.
     """
-    # Copies: blocks may be parts of one memory, which safetensors does not write.
+    # Blocks may share memory, which safetensors does not write, so they are copied.
     copies = (
         block.detach().cpu().clone(memory_format=torch.contiguous_format) for block in trajectory.blocks
     )
@@ -53,18 +55,18 @@ def write_shard(path: Path, key: str, trajectory: Trajectory, *, durable: bool =
     body = save(blocks)
     facts = {"key": key, "index": list(trajectory.index), "bytes": len(body)}
     line = json.dumps(facts).encode() + b"\n"
-    handle, name = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
+    new = path.with_name(f".{uuid4().hex}{PART}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open_no_link(new, "xb") as file:
             file.write(line)
             file.write(body)
             file.write(_checksum(line, body))
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(new, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
     if durable:
         _sync(path.parent)
@@ -72,36 +74,45 @@ def write_shard(path: Path, key: str, trajectory: Trajectory, *, durable: bool =
 
 
 def read_shard(path: Path, key: str) -> Trajectory:
-    """Return the trajectory that `write_shard` put there, on the CPU.
+    """Return the trajectory that `write_shard` wrote, on the CPU.
 
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If there is no file.
     IntegrityError
-        If it is damaged, or cannot be read; it says why, without the file's name.
+        If the file is damaged; the message gives the reason without the file's name.
+    OSError
+        If it cannot be read now; it may be whole.
     """
-    if not path.exists():
-        raise FileNotFoundError(path)
-    size = regular_file(path)
-    with path.open("rb") as file:
+    try:
+        opened = open_no_link(path, "rb")
+    except OSError as error:
+        if error.errno == ELOOP:
+            raise IntegrityError("it is a link") from error
+        raise
+    with opened as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise IntegrityError("it is not an ordinary file")
+        size = facts.st_size
         line = file.readline(_LONGEST_LINE)
         try:
-            facts = json.loads(line)
-            n_bytes = facts["bytes"]
+            header = json.loads(line)
+            n_bytes = header["bytes"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise IntegrityError("it is no shard") from error
-        # Before anything is read: a length that is wrong may be any.
+        # Checked before anything is read, because a wrong length may be huge.
         if type(n_bytes) is not int or size != len(line) + n_bytes + _DIGITS:
             raise IntegrityError("its length is wrong")
         body, digits = file.read(n_bytes), file.read()
     if _checksum(line, body) != digits:
         raise IntegrityError("its checksum is wrong")
-    if facts.get("key") != key:
+    if header.get("key") != key:
         raise IntegrityError("it holds something else")
     try:
         blocks = load(body)
-        return Trajectory(tuple(blocks[str(k)] for k in range(len(blocks))), tuple(facts["index"]))
+        return Trajectory(tuple(blocks[str(k)] for k in range(len(blocks))), tuple(header["index"]))
     except (SafetensorError, ValueError, KeyError, TypeError, ContractError) as error:
         raise IntegrityError("it is no shard") from error
 
@@ -114,7 +125,7 @@ def _checksum(*parts: bytes) -> bytes:
 
 
 def _sync(folder: Path) -> None:
-    """Make the new name in a folder outlast a loss of power, where the system can."""
+    """Make a new name in a folder survive a loss of power, where the system can."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

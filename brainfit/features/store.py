@@ -1,11 +1,12 @@
-"""A folder of features: one file for each layer and batch, found by content, and never more than a limit.
+"""A folder of cached features: one file for each layer and batch, found by content, up to a size limit.
 
-    <key>.shard          what a layer did for a batch of images: see `brainfit.features.shards`
-    .<key>.shard.….part  one that is being written, or whose writer was killed
-    .lock                held by the one process that removes files
+    <key>.shard            features of one layer for a batch of images; see `brainfit.features.shards`
+    .<random letters>.part a file that is being written, or whose writer was killed
+    .lock                  lock held by the process that removes files
 
-Whoever writes, writes under a name of its own and renames it, so any number of processes may read and write
-at once; two that compute the same write the same. What was least recently used is removed first.
+Every writer uses a random name and renames the file when it is whole, so any number of processes can read and
+write at once; two that compute the same features write the same bytes. The least recently used files are
+removed first. Several users can share a folder: a file that one of them cannot read is left alone.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from brainfit.support.messages import reason
 FOLDER = "features"
 SUFFIX = ".shard"
 STALE_S = 3600
-"""A file that was begun and not touched for so long belongs to a process that was killed."""
+"""Age in seconds from which an unfinished file is taken for that of a killed process."""
 GROUP = 16
-"""Characters of a key that the batches of one layer share: of what the key says beside the images."""
-_SLACK = 0.02  # of the limit
-_HEADER = 256  # bytes that a file has for each block beside its features, at most
+"""Length of the start of a key that all batches of one layer share."""
+_SLACK = 0.02  # share of the limit that is freed beyond what is needed
+_HEADER = 256  # upper bound on the bytes of a file for each block beside its features
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +50,11 @@ class Shard:
     Attributes
     ----------
     path
-        Where it is.
+        Path of the file.
     size
-        In bytes.
+        Size in bytes.
     used
-        When it was last written or read, in seconds since 1970.
+        Time of the last writing or reading, in seconds since 1970.
     """
 
     path: Path
@@ -67,13 +68,13 @@ class FeatureStore:
     Parameters
     ----------
     folder
-        It need not be there.
+        Path of the folder; it is made when needed.
     limit
-        The most that it may hold, in bytes.
+        Upper limit of its size, in bytes.
     advice
-        What a user can do where it cannot be written.
+        Advice to the user if it cannot be written.
     durable
-        Whether what was written must outlast a loss of power.
+        True if written files must survive a loss of power.
     """
 
     def __init__(self, folder: Path, limit: float, advice: str, *, durable: bool = True) -> None:
@@ -81,22 +82,23 @@ class FeatureStore:
         self.limit = limit
         self._advice = advice
         self._durable = durable
-        self._used_here: set[str] = set()  # files that this object read or wrote: not removed for room
-        self._spared: tuple[str, ...] = ()  # how keys of the layers at work begin: removed last
-        self._left = 0.0  # bytes that may be written before the folder is looked through again
+        self._used_here: set[str] = set()  # files that this object read or wrote, not removed for room
+        self._unreadable: set[str] = set()  # files that could not be read, neither removed nor replaced
+        self._spared: tuple[str, ...] = ()  # starts of the keys of the current layers, removed last
+        self._left = 0.0  # bytes that may be written before the folder is listed again
 
     def prepare(self, keys: Iterable[str] = ()) -> None:
-        """Make sure, before any work, that the folder can be written, and clear what killed processes left.
+        """Check, before any work, that the folder can be written, and remove files of killed processes.
 
         Parameters
         ----------
         keys
-            What begins as one of these does, to `GROUP` characters, is removed only if nothing else is left.
+            Keys of the current layers; files whose first `GROUP` characters are theirs are removed last.
 
         Raises
         ------
         IntegrityError
-            If it cannot.
+            If the folder cannot be written.
         """
         self._spared = tuple(key[:GROUP] for key in keys)
         with self._writing():
@@ -106,22 +108,30 @@ class FeatureStore:
             probe.unlink()
             for item in self.folder.glob(f".*{PART}"):
                 with suppress(FileNotFoundError):
-                    # Both ways: a clock may have been wrong.
+                    # A clock that was wrong may have given a time in the future.
                     if abs(time.time() - item.stat().st_mtime) > STALE_S:
                         item.unlink()
 
     def get(self, key: str) -> Trajectory | None:
-        """Return what was kept under `key`; None where nothing is, or what is there is damaged."""
+        """Return the trajectory kept under `key`; None if there is none, it is damaged or cannot be read.
+
+        A damaged file is removed. A file that cannot be read now, because of a failing disk or another user's
+        permissions, may well be whole: it stays.
+        """
         path = self._path(key)
         try:
             found = read_shard(path, key)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            why = str(error) if isinstance(error, IntegrityError) else reason(error)
-            _log.warning("kept features are damaged, and are computed again: %s: %s", path, why)
+        except IntegrityError as error:
+            _log.warning("cached features are damaged, and are computed again: %s: %s", path, error)
             with suppress(OSError):
                 path.unlink()
+            return None
+        except OSError as error:
+            if not self._unreadable:  # one line for all files
+                _log.warning("cached features cannot be read, and are computed: %s: %s", path, reason(error))
+            self._unreadable.add(path.name)
             return None
         with suppress(OSError):
             os.utime(path)
@@ -129,21 +139,23 @@ class FeatureStore:
         return found
 
     def size_of(self, key: str) -> int | None:
-        """Return the bytes that are kept under `key`; None where there is nothing."""
+        """Return the size in bytes of the file kept under `key`; None if there is none."""
         try:
             return self._path(key).stat().st_size
         except OSError:
             return None
 
     def put(self, key: str, trajectory: Trajectory) -> None:
-        """Keep a trajectory under `key`, unless what this object has used takes all of the limit.
+        """Keep a trajectory under `key`, unless the files that this object uses reach the limit.
 
         Raises
         ------
         IntegrityError
-            If the disk is full, or fails.
+            If the disk is full or fails.
         """
         path = self._path(key)
+        if path.name in self._unreadable:
+            return
         self._used_here.add(path.name)
         size = sum(block.nbytes + _HEADER for block in trajectory.blocks) + _HEADER
         with self._writing():
@@ -152,28 +164,28 @@ class FeatureStore:
                     if self._left >= size or self._trim(size):
                         self._left -= write_shard(path, key, trajectory, durable=self._durable)
                     return
-                except FileNotFoundError:  # somebody has cleared the folder meanwhile
+                except FileNotFoundError:  # another process has cleared the folder
                     if last:
                         raise
                     self.folder.mkdir(parents=True, exist_ok=True)
 
     def room(self) -> float:
-        """Return how many bytes a run may use, if all that is kept of others is removed for it."""
+        """Return the number of bytes that a run may use if all other features are removed for it."""
         with self._writing():
             free = shutil.disk_usage(self.folder).free
         return min(self.limit, free + sum(shard.size for shard in self.shards()))
 
     def close(self) -> None:
-        """Keep to the limit: from now on, what was read or written here may be removed, too."""
+        """Remove files beyond the limit; files read or written by this object may now be removed, too."""
         self._used_here.clear()
         with self._writing():
             self._trim(0)
 
     def _trim(self, wanted: int) -> bool:
-        """Remove what was least recently used until `wanted` bytes are left of the limit and the disk.
+        """Remove the least recently used files until `wanted` bytes are left of the limit and the disk.
 
-        Where anything must go, a little more goes, so that it need not be looked for each time. What this
-        object has used stays. Returns whether the limit, at least, leaves so much.
+        A little more than needed is removed, so that the folder is not listed each time. Files that this
+        object has used stay. Returns True if the limit leaves `wanted` bytes.
         """
         with FileLock(self.folder / ".lock"):
             shards = self.shards()
@@ -193,7 +205,7 @@ class FeatureStore:
         return within >= wanted
 
     def shards(self) -> list[Shard]:
-        """Return what is kept, finished or not, least recently used first."""
+        """Return the files, finished or not, least recently used first."""
         found = []
         with suppress(FileNotFoundError):
             for item in os.scandir(self.folder):
@@ -204,12 +216,12 @@ class FeatureStore:
         return sorted(found, key=lambda shard: (shard.used, shard.path.name))
 
     def clear(self) -> int:
-        """Remove all that is kept, and return how many bytes that were.
+        """Remove all files, and return their size in bytes.
 
         Raises
         ------
         IntegrityError
-            If something cannot be removed.
+            If a file cannot be removed.
         """
         if not self.folder.is_dir():
             return 0
@@ -226,29 +238,50 @@ class FeatureStore:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, NotImplementedError) as error:  # the latter where files cannot be locked
+        except (OSError, NotImplementedError) as error:  # the latter if the file system has no locks
             raise IntegrityError(
                 f"cannot write features to {self.folder}: {reason(error)}; {self._advice}"
             ) from error
 
 
 def open_store() -> FeatureStore:
-    """Return the store in the cache; it may not be there yet."""
+    """Return the store in the cache folder, which need not exist yet."""
     advice = (
-        f"free some space and ask again (it goes on where it ended), set {cache_folder.VARIABLE} to another folder, "
-        "or keep nothing (--no-cache, cache=False)"
+        "free some space and ask again (it goes on where it ended), "
+        f"set {cache_folder.VARIABLE} to another folder, or keep nothing (--no-cache, cache=False)"
     )
     return FeatureStore(cache_folder.folder(FOLDER), size_limit(), advice)
 
 
-@contextmanager
-def temporary_store() -> Iterator[FeatureStore]:
-    """Give a store of any size that is gone after the block.
+def prepare_cache() -> bool:
+    """Check before any work that features can be cached; log why, and return False, if that is not safe.
 
     Raises
     ------
     IntegrityError
-        If there is no temporary folder that can be written.
+        If the cache cannot be written.
+    """
+    store = open_store()
+    store.prepare()
+    if (why := cache_folder.distrust(store.folder)) is None:
+        return True
+    _log.warning(
+        "features are not cached: %s: %s; set %s to a folder that only you, or a group you trust, can write",
+        store.folder,
+        why,
+        cache_folder.VARIABLE,
+    )
+    return False
+
+
+@contextmanager
+def temporary_store() -> Iterator[FeatureStore]:
+    """Open a store without a limit that is removed after the block.
+
+    Raises
+    ------
+    IntegrityError
+        If no temporary folder can be written.
     """
     advice = "free some space, or set TMPDIR to another folder"
     try:

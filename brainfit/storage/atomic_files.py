@@ -1,4 +1,4 @@
-"""Files that can be read to their end, and files that appear whole or not at all."""
+"""Open and write files safely: no pipes, no links, and new files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.support.messages import printable, reason
 
 
 def file_path(value: object) -> Path:
-    """Return the path that a caller gave.
+    """Return a caller's value as a path.
 
     Raises
     ------
     ContractError
-        If no file can be called so.
+        If no file can have that name.
     """
     try:
-        path = Path(value)  # pyright: ignore[reportArgumentType] - which is what is found out
+        path = Path(value)  # pyright: ignore[reportArgumentType] - the check that is made here
         if b"\0" not in os.fsencode(path):
             return path
     except (TypeError, UnicodeEncodeError):
@@ -33,16 +34,16 @@ def file_path(value: object) -> Path:
 
 
 def regular_file(path: Path) -> int:
-    """Return the size in bytes of what is to be read; a pipe or a device would be read without end.
+    """Return the size in bytes of a file that is about to be read.
 
     Raises
     ------
     IntegrityError
-        If it is not there, or no ordinary file.
+        If it does not exist or is not an ordinary file; a pipe or a device could be read without end.
     """
     try:
         found = path.stat()
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError for a name that no file can have
         raise IntegrityError(f"cannot read {printable(path, 300)}: {reason(error)}; wanted a file") from error
     if not stat.S_ISREG(found.st_mode):
         what = "Is a directory" if stat.S_ISDIR(found.st_mode) else "it is a pipe, a socket or a device"
@@ -50,14 +51,28 @@ def regular_file(path: Path) -> int:
     return found.st_size
 
 
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Give a new file to write to, which takes the place of `path` once it is whole; nothing else is left.
+def open_no_link(path: Path, mode: str) -> IO[Any]:
+    """Open a file as `open` does, but not through a link, and without waiting for a pipe.
 
     Raises
     ------
     OSError
-        If its folder cannot be written.
+        If it cannot be opened, or is a link (`errno.ELOOP`).
+    """
+    more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags | more, 0o666))
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield the path of a new file, which replaces `path` once the block has ended without an error.
+
+    The new file is made in a private folder beside `path`, so nobody can foresee its name.
+
+    Raises
+    ------
+    OSError
+        If the folder of `path` cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix=".brainfit-", suffix=".partial", dir=path.parent) as folder:
         new = Path(folder, "new")

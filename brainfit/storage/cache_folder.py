@@ -1,9 +1,10 @@
-"""Where brainfit keeps what it has fetched and computed."""
+"""The folder in which brainfit keeps fetched files and computed features."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,18 +16,16 @@ from brainfit.support.messages import reason
 
 VARIABLE = "BRAINFIT_CACHE"
 PARTS = ("features", "recordings", "weights")
-"""Folders of the cache that brainfit makes."""
+"""Subfolders that brainfit makes."""
 
 
 def folder(*parts: str) -> Path:
-    """Return a folder of the cache: below $BRAINFIT_CACHE, or else where the system keeps caches.
-
-    It may not be there: only `writing` makes it.
+    """Return a folder of the cache, in $BRAINFIT_CACHE or the system's place for caches; it may not exist.
 
     Raises
     ------
     IntegrityError
-        If $BRAINFIT_CACHE begins with the home folder of nobody, or there is no current folder.
+        If $BRAINFIT_CACHE begins with the home folder of an unknown user, or the current folder is gone.
     """
     chosen = os.environ.get(VARIABLE)
     try:
@@ -40,7 +39,7 @@ def folder(*parts: str) -> Path:
 
 @contextmanager
 def writing(*parts: str) -> Iterator[Path]:
-    """Make that folder, for what is written within the block.
+    """Make a folder of the cache, to be written within the block.
 
     Raises
     ------
@@ -60,8 +59,23 @@ def writing(*parts: str) -> Iterator[Path]:
         ) from error
 
 
+def distrust(place: Path) -> str | None:
+    """Return why files in a folder could be another user's forgery; None if its owner and mode rule that out.
+
+    A folder is trusted if it belongs to this user or to root and is not writable for everybody, or if it is
+    shared with a group of this user.
+    """
+    if os.name != "posix":
+        return None
+    facts = place.stat()
+    if facts.st_mode & stat.S_IWOTH:
+        return "every user can write to it"
+    shared = facts.st_mode & stat.S_IWGRP and facts.st_gid in {os.getegid(), *os.getgroups()}
+    return None if facts.st_uid in (os.geteuid(), 0) or shared else "it belongs to another user"
+
+
 def contents() -> dict[str, int]:
-    """Return how many bytes each part of the cache holds, by the names of the parts; what is not there is 0.
+    """Return the size in bytes of each part of the cache by its name, 0 for a part that does not exist.
 
     Raises
     ------
@@ -79,14 +93,14 @@ def contents() -> dict[str, int]:
 
 
 def clear() -> int:
-    """Remove all parts of the cache that brainfit made, and return how many bytes that were.
+    """Remove all parts of the cache that brainfit made, and return their size in bytes.
 
-    Anything else in its folder, which the user may have chosen, stays.
+    Other files in the folder, which the user may have chosen, stay.
 
     Raises
     ------
     IntegrityError
-        If something cannot be removed.
+        If a file cannot be removed.
     """
     held, root = contents(), folder()
     for name in PARTS:
@@ -100,7 +114,7 @@ def clear() -> int:
 
 
 def _size(item: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder; of what goes away meanwhile, none."""
+    """Return the size in bytes of a file or of all files below a folder; files that vanish count 0."""
     if item.is_dir() and not item.is_symlink():
         return sum(map(_size, item.iterdir()))
     with suppress(FileNotFoundError):

@@ -4,9 +4,11 @@ import errno
 import logging
 import os
 import shutil
+import stat as stat_module
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.features import store as feature_store
 from brainfit.features.shards import read_shard, write_shard
-from brainfit.features.store import FeatureStore, open_store, temporary_store
+from brainfit.features.store import FeatureStore, open_store, prepare_cache, temporary_store
 from brainfit.storage.size_limit import DEFAULT_LIMIT, size_limit
 from brainfit.support.memory import PeakMemory
 
@@ -123,17 +125,80 @@ def test_a_damaged_file_is_said_in_one_line_and_removed(tmp_path, caplog):
     assert not path.exists()
 
 
-def test_a_file_that_cannot_be_read_is_removed_too(tmp_path, caplog, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_a_file_that_cannot_be_read_now_is_neither_removed_nor_replaced(
+    tmp_path, caplog, monkeypatch, number
+):
     store = store_at(tmp_path)
-    store.put("a", some())
+    for key in "ab":
+        store.put(key, some())
+    before = {item.name: item.stat().st_ino for item in tmp_path.glob("*.shard")}
 
     def broken(path, key):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(feature_store, "read_shard", broken)
+    for key in "ab":
+        assert store.get(key) is None
+        store.put(key, some(1))
+    (record,) = caplog.records
+    assert os.strerror(number) in record.getMessage()
+    assert {item.name: item.stat().st_ino for item in tmp_path.glob("*.shard")} == before
+    monkeypatch.undo()
+    assert same_bits(store_at(tmp_path).get("a"), some())
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o077, 0o600), (0o022, 0o644)])
+def test_the_mode_of_files_follows_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        store_at(tmp_path).put("a", some())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.shard").stat().st_mode & 0o777 == mode
+
+
+def test_links_are_neither_read_nor_written_through(tmp_path, caplog):
+    outside = tmp_path / "outside"
+    write_shard(outside, "a", some(1))
+    before = outside.read_bytes()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a.shard").symlink_to(outside)
+    store = store_at(tmp_path / "store")
     assert store.get("a") is None
-    assert "Input/output error" in caplog.text
-    assert store.size_of("a") is None
+    assert "it is a link" in caplog.text
+    store.put("a", some())
+    assert same_bits(store.get("a"), some())
+    assert outside.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "trusted"),
+    [
+        (0o755, "me", "mine", True),
+        (0o775, "me", "mine", True),
+        (0o755, 0, "another", True),
+        (0o777, "me", "mine", False),
+        (0o1777, 0, "another", False),
+        (0o755, "another", "mine", False),
+        (0o775, "another", "another", False),
+        (0o2775, "another", "mine", True),
+    ],
+)
+def test_a_folder_is_trusted_by_its_owner_and_mode(monkeypatch, caplog, mode, owner, group, trusted):
+    ids = {"me": os.geteuid(), "mine": os.getegid(), "another": 54321}
+    open_store().folder.mkdir(parents=True)
+    real = Path.stat
+
+    def stat(self, **options):
+        facts = list(real(self, **options))
+        if self == open_store().folder:
+            facts[0], facts[4], facts[5] = stat_module.S_IFDIR | mode, ids.get(owner, 0), ids[group]
+        return os.stat_result(facts)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert prepare_cache() is trusted
+    assert len(caplog.records) == (not trusted)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])

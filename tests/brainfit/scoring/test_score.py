@@ -332,5 +332,5 @@ def test_options_that_make_no_sense_are_refused(options, error, message):
 def test_what_does_not_fit_into_memory_is_refused_before_the_fit(monkeypatch):
     recording, model = made_up(n_images=40)
     monkeypatch.setattr("brainfit.support.memory.available_bytes", lambda: 1000)
-    with pytest.raises(ResourceError, match=r"averaging trials needs about .* [GM]iB, and .* are available"):
+    with pytest.raises(ResourceError, match=r"averaging trials needs about .* [GMk]?B, and .* are available"):
         score(model, recording, region="pIT")
