@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
+from brainfit.scoring.notices import Notice, notices
 from brainfit.scoring.result_base import Result
 from brainfit.storage.atomic_files import replaced
 
@@ -44,6 +45,10 @@ INFO: dict[str, tuple[type, ...]] = {
     "seconds": _NUMBER, "peak_memory_gb": _NUMBER, "provenance": (dict,),
 }  # fmt: skip
 """Keys that the `info` of a score must have, and the types of their values."""
+_MEDIANS = (
+    "image_driven", "r", "ceiling", "reliability", "normalized", "spearman", "spearman_normalized",
+    "time_course",
+)  # fmt: skip
 MIN_DEFINED = 0.5
 """A bin's median is given where at least this share of the units is defined in it."""
 
@@ -126,41 +131,59 @@ class Score(Result):
     ROWS: ClassVar[tuple[str, ...]] = ("unit", "time_bin")
 
     @property
-    def windows(self) -> dict[str, dict[str, Any]]:
-        """Medians over the defined units for each window.
+    def headline(self) -> dict[str, Any]:
+        """The number to report: the image-driven score over the pooled window.
 
-        `r`, `ceiling`, `reliability`, `normalized`, its interval `ci95`; `spearman` and
-        `spearman_normalized`, the same with ranks; and what to hold it against: `time_course`, the
-        normalised score of a predictor that knows the mean time course and not the image, and
-        `image_driven`, the normalised score without the time course.
-        A unit is defined where its split-half correlation over the window, and the image-driven one, are
-        distinguishable from zero; NaN where no unit is. `ceiling` and `reliability` are Spearman split-half;
-        `normalized` divides Pearson by Pearson.
+        `normalized`, the median over the defined units; `ci95`, its interval over images and units; `r` and
+        `reliability`, medians of what it is made of, and `ceiling`, the largest r; `window_ms`; `n_defined` of
+        `n_units`. NaN where no unit is defined.
         """
-        data = self.data
+        pooled = self.data.sel(window="pooled")
+        reliability = pooled["window_image_driven_reliability"]
         return {
-            str(window): {
-                "r": _median(data["window_r"].where(data["window_normalized"].notnull()).sel(window=window)),
-                "ceiling": _median(data["window_ceiling"].sel(window=window)),
-                "reliability": _median(data["window_reliability"].sel(window=window)),
-                "normalized": _median(data["window_normalized"].sel(window=window)),
-                "spearman": _median(
-                    data["window_spearman"]
-                    .where(data["window_spearman_normalized"].notnull())
-                    .sel(window=window)
-                ),
-                "spearman_normalized": _median(data["window_spearman_normalized"].sel(window=window)),
-                "time_course": _median(data["window_time_course"].sel(window=window)),
-                "image_driven": _median(data["window_image_driven"].sel(window=window)),
-                "ci95": [float(v) for v in data["window_ci95"].sel(window=window).values],
-            }
-            for window in data["window"].values
+            "measure": "image-driven, pooled",
+            "normalized": _median(pooled["window_image_driven"]),
+            "ci95": [float(v) for v in pooled["window_image_driven_ci95"].values],
+            "r": _median(pooled["window_image_driven_r"].where(pooled["window_defined"])),
+            "reliability": _median(reliability),
+            "ceiling": _median(reliability**0.5),
+            "window_ms": [float(pooled[f"window_{edge}_ms"]) for edge in ("start", "end")],
+            "n_defined": int(pooled["window_defined"].sum()),
+            "n_units": self.data.sizes["unit"],
         }
 
     @property
+    def notices(self) -> list[Notice]:
+        """Remarks without which the score must not be read, the gravest first."""
+        return notices(self.data, self.info)
+
+    @property
+    def windows(self) -> dict[str, dict[str, Any]]:
+        """Medians over the defined units for each window.
+
+        `image_driven`, the normalised score with each bin's mean over images taken off, and its interval
+        `image_driven_ci95`. Beside it, with the time course: `r`, `ceiling`, `reliability`, `normalized`, its
+        interval `ci95`; `spearman` and `spearman_normalized`, the same with ranks; and `time_course`, the
+        normalised score of a predictor that knows the mean time course and not the image.
+        A unit is defined where its image-driven reliability over the window is distinguishable from zero; NaN
+        where no unit is. `ceiling` and `reliability` are Spearman split-half; `normalized` divides Pearson by
+        Pearson.
+        """
+        return {str(name): self._window(str(name)) for name in self.data["window"].values}
+
+    def _window(self, name: str) -> dict[str, Any]:
+        data = self.data.sel(window=name)
+        defined = data["window_defined"]
+        medians = {key: _median(data[f"window_{key}"].where(defined)) for key in _MEDIANS}
+        intervals = {
+            key: [float(v) for v in data[f"window_{key}"].values] for key in ("image_driven_ci95", "ci95")
+        }
+        return {**medians, **intervals}
+
+    @property
     def pooled(self) -> dict[str, Any]:
-        """The headline: the ``pooled`` entry of `windows`."""
-        return self.windows["pooled"]
+        """The ``pooled`` entry of `windows`."""
+        return self._window("pooled")
 
     @property
     def per_bin(self) -> xr.Dataset:
@@ -179,14 +202,19 @@ class Score(Result):
     @property
     def temporal_correlation(self) -> float:
         """Median over the units defined in the pooled window of the correlation of trajectories."""
-        defined = self.data["window_normalized"].sel(window="pooled").notnull()
-        return _median(self.data["temporal_correlation"].where(defined))
+        return self.temporal["temporal_correlation"]
 
     @property
     def temporal_correlation_time_course(self) -> float:
         """The same for each unit's mean time course, which knows nothing about the image."""
-        defined = self.data["window_normalized"].sel(window="pooled").notnull()
-        return _median(self.data["temporal_correlation_time_course"].where(defined))
+        return self.temporal["temporal_correlation_time_course"]
+
+    @property
+    def temporal(self) -> dict[str, float]:
+        """Medians over the units defined in the pooled window of all ``temporal_correlation`` variables."""
+        defined = self.data["window_defined"].sel(window="pooled")
+        names = [name for name in DIMS if name.startswith("temporal_correlation")]
+        return {name: _median(self.data[name].where(defined)) for name in names}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain values, NaN as None: what ``brainfit score --json`` prints."""
@@ -202,14 +230,15 @@ class Score(Result):
             for t in range(bins.sizes["time_bin"])
         ]
         summary = {
+            "headline": self.headline,
+            "notices": [notice._asdict() for notice in self.notices],
             **self.info,
             "n_units": self.data.sizes["unit"],
             "n_bins": self.data.sizes["time_bin"],
             "pooled": windows.pop("pooled"),
             "windows": windows,
             "per_bin": per_bin,
-            "temporal_correlation": self.temporal_correlation,
-            "temporal_correlation_time_course": self.temporal_correlation_time_course,
+            **self.temporal,
         }
         return _without_nan(summary)
 
@@ -219,13 +248,23 @@ class Score(Result):
         with replaced(Path(path)) as new:
             new.write_text(text + "\n", encoding="utf-8")
 
+    def _notes(self) -> list[str]:
+        simulated = ["Simulated recording"] if self.info.get("simulated") else []
+        return simulated + [notice.title for notice in self.notices]
+
     def _table(self) -> tuple[Sequence[str], list[Sequence[str]]]:
-        names = ("normalized", "image_driven", "time_course", "r", "ceiling")
+        names = ("normalized", "time_course", "r", "ceiling")
         rows: list[Sequence[str]] = [
-            [name, *(_short(window[key]) for key in names), " to ".join(map(_short, window["ci95"]))]
+            [
+                name,
+                _short(window["image_driven"]),
+                " to ".join(map(_short, window["image_driven_ci95"])),
+                *(_short(window[key]) for key in names),
+            ]
             for name, window in self.windows.items()
         ]
-        return ("window", *(name.replace("_", " ") for name in names), "95% of normalized"), rows
+        heads = ("plain", "time course", "r", "ceiling")
+        return ("window", "image-driven", "its 95% interval", *heads), rows
 
 
 def _median(values: xr.DataArray) -> float:

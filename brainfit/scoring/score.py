@@ -7,6 +7,7 @@ trials -> averages -----------------------------'         trials of held-out ima
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -29,10 +30,12 @@ from brainfit.scoring.reliability import N_SPLITS
 from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
 from brainfit.scoring.result import Score
+from brainfit.statistics.reliability import ALPHA
 from brainfit.support.memory import peak_bytes
 from brainfit.support.progress import progress_bar
 from brainfit.support.provenance import ContentHash, environment, weights_sha256
 
+_log = logging.getLogger(__name__)
 MIN_TEST_IMAGES = 4
 """With fewer, a correlation over images says next to nothing."""
 
@@ -148,9 +151,13 @@ def score(
         "provenance": {
             "layer_choice": choice,
             **_provenance(request, responses, fitted, content, batch_size),
+            **_of_evaluation(data),
         },
     }
-    return Score(data.assign(alpha=("unit", fitted.alpha_)), info)
+    result = Score(data.assign(alpha=("unit", fitted.alpha_)), info)
+    for notice in result.notices:
+        _log.warning("%s: %s", notice.title, notice.text)
+    return result
 
 
 def _require_test_images(responses: Responses) -> None:
@@ -201,6 +208,17 @@ def _description(request: Request, responses: Responses) -> dict[str, Any]:
         "weights": request.model.weights,
         "simulated": request.recording.simulated,
         "dropped": responses.dropped.records,
+    }
+
+
+def _of_evaluation(data: xr.Dataset) -> dict[str, Any]:
+    """Return what the evaluation was made of: windows, halves, and the rule by which units count."""
+    edges = zip(data["window_start_ms"].values.tolist(), data["window_end_ms"].values.tolist(), strict=True)
+    return {
+        "windows_ms": dict(zip(data["window"].values.tolist(), map(list, edges), strict=True)),
+        "halving": data.attrs["halving"],
+        "defined": f"image-driven reliability above zero, F test, one-sided {ALPHA:.0%}",
+        "n_units": data.sizes["unit"],
     }
 
 

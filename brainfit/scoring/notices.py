@@ -1,0 +1,135 @@
+"""State what keeps a score from being read at face value; the page, the command line and the log print it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from brainfit.contracts.vocabulary import RANDOM_WEIGHTS, UNKNOWN_WEIGHTS
+
+MIN_SHARE_DEFINED = 0.2
+"""Under this share of defined units a score must not be read: what is left was selected by chance."""
+EDGE_SHARE = 0.1
+"""Above this share of units at an end of the grid of penalties the grid is too short."""
+
+
+class Notice(NamedTuple):
+    """A remark on a score.
+
+    Attributes
+    ----------
+    title
+        A few words.
+    text
+        One or two sentences.
+    """
+
+    title: str
+    text: str
+
+
+def notices(data: xr.Dataset, info: Mapping[str, Any]) -> list[Notice]:
+    """Return the remarks on a score, the gravest first.
+
+    Parameters
+    ----------
+    data, info
+        Of a `brainfit.scoring.result.Score`.
+    """
+    return [
+        *_of_units(data),
+        *_of_time_course(data),
+        *_of_fit(info),
+        *_of_weights(info),
+        *_of_images(info),
+    ]
+
+
+def _of_units(data: xr.Dataset) -> list[Notice]:
+    defined = data["window_defined"].sel(window="pooled").values
+    if defined.mean() >= MIN_SHARE_DEFINED:
+        return []
+    text = (
+        f"In {int(defined.sum())} of {len(defined)} units trials agree on the images more than chance allows. "
+        f"Under {MIN_SHARE_DEFINED:.0%} of the units are left, so the score must not be read; more trials or "
+        "more images are needed."
+    )
+    return [Notice("Do not read this score", text)]
+
+
+def _of_time_course(data: xr.Dataset) -> list[Notice]:
+    pooled = data.sel(window="pooled")
+    driven, plain, course = (
+        _median(pooled[name]) for name in ("window_image_driven", "window_normalized", "window_time_course")
+    )
+    found = []
+    if driven * plain < 0:
+        text = (
+            f"The image-driven score, {driven:.2f}, and the plain pooled score, {plain:.2f}, differ in sign: "
+            "the plain score comes from the time course that all images share."
+        )
+        found.append(Notice("Only the time course is predicted", text))
+    if data.sizes["time_bin"] > 1 and plain < course:
+        text = (
+            f"The plain pooled score, {plain:.2f}, is below that of the mean time course alone, {course:.2f}, "
+            "which knows nothing about the image."
+        )
+        found.append(Notice("Below the mean time course", text))
+    return found
+
+
+def _of_fit(info: Mapping[str, Any]) -> list[Notice]:
+    fit, found = info["provenance"].get("fit", {}), []
+    if not fit.get("converged", True):
+        text = "The solver of the linear map stopped before it converged; the score may be too low."
+        found.append(Notice("Fit not converged", text))
+    n_units = info["provenance"].get("n_units", 0)
+    for edge in ("lowest", "highest"):
+        at_edge = fit.get(f"units_at_{edge}_alpha", 0)
+        if at_edge > EDGE_SHARE * n_units > 0:
+            text = (
+                f"{at_edge} of {n_units} units chose the {edge} penalty of the grid; "
+                f"{'a lower' if edge == 'lowest' else 'a higher'} one might predict them better."
+            )
+            found.append(Notice("Penalties at the edge of the grid", text))
+    return found
+
+
+def _of_weights(info: Mapping[str, Any]) -> list[Notice]:
+    weights = info["weights"]
+    if weights.startswith(RANDOM_WEIGHTS):
+        text = (
+            f"The weights were drawn and not trained ({weights}). This score is a baseline for the architecture, "
+            "not a result for the trained model."
+        )
+        return [Notice("Random weights", text)]
+    if weights.startswith(UNKNOWN_WEIGHTS):
+        return [Notice("Unknown weights", f"It is not known where the weights came from ({weights}).")]
+    return []
+
+
+def _of_images(info: Mapping[str, Any]) -> list[Notice]:
+    images = info["provenance"].get("images", {})
+    found = []
+    if same := images.get("same_picture", 0):
+        text = (
+            f"{same} images show the same picture as another image under another name; images of the same "
+            "picture were kept together, all in training or all in the test."
+        )
+        found.append(Notice("Images that show the same picture", text))
+    if near := images.get("near_duplicates", 0):
+        text = (
+            f"{near} test images are nearly the same picture as a training image: their reduced pictures differ "
+            f"by less than {images['near_duplicate_threshold']:.1%} of the range of pixels. "
+            "What is known of one may be known of the other."
+        )
+        found.append(Notice("Near-duplicates in training and test", text))
+    return found
+
+
+def _median(values: xr.DataArray) -> float:
+    finite = values.values[np.isfinite(values.values)]
+    return float(np.median(finite)) if finite.size else float("nan")
