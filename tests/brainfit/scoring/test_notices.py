@@ -1,12 +1,13 @@
 """The remarks without which a score must not be read."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from fake_scores import fake_score
 
-SMALL = {"n_units": 20, "n_images": 40}
+SMALL: dict[str, Any] = {"n_units": 20, "n_images": 40}
 
 
 def titles(score):
