@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,7 +13,7 @@ from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
 from brainfit.execution import Execution
-from brainfit.mappings.controls import make_controlled
+from brainfit.mappings import make_mapping
 from brainfit.mappings.per_bin import PerBin
 from brainfit.scoring.fitting import fit_batches, prepare_responses, split_features
 from brainfit.scoring.request import TEST_FRACTION, check_request
@@ -80,7 +81,7 @@ def temporal_generalization(
     )
     responses, progress = prepare_responses(request), request.execution.progress
     to_fit = responses.mean[responses.train]
-    maps = cast(PerBin, make_controlled(request.mapping, request.control, to_fit, request.seed))
+    maps = PerBin(partial(make_mapping, request.mapping, request.seed))
     # Sums over images of prediction and response, about the mean response of the tested bin in training.
     center = to_fit.mean(axis=0)[:, None]
     sums = np.zeros((3, to_fit.shape[1], to_fit.shape[2], to_fit.shape[2]))

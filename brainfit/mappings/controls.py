@@ -1,105 +1,88 @@
-"""Controls that make a claim about time honest: another time course for the same features.
+"""Controls that make a claim about time honest: other time courses for the same features.
 
-``per-bin`` gives each time bin a map of its own; ``time-shuffled`` shows the features of the same steps
-in another order; ``graded`` has no dynamics but one time course for all units, fitted to the responses.
-What a model scores above the last two it owes to its own dynamics; what ``per-bin`` scores above the
-model is what its features hold, but not in a form that one map reads at all times.
+``per-bin`` gives each time bin a map of its own; ``time-shuffled`` shows the features of the same steps in
+another order; ``graded`` has no dynamics but one time course for all units, fitted to the responses. A model
+owes to its own dynamics what it scores above the last two; what ``per-bin`` scores above the model is
+information that its features hold, but not in a form that one map reads at all times.
+
+The last two are functions from trajectory to trajectory, applied to training and held-out images alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
-from brainfit.contracts.response_mapping import ResponseMapping
 from brainfit.contracts.trajectory import Trajectory
-from brainfit.mappings import make_mapping
-from brainfit.mappings.per_bin import PerBin
-from brainfit.mappings.transformed import Transformed
 from brainfit.support.seeds import generator
 
+Transform = Callable[[Trajectory], Trajectory]
 
-def make_controlled(mapping: str, control: str | None, responses: np.ndarray, seed: int) -> ResponseMapping:
-    """Return a new map under a control, or as it is.
+
+def make_control(control: str | None, responses: np.ndarray, seed: int) -> Transform:
+    """Return what a control does to trajectories; without one, and ``per-bin``, they stay as they are.
 
     Parameters
     ----------
-    mapping
-        Its name.
     control
-        One of `CONTROLS`, or None.
+        One of `brainfit.contracts.vocabulary.CONTROLS`, or None.
     responses
-        Those to fit, trial-averaged, shape (image, unit, time_bin); ``graded`` has its time course from them.
+        Trial-averaged responses to the training images, shape (image, unit, time_bin): ``graded`` takes its
+        time course from them.
     seed
-        Of the order of the steps, and of the map.
+        Seed of the order of the bins.
     """
-    make = partial(make_mapping, mapping, seed)
     match control:
-        case "per-bin":
-            return PerBin(make)
         case "time-shuffled":
             order = generator(seed, "order of the steps").permutation(responses.shape[-1])
-            return TimeShuffled(make(), order)
+            return partial(reorder_bins, order=order.tolist())
         case "graded":
-            return Graded(make(), shared_time_course(responses))
-    return make()
+            return partial(scale_last_bin, course=shared_time_course(responses).tolist())
+    return lambda trajectory: trajectory
 
 
-class TimeShuffled(Transformed):
-    """A map of the same steps in another order, the same order for all images.
+def reorder_bins(trajectory: Trajectory, order: Sequence[int]) -> Trajectory:
+    """Return the bins of a trajectory in another order, the same for all images.
 
     Parameters
     ----------
-    mapping
-        Of the shuffled steps.
+    trajectory
+        Features of a layer, one step for each time bin.
     order
         For each time bin the one whose features it is given, shape (time_bin,).
     """
-
-    def __init__(self, mapping: ResponseMapping, order: np.ndarray) -> None:
-        super().__init__(mapping)
-        self.order = order
-
-    def transform(self, trajectory: Trajectory) -> Trajectory:
-        """Return the bins in that order."""
-        return Trajectory.from_steps([trajectory.blocks[trajectory.index[int(step)]] for step in self.order])
+    return Trajectory.from_steps([trajectory.blocks[trajectory.index[bin_]] for bin_ in order])
 
 
-class Graded(Transformed):
-    """A map of the last step's features, scaled by one time course: all images rise and fall alike.
+def scale_last_bin(trajectory: Trajectory, course: Sequence[float]) -> Trajectory:
+    """Return the features of the last bin times one time course, so that all images rise and fall alike.
 
-    The model should be shown the image all the time, so that the last step is what the image comes to.
+    The model should see the image for the whole presentation, so that the last bin is its final state.
 
     Parameters
     ----------
-    mapping
-        Of the scaled features.
+    trajectory
+        Features of a layer, one step for each time bin.
     course
-        The scale in each time bin, shape (time_bin,).
+        Scale in each time bin, shape (time_bin,).
     """
-
-    def __init__(self, mapping: ResponseMapping, course: np.ndarray) -> None:
-        super().__init__(mapping)
-        self.course = course
-
-    def transform(self, trajectory: Trajectory) -> Trajectory:
-        """Return the last block at the size of each bin."""
-        last = trajectory.blocks[trajectory.index[-1]]
-        return Trajectory.from_steps([last * float(size) for size in self.course])
+    last = trajectory.blocks[trajectory.index[-1]]
+    return Trajectory.from_steps([last * scale for scale in course])
 
 
 def shared_time_course(responses: np.ndarray) -> np.ndarray:
     """Return the one time course that explains most of how responses differ between images.
 
-    It is the first right singular vector of the matrix (image and unit) x bin, once each unit's mean over
-    images is taken off in each bin, so that no baseline is in it, and each unit is divided by its standard
-    deviation. Its largest value is 1.
+    It is the first right singular vector of the matrix (image and unit) x bin, after subtracting each unit's
+    mean over images in each bin, which removes baselines, and dividing each unit by its standard deviation.
+    Its largest value is 1.
 
     Parameters
     ----------
     responses
-        Shape (image, unit, time_bin).
+        Trial-averaged responses, shape (image, unit, time_bin).
 
     Returns
     -------

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from brainfit.contracts.response_mapping import ResponseMapping
+from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
 from brainfit.features.stream import Features, open_features
-from brainfit.mappings.controls import make_controlled
-from brainfit.mappings.projection import Projected
+from brainfit.mappings import make_mapping
+from brainfit.mappings.controls import Transform, make_control
+from brainfit.mappings.per_bin import PerBin
+from brainfit.mappings.projection import Projection, draw_projection
 from brainfit.scoring.memory_plan import Work, check
 from brainfit.scoring.request import Request
 from brainfit.scoring.responses import Responses, prepare
@@ -47,6 +53,7 @@ def fit_batches(
     responses: Responses,
     mapping: ResponseMapping,
     features: Features,
+    transform: FeatureTransform | None = None,
     *,
     judged: bool = True,
 ) -> None:
@@ -54,6 +61,8 @@ def fit_batches(
 
     Parameters
     ----------
+    transform
+        The way from the layer's trajectory to what the map is fitted to; by default, averages over bins.
     judged
         True if the map will predict held-out images, False if it is only fitted.
 
@@ -64,15 +73,16 @@ def fit_batches(
     """
     train, done = responses.train, 0
     may_project = judged and request.mapping != "factorized"
-    work = _of_fit(request, responses, mapping, features, judged)
+    transform = transform or FeatureTransform(responses.steps)
+    work = _of_fit(request, responses, mapping, features, transform, judged)
     check(work, responses.mean.nbytes, may_project=may_project)
     with progress_bar(
         f"unroll training images, {request.layer}", len(train), shown=request.execution.progress
     ) as advance:
         for batch in features.batches(request.layer, train):
             some = slice(done, done + len(batch.images))
-            averages = batch.trajectory.average(responses.steps)
-            mapping.partial_fit(averages, responses.mean[batch.images], responses.folds[some])
+            shown = transform(batch.trajectory)
+            mapping.partial_fit(shown, responses.mean[batch.images], responses.folds[some])
             if done == 0:
                 work = work.with_rows(len(batch.images), mapping.n_rows, mapping.row_bytes)
                 work = replace(work, unroll=features.unroll)
@@ -81,36 +91,84 @@ def fit_batches(
             advance(len(batch.images))
 
 
-def fit(request: Request, responses: Responses, features: Features) -> ResponseMapping:
-    """Fit one map for all bins from features that stream through and are never held whole.
+@dataclass(frozen=True)
+class FeatureTransform:
+    """The way from a layer's trajectory to what a map is fitted to, the same for all images.
+
+    Attributes
+    ----------
+    steps
+        Model steps of each time bin, over which features are averaged.
+    control
+        What a control does to the time course; None if nothing.
+    projection
+        Random projection of the features; None if they stay whole.
+    """
+
+    steps: Sequence[Sequence[int]]
+    control: Transform | None = None
+    projection: Projection | None = None
+
+    def __call__(self, trajectory: Trajectory) -> Trajectory:
+        """Average over bins, then apply the control and the projection."""
+        trajectory = trajectory.average(self.steps)
+        for transform in (self.control, self.projection):
+            trajectory = trajectory if transform is None else transform(trajectory)
+        return trajectory
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the projection did, if there is one, as plain values."""
+        return {"projection": self.projection.summary()} if self.projection else {}
+
+
+def make_transform(request: Request, responses: Responses, features: Features) -> FeatureTransform:
+    """Return the transform that a request asks for.
 
     Raises
     ------
     ContractError
-        If a control about time is asked for, and the recording has one time bin.
-    ResourceError
-        If a stage would not fit into memory.
+        If a control about time is asked for and the recording has one time bin, or if a projection would not
+        make features fewer.
     """
     if request.control is not None and responses.mean.shape[-1] < 2:
         raise ContractError(f"control {request.control!r} is about time, but the recording has one time bin")
-    mapping = make_controlled(request.mapping, request.control, responses.mean[responses.train], request.seed)
+    control = make_control(request.control, responses.mean[responses.train], request.seed)
+    projection = None
     if request.projection is not None:
-        mapping = Projected(mapping, request.projection, request.seed)
-    fit_batches(request, responses, mapping, features)
+        projection = draw_projection(features.sample(request.layer), request.projection, request.seed)
+    return FeatureTransform(responses.steps, control, projection)
+
+
+def fit(
+    request: Request, responses: Responses, features: Features, transform: FeatureTransform
+) -> ResponseMapping:
+    """Fit one map for all bins, or one for each, from features that stream through and are never held whole.
+
+    Raises
+    ------
+    ResourceError
+        If a stage would not fit into memory.
+    """
+    make = partial(make_mapping, request.mapping, request.seed)
+    mapping = PerBin(make) if request.control == "per-bin" else make()
+    fit_batches(request, responses, mapping, features, transform)
     label, shown = f"fit {request.mapping} (passes, at most)", request.execution.progress
     with progress_bar(label, mapping.n_passes, shown=shown) as advance:
         return mapping.solve(lambda: advance(1))
 
 
 def predict(
-    request: Request, responses: Responses, mapping: ResponseMapping, features: Features
+    request: Request,
+    responses: Responses,
+    mapping: ResponseMapping,
+    features: Features,
+    transform: FeatureTransform,
 ) -> np.ndarray:
     """Predict the responses to held-out images, shape (image, unit, time_bin)."""
     predictions = []
     with progress_bar("unroll test images", len(responses.test), shown=request.execution.progress) as advance:
         for batch in features.batches(request.layer, responses.test):
-            averages = batch.trajectory.average(responses.steps)
-            predictions.append(mapping.predict(averages, len(batch.images)))
+            predictions.append(mapping.predict(transform(batch.trajectory), len(batch.images)))
             advance(len(batch.images))
     return np.concatenate(predictions)
 
@@ -138,14 +196,17 @@ def _of_responses(request: Request) -> Work:
 
 
 def _of_fit(
-    request: Request, responses: Responses, mapping: ResponseMapping, features: Features, judged: bool
+    request: Request,
+    responses: Responses,
+    mapping: ResponseMapping,
+    features: Features,
+    transform: FeatureTransform,
+    judged: bool,
 ) -> Work:
     """Return all the work that is left, by what a copy of the map does with the answer to one image."""
     some, probe = responses.train[:1], deepcopy(mapping)
     answer = features.sample(request.layer)
-    probe.partial_fit(answer.average(responses.steps), responses.mean[some], responses.folds[:1])
-    projected = isinstance(probe, Projected)
-    solved, n_features = (probe.mapping, probe.n_components) if projected else (probe, probe.n_features)
+    probe.partial_fit(transform(answer), responses.mean[some], responses.folds[:1])
     trials, (n_images, n_units, n_bins) = responses.recording.responses, responses.mean.shape
     work = Work(
         n_images=n_images,
@@ -155,11 +216,11 @@ def _of_fit(
         n_units=n_units,
         n_bins=n_bins,
         trial_bytes=trials.dtype.itemsize,
-        n_features=n_features,
+        n_features=probe.n_features,
         batch_size=features.batch_size,
         unroll=features.unroll,
         answer_bytes=float(sum(block.nbytes for block in answer.blocks)),
         item_bytes=answer.blocks[0].element_size(),
-        solver=lambda n_rows, n_features: solved.working_bytes(n_rows, n_features, n_units, N_FOLDS),
+        solver=lambda n_rows, n_features: probe.working_bytes(n_rows, n_features, n_units, N_FOLDS),
     )
     return work.with_rows(1, probe.n_rows, probe.row_bytes)

@@ -19,12 +19,11 @@ import xarray as xr
 from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
-from brainfit.contracts.response_mapping import ResponseMapping
 from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.features.stream import Features
 from brainfit.scoring.evaluation import assemble
-from brainfit.scoring.fitting import N_FOLDS, fit, predict, prepare_responses, split_features
+from brainfit.scoring.fitting import N_FOLDS, fit, make_transform, predict, prepare_responses, split_features
 from brainfit.scoring.layer_choice import choose_layer
 from brainfit.scoring.reliability import N_SPLITS
 from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
@@ -136,8 +135,9 @@ def score(
         chosen = choose_layer(request, responses)
         request, choice = request.with_layers(chosen.layer), {**choice, **chosen.summary()}
     with split_features(request, responses) as features:
-        fitted = fit(request, responses, features)
-        predicted = predict(request, responses, fitted, features)
+        transform = make_transform(request, responses, features)
+        fitted = fit(request, responses, features, transform)
+        predicted = predict(request, responses, fitted, features, transform)
         content, batch_size = _content(responses, features), features.batch_size
     data = _evaluate(request, responses, predicted)
 
@@ -150,7 +150,9 @@ def score(
         "peak_memory_gb": round(peak_bytes() / 1e9, 2),
         "provenance": {
             "layer_choice": choice,
-            **_provenance(request, responses, fitted, content, batch_size),
+            **_provenance(
+                request, responses, {**fitted.summary(), **transform.summary()}, content, batch_size
+            ),
             **_of_evaluation(data),
         },
     }
@@ -225,7 +227,7 @@ def _of_evaluation(data: xr.Dataset) -> dict[str, Any]:
 def _provenance(
     request: Request,
     responses: Responses,
-    mapping: ResponseMapping,
+    fit_summary: dict[str, Any],
     content: str,
     batch_size: int,
 ) -> dict[str, Any]:
@@ -240,6 +242,6 @@ def _provenance(
         "test_fraction": request.test_fraction,
         "inner_folds": N_FOLDS,
         "trial_splits": N_SPLITS,
-        "fit": mapping.summary(),
+        "fit": fit_summary,
         **environment(),
     }

@@ -1,9 +1,6 @@
 """Layers are given to regions as they should be, from training images alone; projections keep distances."""
 
-import gc
 import json
-import weakref
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,15 +17,11 @@ from typer.testing import CliRunner
 import brainfit
 from brainfit.cli.app import app
 from brainfit.contracts.presentation import Presentation
-from brainfit.contracts.response_mapping import ResponseMapping
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.execution import Execution
 from brainfit.figures import layer_votes
-from brainfit.mappings import make_mapping
-from brainfit.mappings.per_bin import PerBin
-from brainfit.mappings.projection import Projected
-from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
+from brainfit.mappings.ridge import RELATIVE_ALPHAS
 from brainfit.registry import lookup
 from brainfit.scoring.layer_choice import vote
 from brainfit.scoring.responses import prepare
@@ -314,88 +307,7 @@ def shown(features):
     return Trajectory.from_steps(list(torch.as_tensor(features, dtype=torch.float32).unbind(1)))
 
 
-def projection_of(mapping):
-    """The matrix, found from outside: the projections of the unit vectors."""
-    basis = torch.eye(mapping.n_features)
-    return mapping.transform(Trajectory((basis,), (0,))).blocks[0].numpy()
-
-
-def fitted(features, responses, n_components=150, seed=0, make: Callable[[], ResponseMapping] = Ridge):
-    mapping = Projected(make(), n_components, seed)
-    return mapping.partial_fit(shown(features), responses, np.arange(len(features)) % 5).solve()
-
-
-def low_rank(n_images=60, n_features=2000):
-    rng = np.random.default_rng(0)
-    latent = rng.normal(size=(n_images, 5, 8))
-    features = latent @ rng.normal(size=(8, n_features))
-    return features, (latent @ rng.normal(size=(8, 4))).swapaxes(1, 2) + 2
-
-
-def test_projections_keep_distances():
-    rng = np.random.default_rng(1)
-    features, responses = rng.normal(size=(20, 1, 3000)), rng.normal(size=(20, 2, 1))
-    matrix = projection_of(fitted(features, responses, 600))
-    assert matrix.shape == (3000, 600)
-    pairs = np.triu_indices(20, 1)
-    before, after = (
-        ((x[pairs[0]] - x[pairs[1]]) ** 2).sum(1) for x in (features[:, 0], features[:, 0] @ matrix)
-    )
-    ratio = after / before
-    assert abs(ratio.mean() - 1) < 0.05
-    assert ratio.std() < 2 * np.sqrt(2 / 600)
-    assert 0.5 < (matrix != 0).mean() * np.sqrt(3000) < 2
-
-
-@pytest.mark.parametrize("make", [Ridge, lambda: PerBin(Ridge)], ids=["shared", "per bin"])
-def test_predictions_from_projections_are_close_where_features_have_low_rank(make):
-    features, responses = low_rank()
-    train, test = features[:45], features[45:]
-    projected = fitted(train, responses[:45], make=make)
-    whole = make().partial_fit(shown(train), responses[:45], np.arange(45) % 5).solve()
-    np.testing.assert_allclose(
-        projected.predict(shown(test)), whole.predict(shown(test)), atol=0.05 * responses.std()
-    )
-    np.testing.assert_allclose(projected.predict(shown(test)), responses[45:], atol=0.1 * responses.std())
-
-
-def test_a_projection_is_drawn_once_of_the_seed_and_the_number_of_features_alone():
-    features, responses = low_rank(n_features=400)
-    first, again = fitted(features, responses), fitted(features[::-1] * 7, responses * 3)
-    np.testing.assert_array_equal(projection_of(first), projection_of(again))
-    assert (projection_of(first) != projection_of(fitted(features, responses, seed=1))).any()
-    one = fitted(features, responses, make=lambda: make_mapping("ridge", 0))
-    two = Projected(Ridge(), 150, 0)
-    for part in (slice(0, 20), slice(20, 60)):  # batch by batch: the same matrix for each
-        two.partial_fit(shown(features[part]), responses[part], np.arange(60)[part] % 5)
-    np.testing.assert_array_equal(projection_of(two), projection_of(one))
-    np.testing.assert_allclose(
-        two.solve().predict(shown(features)), one.predict(shown(features)), atol=1e-3 * responses.std()
-    )
-
-
-def test_nothing_of_the_features_is_kept_but_projections_and_what_is_shared_stays_shared():
-    features, responses = low_rank()
-    mapping, steps = Projected(Ridge(), 50), shown(features)
-    blocks = [weakref.ref(block) for block in steps.blocks]
-    mapping.partial_fit(steps, responses, np.arange(60) % 5)
-    assert mapping.n_features == 2000
-    assert mapping.row_bytes < 0.1 * features.size * 4
-    del steps
-    gc.collect()
-    assert not any(block() for block in blocks)
-    nothing = Trajectory((torch.zeros(1, 2000), torch.ones(60, 2000)), (0, 1, 1, 0))
-    projected = mapping.transform(nothing)
-    assert [tuple(block.shape) for block in projected.blocks] == [(1, 50), (60, 50)]
-    assert projected.index == (0, 1, 1, 0)
-    assert mapping.working_bytes(9e3, 2000, 4, 5) == Ridge().working_bytes(9e3, 50, 4, 5)
-
-
 def test_projections_that_make_no_sense_are_refused():
-    features, responses = low_rank(n_features=30)
-    for n_components in (30, 31):
-        with pytest.raises(ContractError, match="would not make the layer's 30 features fewer"):
-            fitted(features, responses, n_components)
     recording, model = made_up(n_images=40)
     refused: list[tuple[dict[str, Any], str]] = [
         ({"projection": 6}, "would not make the layer's 6 features fewer"),

@@ -9,8 +9,7 @@ import brainfit
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.contracts.vocabulary import CONTROLS
 from brainfit.errors import ContractError, UnknownNameError
-from brainfit.mappings.controls import Graded, TimeShuffled, make_controlled, shared_time_course
-from brainfit.mappings.per_bin import PerBin
+from brainfit.mappings.controls import make_control, reorder_bins, scale_last_bin, shared_time_course
 from brainfit.mappings.ridge import Ridge
 
 
@@ -18,31 +17,32 @@ def steps_of(features: np.ndarray) -> Trajectory:
     return Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
 
 
-def test_time_shuffled_is_a_map_of_reordered_bins(rng) -> None:
+def test_bins_are_reordered_for_all_images_alike(rng) -> None:
     features = rng.normal(size=(40, 6, 8)).astype(np.float32)
-    responses = rng.normal(size=(40, 3, 6))
-    order = np.array([3, 0, 5, 1, 4, 2])
-    ours = TimeShuffled(Ridge(), order).partial_fit(steps_of(features), responses, np.arange(40) % 5).solve()
-    theirs = Ridge().partial_fit(steps_of(features[:, order]), responses, np.arange(40) % 5).solve()
-    np.testing.assert_array_equal(
-        ours.predict(steps_of(features)), theirs.predict(steps_of(features[:, order]))
-    )
-    assert ours.summary() == theirs.summary()
-    assert ours.n_features == 8
+    order = [3, 0, 5, 1, 4, 2]
+    np.testing.assert_array_equal(reorder_bins(steps_of(features), order).dense(), features[:, order])
+    still = Trajectory((torch.zeros(1, 8), torch.ones(40, 8)), (0, 0, 1, 1))
+    assert [len(block) for block in reorder_bins(still, [2, 0, 3, 1]).blocks] == [
+        40,
+        1,
+    ]  # shared ones stay so
 
 
-def test_the_order_is_drawn_by_the_seed_alone(rng) -> None:
-    responses = rng.normal(size=(5, 2, 25))
-    orders = [make_controlled("ridge", "time-shuffled", responses, seed) for seed in (0, 0, 1)]
-    first, again, other = (control.order.tolist() for control in orders if isinstance(control, TimeShuffled))
+def test_the_order_depends_on_the_seed_alone(rng) -> None:
+    bins = Trajectory.from_steps([torch.full((1, 1), float(k)) for k in range(25)])
+    orders = []
+    for seed in (0, 0, 1):
+        shuffled = make_control("time-shuffled", rng.normal(size=(5, 2, 25)), seed)(bins)
+        orders.append(shuffled.dense().ravel().tolist())
+    first, again, other = orders
     assert sorted(first) == list(range(25))
     assert first == again != other
 
 
-def test_graded_is_the_last_block_at_several_sizes(rng) -> None:
+def test_graded_is_the_last_bin_at_several_scales(rng) -> None:
     last = rng.normal(size=(10, 4)).astype(np.float32)
     steps = steps_of(np.stack([0 * last, 5 * last, last], axis=1))
-    seen = Graded(Ridge(), np.array([0.5, 1, -2])).transform(steps).dense().numpy().reshape(10, 3, 4)
+    seen = scale_last_bin(steps, [0.5, 1, -2]).dense().numpy().reshape(10, 3, 4)
     np.testing.assert_allclose(seen, np.stack([0.5 * last, last, -2 * last], axis=1))
 
 
@@ -69,17 +69,17 @@ def test_graded_explains_what_has_one_time_course_and_no_more(rng) -> None:
     folds = np.arange(80) % 5
     errors = {}
     for name, responses in (("alike", alike), ("moved", moved)):
-        control = make_controlled("ridge", "graded", responses, 0)
-        predicted = control.partial_fit(held, responses, folds).solve().predict(held)
+        shown = make_control("graded", responses, 0)(held)
+        predicted = Ridge().partial_fit(shown, responses, folds).solve().predict(shown)
         errors[name] = ((predicted - responses) ** 2).mean(axis=(0, 2)) / responses.var(axis=(0, 2))
     assert errors["alike"].max() < 1e-4
     assert errors["moved"][2] > 0.5
 
 
-def test_per_bin_and_none() -> None:
-    responses = np.ones((3, 2, 5))
-    assert isinstance(make_controlled("ridge", "per-bin", responses, 0), PerBin)
-    assert isinstance(make_controlled("ridge", None, responses, 0), Ridge)
+@pytest.mark.parametrize("control", [None, "per-bin"])
+def test_other_controls_leave_trajectories_as_they_are(control: str | None, rng) -> None:
+    steps = steps_of(rng.normal(size=(3, 5, 2)))
+    assert make_control(control, np.ones((3, 2, 5)), 0)(steps) is steps
 
 
 @pytest.mark.parametrize("control", CONTROLS)

@@ -1,5 +1,7 @@
 """Maps other than ridge: against independent oracles, at the edges, and by what holds for all of them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,6 @@ from brainfit.contracts.trajectory import Trajectory
 from brainfit.contracts.vocabulary import MAPPINGS
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.mappings import make_mapping
-from brainfit.mappings.controls import make_controlled
 from brainfit.mappings.factorized import Factorized
 from brainfit.mappings.per_bin import PerBin
 from brainfit.mappings.pls import PLS
@@ -183,13 +184,14 @@ def test_a_map_a_bin_is_a_ridge_for_each_bin() -> None:
     np.testing.assert_allclose(across[:, 2, 0, 1], first, atol=1e-3 * responses.std())
 
 
-@pytest.mark.parametrize("control", [None, "per-bin"])
+@pytest.mark.parametrize("per_bin", [False, True], ids=["shared", "per bin"])
 @pytest.mark.parametrize("name", FLAT)
-def test_edges(name: str, control: str | None) -> None:
+def test_edges(name: str, per_bin: bool) -> None:
     """One feature, one unit, constant features, a constant unit: finite, and sensible."""
+    make = partial(make_mapping, name, 0)
     for n_features, n_units in ((1, 1), (1, 3), (6, 1)):
         features, responses = make_data(40, n_features, n_units)
-        mapping = make_controlled(name, control, np.ones((1, 1, 5)), 0)
+        mapping = PerBin(make) if per_bin else make()
         steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
         mapping.partial_fit(steps, responses, np.arange(40) % 5).solve()
         assert mapping.n_features == n_features
@@ -198,11 +200,8 @@ def test_edges(name: str, control: str | None) -> None:
         assert np.corrcoef(predicted.ravel(), responses.ravel())[0, 1] > 0.8
     features[:], responses[:, 0] = 3, 7  # nothing to see; then nothing to predict
     steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
-    mapping = (
-        make_controlled(name, control, np.ones((1, 1, 5)), 0)
-        .partial_fit(steps, responses, np.arange(40) % 5)
-        .solve()
-    )
+    mapping = PerBin(make) if per_bin else make()
+    mapping.partial_fit(steps, responses, np.arange(40) % 5).solve()
     np.testing.assert_allclose(mapping.predict(steps), 7, rtol=1e-3)
 
 
