@@ -150,7 +150,7 @@ def inspect(source: SourceFile) -> None:
     IntegrityError
         If a data set, or all of them together, would not fit into the file even if packed well.
     """
-    claimed = 0
+    claimed, seen = 0, set()
     with h5py.File(source.path, "r") as file:
         for name, kind in _links(file):
             if kind == h5l.TYPE_SOFT:
@@ -161,7 +161,9 @@ def inspect(source: SourceFile) -> None:
                     "data itself into this file"
                 )
             node = h5o.open(file.id, name.encode("utf-8", "surrogateescape"))
-            if isinstance(node, h5py.h5d.DatasetID):
+            address = h5o.get_info(node).addr
+            if isinstance(node, h5py.h5d.DatasetID) and address not in seen:
+                seen.add(address)
                 claimed += _claimed_bytes(source, name, node)
     if claimed > MOST_SQUEEZED * source.size:
         raise IntegrityError(
