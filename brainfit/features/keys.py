@@ -1,7 +1,7 @@
 """Under what features are kept: all that their bits depend on, and never a name.
 
 These are the images of the whole batch, for its size may change the order of sums; the presentation, the
-layer and the precision; the model with all its code (`brainfit.features.model_content`); and the machine.
+layer and the precision; the model with all its code (`brainfit.features.content`); and the machine.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -17,12 +18,11 @@ import torch
 import xarray as xr
 
 from brainfit import __version__
-from brainfit.contracts.vocabulary import DEVICES
 from brainfit.execution import Execution
 from brainfit.features.plan import FeaturePlan
 from brainfit.features.store import GROUP
 
-_FORMAT = 2
+_FORMAT = 3
 _SETTINGS = ("ONEDNN_", "DNNL_", "MKL_", "NVIDIA_TF32", "CUBLAS_")
 """How the names of variables of the environment start that libraries choose their kernels by."""
 
@@ -73,9 +73,21 @@ class Stimuli:
         return np.frombuffer(found, np.uint8).reshape(-1, 32)
 
 
-def batch_key(layer_key: str, pixels: bytes) -> str:
-    """Return under what a layer's answer to a batch is kept; `pixels` are the images' hashes."""
-    return f"{layer_key[:GROUP]}-{hashlib.sha256(layer_key.encode() + pixels).hexdigest()}"
+def batch_key(layer_key: str, pixels: bytes, rows: Sequence[int]) -> str:
+    """Return the key of a layer's features for some rows of a batch.
+
+    Parameters
+    ----------
+    layer_key
+        What `layer_key` returns.
+    pixels
+        Hashes of all images of the batch, in their order (`Stimuli.hash`).
+    rows
+        Positions within the batch of the images whose features are kept: batches of equal pixels may keep
+        different rows.
+    """
+    kept = ",".join(map(str, rows)).encode()
+    return f"{layer_key[:GROUP]}-{hashlib.sha256(layer_key.encode() + pixels + kept).hexdigest()}"
 
 
 def layer_key(plan: FeaturePlan, layer: str, execution: Execution) -> str:
@@ -99,7 +111,6 @@ def _machine(device: str) -> list[object]:
         torch.get_float32_matmul_precision(),
         str(torch.get_default_dtype()),
         torch.are_deterministic_algorithms_enabled(),
-        [torch.is_autocast_enabled(kind) and str(torch.get_autocast_dtype(kind)) for kind in DEVICES],
         sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)),
     ]
     if device == "cuda":

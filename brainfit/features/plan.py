@@ -13,7 +13,7 @@ from brainfit.contracts.model import Model, check_attributes, holds_image
 from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
 from brainfit.execution import Execution
-from brainfit.features.model_content import model_content
+from brainfit.features.content import content_hash
 from brainfit.features.store import prepare_cache
 from brainfit.registry.lookup import load_model
 
@@ -35,7 +35,7 @@ class FeaturePlan:
     presentation
         The presentation, in the model's steps.
     content
-        Hash of everything that the model computes with (`brainfit.features.model_content`), under which
+        Hash of everything that the model computes with (`brainfit.features.content`), under which
         features are cached; None if they are not.
     """
 
@@ -60,7 +60,9 @@ def plan_features(
     IntegrityError
         If the cache cannot be written.
     """
-    content = _content(model) if execution.cache else None
+    content = cache_content(model) if execution.cache else None
+    if content is not None and not prepare_cache():
+        content = None  # refused, or found out, now and not after trials were averaged
     return FeaturePlan(model, tuple(layers), stimuli, presentation, content)
 
 
@@ -104,12 +106,10 @@ def usable_presentation(presentation: Presentation | None, model: Model) -> Pres
     return presentation
 
 
-def _content(model: Model) -> str | None:
-    """Return the hash under which the model's features are cached; log why, and return None, if there is none."""
+def cache_content(model: Model) -> str | None:
+    """Return the hash under which features are cached, or log why there is none and return None."""
     try:
-        content = model_content(model)
+        return content_hash(model)
     except ContractError as error:
         _log.info("features of model %r are not kept in the cache: %s", model.name, error)
         return None
-    # A cache that cannot be written is refused now, not after trials were averaged.
-    return content if prepare_cache() else None

@@ -126,8 +126,10 @@ def _look(
     number = next(k for k, batch in enumerate(stimuli.batches) if np.isin(batch, used).any())
     kept: dict[str, int] = {}
     if store is not None:
+        rows = range(len(stimuli.batches[number]))
         keys = {
-            layer: batch_key(layer_key(plan, layer, execution), stimuli.hash(number)) for layer in plan.layers
+            layer: batch_key(layer_key(plan, layer, execution), stimuli.hash(number), rows)
+            for layer in plan.layers
         }
         found = {layer: store.size_of(key) for layer, key in keys.items()}
         kept = {layer: size for layer, size in found.items() if size is not None}

@@ -19,7 +19,7 @@ from brainfit.execution import Execution
 from brainfit.features.extraction import rows_of, show
 from brainfit.features.keys import Stimuli, batch_key, layer_key
 from brainfit.features.model_contract import full_precision, image_of
-from brainfit.features.plan import FeaturePlan
+from brainfit.features.plan import FeaturePlan, cache_content
 from brainfit.features.sizing import FirstBatch, Unroll, look_ahead, shown_alone
 from brainfit.features.store import FeatureStore, open_store, temporary_store
 from brainfit.storage.size_limit import VARIABLE
@@ -89,13 +89,14 @@ class Features:
         self._first, self._samples = first, dict(first.alone)
         self._plan, self._execution, self._stimuli = plan, execution, stimuli
         self._store, self._kept = store, kept
+        self._checked: set[str] = set()
         self._keys = {layer: layer_key(plan, layer, execution) for layer in plan.layers}
 
     def sample(self, layer: str) -> Trajectory:
         """Return what a layer does for one of the images, on the CPU, without computing a batch."""
         if layer not in self._samples:
             number = self._first.number
-            held = self._store.get(self._key(number, layer)) if self._store else None
+            held = self._held(number, layer)
             self._samples[layer] = (
                 shown_alone(self._plan, [layer], self._execution, self._stimuli, number)[layer]
                 if held is None
@@ -118,23 +119,55 @@ class Features:
         return self._stimuli.hashes(images)
 
     def _rows(self, number: int, layer: str, wanted: np.ndarray) -> Trajectory:
-        """Return what a layer does for some images of a batch, from the store if it has them."""
-        batch = self._stimuli.batches[number]
-        kept = batch if self._kept is None else batch[np.isin(batch, self._kept)]
+        """Return a layer's features for some images of a batch, from the store if it has them."""
+        first, kept = self._stimuli.batches[number][0], self._kept_of(number)
         if self._store is None or not len(kept):
-            return rows_of(self._show(number, [layer])[layer], wanted - batch[0])
-        held = self._store.get(self._key(number, layer)) if np.isin(wanted, kept).all() else None
-        if held is not None:
+            return rows_of(self._show(number, [layer])[layer], wanted - first)
+        if np.isin(wanted, kept).all() and (held := self._held(number, layer)) is not None:
             return rows_of(held, np.searchsorted(kept, wanted))
         others = [name for name in self._plan.layers if name != layer] if self.together else []
         missing = [name for name in others if self._store.size_of(self._key(number, name)) is None]
         seen = self._show(number, [layer, *missing])
-        for name, trajectory in seen.items():
-            self._store.put(self._key(number, name), rows_of(trajectory, kept - batch[0]))
-        return rows_of(seen[layer], wanted - batch[0])
+        if self._is_unchanged("computed"):
+            for name, trajectory in seen.items():
+                self._store.put(self._key(number, name), rows_of(trajectory, kept - first))
+        return rows_of(seen[layer], wanted - first)
+
+    def _held(self, number: int, layer: str) -> Trajectory | None:
+        """Return what is kept of a batch; None if nothing is, or it is not of as many images as it must be."""
+        if self._store is None or not self._is_unchanged("found"):
+            return None
+        held = self._store.get(self._key(number, layer))
+        if held is None or any(len(block) not in (1, len(self._kept_of(number))) for block in held.blocks):
+            return None
+        return held
+
+    def _kept_of(self, number: int) -> np.ndarray:
+        """Return the images of a batch whose features are kept."""
+        batch = self._stimuli.batches[number]
+        return batch if self._kept is None else batch[np.isin(batch, self._kept)]
 
     def _key(self, number: int, layer: str) -> str:
-        return batch_key(self._keys[layer], self._stimuli.hash(number))
+        rows = self._kept_of(number) - self._stimuli.batches[number][0]
+        return batch_key(self._keys[layer], self._stimuli.hash(number), rows.tolist())
+
+    def _is_unchanged(self, event: str) -> bool:
+        """Return True if the model is still the one that the keys name; if not, nothing is kept from now on.
+
+        A model may read weights or settings only once it is asked, so its content is hashed again at the
+        first batch that is found, and after the first that is computed. What is kept for this run alone needs
+        no such check.
+        """
+        if self._kept is None and event not in self._checked and self._store is not None:
+            self._checked.add(event)
+            if cache_content(self._plan.model) != self._plan.content:
+                _log.warning(
+                    "model %r has changed since the score began, as one does that reads its weights or settings "
+                    "only when it is asked: its features are not kept",
+                    self._plan.model.name,
+                )
+                self._store = None
+        return self._store is not None
 
     def _show(self, number: int, layers: Sequence[str]) -> dict[str, Trajectory]:
         self.n_computed += 1

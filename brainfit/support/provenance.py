@@ -57,11 +57,18 @@ def json_values(value: Any) -> Any:
 
 
 def weights_sha256(model: object) -> str | None:
-    """sha256 of a torch module's parameters and buffers by name; None for what is no torch module."""
+    """Return the sha256 of a torch module's parameters and buffers as they are now, by name.
+
+    None for anything but a torch module, and for one with tensors that are not dense or have no values.
+    """
     if not isinstance(model, torch.nn.Module):
         return None
     content = ContentHash()
     for name, tensor in model.state_dict().items():
+        if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin) or tensor.is_meta:
+            return None
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            return None
         tensor = tensor.detach().cpu()
         if tensor.dtype == torch.bfloat16:  # which numpy does not have
             tensor = tensor.view(torch.int16)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tiny import TinyModel, tiny_recording
 
 from brainfit.execution import Execution
-from brainfit.features import model_content
+from brainfit.features import content
 from brainfit.scoring.score import score
 
 N_BATCHES = 12
@@ -25,7 +25,7 @@ class Slow(TinyModel):
 
 def score_to(folder: Path, cache: str | None) -> None:
     """Write a score's files, less what differs from run to run; they appear when all is done."""
-    model_content.source_identity = lambda modules: []  # the tree may be edited while tests run
+    content.code_identity = lambda modules: []  # the tree may be edited while tests run
     os.environ["BRAINFIT_CACHE"] = cache or ""
     result = score(
         Slow(),

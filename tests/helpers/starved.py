@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from brainfit.cli import main
 from brainfit.cli.app import app
-from brainfit.features import model_content
+from brainfit.features import content
 from brainfit.registry.lookup import register_model, register_recording
 from brainfit.support import memory
 
@@ -40,7 +40,7 @@ def score_in(room, stage, takes, folder, cache):
     for number, path in ((1, os.devnull), (2, folder / "stderr")):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.environ.update(BRAINFIT_CACHE=str(cache), TAKES=takes)
-    model_content.source_identity = lambda modules: []  # the tree may be edited while tests run
+    content.code_identity = lambda modules: []  # the tree may be edited while tests run
     memory._left_of_addresses = lambda: math.inf  # or the score would be refused before it begins
     register_model("slow", Slow)
     register_recording("tiny", lambda: tiny_recording(n_images=48))

@@ -11,7 +11,7 @@ from tiny import TinyModel, tiny_recording
 from typer.testing import CliRunner
 
 from brainfit.cli.app import app
-from brainfit.features import source_files
+from brainfit.features import content
 from brainfit.features.store import open_store
 from brainfit.registry import lookup
 from brainfit.report import run_folder
@@ -24,7 +24,7 @@ RUN = ["score", "--model", "tiny", "--recording", "tiny", "--region", "pIT", "--
 def _place(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(source_files, "_started", lambda: float("inf"))
+    monkeypatch.setattr(content, "_started", lambda: float("inf"))
     tiny = {"model": {"tiny": TinyModel}, "recording": {"tiny": tiny_recording}, "benchmark": {}}
     monkeypatch.setattr(lookup, "_REGISTERED", tiny)
     monkeypatch.setattr("brainfit.report.write.write_report", lambda score, folder: None)
@@ -87,9 +87,7 @@ class Filling(TinyModel):
 
 def test_a_disk_that_fills_up_is_one_line_and_the_next_run_goes_on(small_disk, monkeypatch, tmp_path):
     monkeypatch.setitem(lookup._REGISTERED["model"], "tiny", Filling)
-    monkeypatch.setattr(
-        "brainfit.scoring.request.model_content", lambda model: "the same with and without junk"
-    )
+    monkeypatch.setattr(Filling, "cache_token", lambda self: "the same with and without junk", raising=False)
     wanted = run(*RUN, "--no-cache", "--json")
     shutil.rmtree(tmp_path / "runs")
     monkeypatch.setenv("BRAINFIT_CACHE", str(small_disk))

@@ -1,0 +1,276 @@
+"""A model's hash is the same in another process, and differs with everything that it computes with."""
+
+import copy
+import os
+import subprocess
+import sys
+import threading
+import typing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import TinyModel
+from torch import nn
+
+import brainfit
+from brainfit.contracts.presentation import Presentation
+from brainfit.errors import ContractError, PluginError
+from brainfit.features import content
+from brainfit.features.content import code_identity, content_hash
+from model_zoo.adapters import from_module, from_step
+
+
+@pytest.fixture(autouse=True)
+def _old_files(monkeypatch):
+    """Files of the tree may be edited while tests run."""
+    monkeypatch.setattr(content, "_started", lambda: float("inf"))
+
+
+class Net(nn.Module):
+    def __init__(self, stride=1, bias=0.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.stride = stride
+        self.register_buffer("bias", torch.tensor(bias))
+
+    def forward(self, x):
+        return self.norm(self.conv(x))[:, :, :: self.stride] + self.bias
+
+
+def twice(module, given, found):
+    return found * 2
+
+
+def plus_one(module, given, found):
+    return found + 1
+
+
+CHANGES = {
+    "one weight": lambda net: net.conv.weight.data[0, 0, 0, 0].add_(1e-6),
+    "the sign of zero": lambda net: net.bias.data.copy_(torch.tensor(-0.0)),
+    "statistics": lambda net: net.norm.running_mean.add_(1e-6),
+    "a plain attribute": lambda net: setattr(net, "stride", 2),
+    "an attribute of a part": lambda net: setattr(net.conv, "padding", (1, 1)),
+    "the mode": lambda net: net.eval(),
+    "the class of a part": lambda net: setattr(net, "norm", nn.InstanceNorm2d(4)),
+    "the type of a weight": lambda net: setattr(net.conv.weight, "data", net.conv.weight.data.double()),
+    "the memory format": lambda net: net.to(memory_format=torch.channels_last),
+    "a hook": lambda net: net.register_forward_hook(twice),
+    "a hook that is always called": lambda net: net.register_forward_hook(twice, always_call=True),
+    "another hook": lambda net: net.register_forward_hook(lambda module, given, found: found * 2),
+    "a method": lambda net: setattr(net, "forward", lambda x: x),
+    "a note on a weight": lambda net: setattr(net.conv.weight, "note", 1),
+}
+
+
+def test_each_change_gives_another_hash():
+    found = {"nothing": content_hash(Net())}
+    assert content_hash(Net()) == found["nothing"]
+    for what, change in CHANGES.items():
+        net = Net()
+        change(net)
+        found[what] = content_hash(net)
+    assert len(set(found.values())) == len(found), found
+
+
+def test_the_order_of_parts_counts():
+    parts = [("a", nn.ReLU()), ("b", nn.Sigmoid())]
+    one, other = (nn.ModuleDict(dict(order)) for order in (parts, parts[::-1]))
+    assert content_hash(one) != content_hash(other)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda gain: from_step(lambda frame, state: (frame * gain, state), ["a"], 16),
+        lambda gain: from_module(nn.Sequential(nn.Identity()), ["0"], 16, std=(gain / 2, 1, 1)),
+        lambda gain: from_module(nn.Sequential(nn.Identity()), ["0"], 16, latencies={"0": gain}),
+    ],
+)
+def test_closures_and_arguments_count(make):
+    assert content_hash(make(1)) == content_hash(make(1))
+    assert content_hash(make(1)) != content_hash(make(2))
+
+
+def test_hooks_of_other_modules_do_not_count():
+    def hooked(*hooks):
+        net = Net()
+        for hook in hooks:
+            net.register_forward_hook(hook)
+        return content_hash(net)
+
+    before = hooked(twice, plus_one)
+    nn.Identity().register_forward_hook(twice)
+    assert hooked(twice, plus_one) == before
+    assert len({before, hooked(), hooked(twice), hooked(plus_one, twice)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("attribute", "what"),
+    [
+        (threading.Lock(), "cannot be read by value: cannot pickle '_thread.lock'"),
+        ((k for k in "ab"), "cannot be read by value: cannot pickle 'generator'"),
+        (torch.ones(2).to_sparse(), "a tensor that is not a dense one"),
+        (torch.ones(2, device="meta"), "a tensor that is not a dense one"),
+        (nn.LazyLinear(3), "a tensor that is not a dense one"),
+        (type("Local", (), {}), "cannot be read by value"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_model_that_cannot_be_read_has_no_hash(attribute, what):
+    model: Any = TinyModel()
+    model.extra = attribute
+    with pytest.raises(ContractError, match=what) as refused:
+        content_hash(model)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_that_holds_itself_has_no_hash():
+    model: Any = TinyModel()
+    model.parts = [model]
+    with pytest.raises(ContractError, match="cannot be read by value"):
+        content_hash(model)
+
+
+def test_global_hooks_are_refused():
+    handle = torch.nn.modules.module.register_module_forward_hook(twice)
+    try:
+        with pytest.raises(ContractError, match="global hooks"):
+            content_hash(Net())
+    finally:
+        handle.remove()
+
+
+class Token(TinyModel):
+    def __init__(self, token):
+        super().__init__()
+        self.token, self.lock = token, threading.Lock()
+
+    def cache_token(self):
+        if isinstance(self.token, Exception):
+            raise self.token
+        return self.token
+
+
+def test_a_token_stands_for_what_cannot_be_read():
+    assert content_hash(Token("a")) == content_hash(Token("a")) != content_hash(Token("b"))
+    for wrong in (None, "", 3):
+        with pytest.raises(ContractError, match=r"cannot be read by value|cache_token"):
+            content_hash(Token(wrong))
+    with pytest.raises(PluginError, match="out of order"):
+        content_hash(Token(RuntimeError("out of order")))
+
+
+def in_module(name, code, **variables):
+    space = {"__name__": name, "TinyModel": TinyModel, **variables}
+    exec(code, space)
+    return space["Mine"]
+
+
+def test_code_in_no_file_has_no_hash(monkeypatch):
+    module = type(sys)("notebook")
+    monkeypatch.setitem(sys.modules, "notebook", module)
+    module.Mine = in_module("notebook", "class Mine(TinyModel): pass")
+    with pytest.raises(ContractError, match="code of module 'notebook', which is in no file"):
+        content_hash(module.Mine())
+
+
+def test_code_of_a_running_script_has_no_hash(monkeypatch):
+    mine = in_module("__main__", "class Mine(TinyModel): pass")
+    monkeypatch.setattr(sys.modules["__main__"], "Mine", mine, raising=False)
+    with pytest.raises(ContractError, match="in the script or notebook that runs"):
+        content_hash(mine())
+
+
+def test_code_that_was_edited_after_it_was_imported_has_no_hash(monkeypatch):
+    monkeypatch.setattr(content, "_started", lambda: 0.0)
+    with pytest.raises(ContractError, match="has changed since this process began"):
+        content_hash(TinyModel())
+
+
+MINE = """
+import os
+from tiny import TinyModel
+import elsewhere.tools
+GAIN = float(os.environ.get("GAIN", "1"))
+
+def make():
+    return Mine()
+
+class Mine(TinyModel):
+    def unroll(self, images, presentation, layers):
+        from helper import shade
+        return super().unroll(elsewhere.tools.shade(shade(images)) * GAIN, presentation, layers)
+"""
+PRINT = """
+import sys
+sys.path[:0] = [sys.argv[1], ".", "other"]
+from brainfit.features import content
+content._started = lambda: float("inf")
+from brainfit import load_model
+print(content.content_hash(load_model("mine.py:make")), content.content_hash(load_model("median_convrnn")))
+"""
+AFTER_USE = """
+import torch
+from brainfit.contracts.presentation import Presentation
+mine = load_model("mine.py:make")
+mine.unroll(torch.zeros(1, 3, 16, 16), Presentation(step_ms=10), ["small"])
+assert "helper" in sys.modules
+print(content.content_hash(mine))
+"""
+
+
+@pytest.mark.slow
+def test_the_hash_is_the_same_in_another_process_and_follows_the_files(tmp_path):
+    def hashes(script=PRINT, **environment):
+        tests = str(Path(__file__).parents[2] / "helpers")
+        done = subprocess.run(
+            [sys.executable, "-c", script, tests],
+            capture_output=True, text=True, cwd=tmp_path, check=True, env={**os.environ, **environment},
+        )  # fmt: skip
+        return done.stdout.split()
+
+    shade = "def shade(images):\n    return images\n"
+    mine, helper, tools = (tmp_path / name for name in ("mine.py", "helper.py", "other/elsewhere/tools.py"))
+    tools.parent.mkdir(parents=True)
+    for path, text in ((mine, MINE), (helper, shade), (tools, shade), (tools.parent / "__init__.py", "")):
+        path.write_text(text)
+    first = hashes()
+    assert hashes(PYTHONHASHSEED="1") == first
+    assert hashes(PRINT + AFTER_USE) == [*first, first[0]]
+    assert content_hash(brainfit.load_model("median_convrnn")) == first[1]
+    found = [first[0], hashes(GAIN="2")[0]]
+    for path, text in (
+        (helper, shade.replace("return images", "return images * 2")),
+        (tools, shade.replace("return images", "return images * 2")),
+        (mine, MINE.replace("shade(images) *", "shade(images) +").replace("* GAIN", "+ GAIN")),
+    ):
+        path.write_text(text)
+        found.append(hashes()[0])
+    assert len(set(found)) == len(found)
+    assert hashes()[1] == first[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["median_convrnn", "ugrnn_shallow", "resnet18", "ff"])
+def test_use_of_a_model_does_not_change_its_hash(name):
+    model = brainfit.load_model(name, image_size=72)
+    before = content_hash(model)
+    with torch.inference_mode():
+        model.unroll(torch.rand(2, 3, 72, 72), Presentation(step_ms=model.step_ms), list(model.layers)[-2:])
+    assert repr(model)
+    copied = copy.deepcopy(model)
+    typing.get_type_hints(type(model).unroll)
+    assert before == content_hash(model) == content_hash(copied)
+
+
+def test_installed_packages_count_by_version_and_other_code_by_its_text():
+    found = code_identity({"model_zoo.engine.graph", "torch.nn.modules.conv", "tiny"})
+    assert ("torch", torch.__version__) in found
+    assert ("numpy", np.__version__) in found  # imported by tiny
+    assert [name for name, _ in found].count("source") == 4  # ours, and the folder of tiny
