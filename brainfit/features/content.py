@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from torch.nn.parameter import is_lazy
 
 from brainfit.errors import ContractError
 from brainfit.support.foreign_errors import foreign_code
@@ -34,7 +35,7 @@ _OWN = ("brainfit.contracts", "brainfit.features", "model_zoo")
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
-def content_hash(model: object) -> str:
+def content_hash(model: Any) -> str:
     """Return the sha256 of everything that a model computes with.
 
     Raises
@@ -67,7 +68,8 @@ class _Reader(pickle.Pickler):
     """Feed a model to a hash as pickle would write it, and note the modules that its code is in."""
 
     def __init__(self, found: Any) -> None:
-        super().__init__(SimpleNamespace(write=found.update), protocol=4)
+        file: Any = SimpleNamespace(write=found.update)
+        super().__init__(file, protocol=4)
         self.fast = True  # without a memo: equal text is the same whether or not Python shares it
         self.modules = {"brainfit.features.content"}
 
@@ -78,7 +80,7 @@ class _Reader(pickle.Pickler):
                 or obj.is_quantized
                 or obj.is_nested
                 or obj.is_meta
-                or _is_lazy(obj)
+                or is_lazy(obj)
             ):
                 raise ContractError("it holds a tensor that is not a dense one with values")
             raw = obj.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
@@ -88,9 +90,11 @@ class _Reader(pickle.Pickler):
                 tuple(obj.shape),
                 obj.stride(),
             )  # the layout counts
-            return tuple, ((*kind, hashlib.sha256(raw).digest(), dict(vars(obj))),)
+            return tuple, ((*kind, hashlib.sha256(memoryview(raw)).digest(), dict(vars(obj))),)
         if isinstance(obj, np.ndarray) and not obj.dtype.hasobject:
-            return tuple, ((obj.dtype.str, obj.shape, hashlib.sha256(np.ascontiguousarray(obj)).digest()),)
+            return tuple, (
+                (obj.dtype.str, obj.shape, hashlib.sha256(np.ascontiguousarray(obj).tobytes()).digest()),
+            )
         if isinstance(obj, ModuleType):
             self.modules.add(obj.__name__)
             return str, (obj.__name__,)
@@ -192,10 +196,6 @@ def _source(folder: Path) -> str:
             raise ContractError(f"its code in {printable(str(file))} has changed since this process began")
         found.update(repr((file.relative_to(folder).as_posix(), text)).encode())
     return found.hexdigest()
-
-
-def _is_lazy(tensor: torch.Tensor) -> bool:
-    return isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
 
 
 @cache

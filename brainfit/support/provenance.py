@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 _PACKAGES = ("brainfit", "numpy", "scipy", "scikit-learn", "xarray", "torch")
 
@@ -65,7 +66,7 @@ def weights_sha256(model: object) -> str | None:
         return None
     content = ContentHash()
     for name, tensor in model.state_dict().items():
-        if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin) or tensor.is_meta:
+        if is_lazy(tensor) or tensor.is_meta:
             return None
         if tensor.layout != torch.strided or tensor.is_quantized:
             return None
