@@ -90,7 +90,7 @@ class _Reader(pickle.Pickler):
                 tuple(obj.shape),
                 obj.stride(),
             )  # the layout counts
-            return tuple, ((*kind, hashlib.sha256(memoryview(raw)).digest(), dict(vars(obj))),)
+            return tuple, ((*kind, hashlib.sha256(raw.data).digest(), dict(vars(obj))),)
         if isinstance(obj, np.ndarray) and not obj.dtype.hasobject:
             return tuple, (
                 (obj.dtype.str, obj.shape, hashlib.sha256(np.ascontiguousarray(obj).tobytes()).digest()),
