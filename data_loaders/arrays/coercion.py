@@ -21,6 +21,9 @@ RESPONSE_DIMS = (("image", "trial", "unit", "time_bin"), ("image", "unit", "time
 PIXEL_DIMS = (("image", "height", "width", "channel"), ("image", "height", "width"))
 
 
+_SYNONYMS = {"y": "height", "x": "width", "c": "channel"}
+
+
 def responses_of(value: Any) -> np.ndarray:
     """Return responses as floats in this machine's byte order, NaN where they are missing.
 
@@ -147,6 +150,9 @@ def milliseconds_of(key: str, value: Any, n: int) -> np.ndarray:
     ContractError
         Naming `key`, if they are anything else.
     """
+    units = getattr(value, "attrs", {}).get("units", "ms")
+    if str(units).lower() not in ("ms", "msec", "millisecond", "milliseconds"):
+        raise ContractError(f"{key} is in {printable(repr(units), 40)}; give it in ms from image onset")
     times = _array(key, value, (("time_bin",),))
     if times.dtype.kind not in "fiu" or times.shape != (n,):
         raise ContractError(f"{key} is {times.dtype} of shape {times.shape}; wanted {n} numbers, in ms")
@@ -186,12 +192,13 @@ def order_by_name(key: str, dims: tuple[str, ...], layouts: tuple[tuple[str, ...
     >>> order_by_name("responses", ("unit", "image", "time_bin"), RESPONSE_DIMS)
     (1, 0, 2)
     """
+    known = tuple(_SYNONYMS.get(dim, dim) for dim in dims)
     for layout in layouts:
-        if sorted(layout) == sorted(dims):
-            return tuple(dims.index(dim) for dim in layout)
+        if sorted(layout) == sorted(known):
+            return tuple(known.index(dim) for dim in layout)
     wanted = " or ".join(f"({', '.join(layout)})" for layout in layouts)
     raise ContractError(
-        f"{key} has dims ({printable(', '.join(dims), 100)}); wanted {wanted}, in any order; rename them"
+        f"the dims of {key} are ({printable(', '.join(dims), 100)}); wanted {wanted}, in any order; rename them"
     )
 
 

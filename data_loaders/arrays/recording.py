@@ -184,7 +184,8 @@ def _coordinates(responses: Any, images: Any) -> dict[str, Any]:
     """
     if dims_of(responses) is None or not hasattr(responses, "coords"):
         return {}
-    found = {_INDEXES.get(str(key), str(key)): coord for key, coord in responses.coords.items()}
+    found = {name: responses.coords[dim] for dim, name in _INDEXES.items() if dim in responses.coords}
+    found |= {str(key): coord for key, coord in responses.coords.items()}
     ids = _own_ids(images)
     if ids is not None and "image_id" in found and not np.array_equal(ids, np.asarray(found["image_id"])):
         raise ContractError(

@@ -1,14 +1,14 @@
-"""Recordings in netCDF files that somebody wrote with `xarray.Dataset.to_netcdf`, or in any other way."""
+"""Recordings in netCDF and HDF5 files that somebody wrote with xarray, h5py or any other library."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -18,22 +18,30 @@ from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
 
+from ..arrays.coercion import PIXEL_DIMS, RESPONSE_DIMS, order_by_name
 from ..arrays.recording import from_arrays
-from .file import NetCDFFile, plain_values
+from ..files.variables import Variable, VariableFile, Variables
+from ..images.brightness import darkness
+from .reader import pixel_reader, read_labels, response_reader
 
-_DIMS = {3: ("image", "unit", "time_bin"), 4: ("image", "trial", "unit", "time_bin")}
-_PIXELS = ("image", "height", "width", "channel")
+_SETTINGS = ("response_window", "on_ms", "off_ms")
+"""Arguments of `from_arrays` that are no labels; they may be attributes of the file."""
 _LABELS = tuple(
-    name for name in inspect.signature(from_arrays).parameters if name not in ("responses", "images", "name")
+    name
+    for name in inspect.signature(from_arrays).parameters
+    if name not in ("responses", "images", "name", *_SETTINGS)
 )
-_INDEXES = {"image": "image_id", "unit": "unit_id", "time_bin": "", "trial": ""}
-"""What the coordinate that is called as its dim, as xarray has them, stands for."""
-_ALIKE = 0.8  # of two names, of which one may be mistyped
+_ARGUMENTS = {"image": "image_id", "unit": "unit_id", "time_bin": "time_bin", "trial": None}
+"""Argument that the coordinate with the name of a dim stands for."""
+_UNNAMED = re.compile(r"(phony_)?dim_\d+")
+"""Names that HDF5 and xarray give to dims that have no name."""
+_ALIKE = 0.8
+"""Similarity of two names of which one may be mistyped."""
 
 
-def read_plain(file: NetCDFFile, data: netCDF4.Dataset) -> Recording:
+def read_plain(file: VariableFile, data: Variables) -> Recording:
     """Return the recording, with the defaults of `from_arrays`; see `from_netcdf`."""
-    known = ("responses", "images", *_LABELS)
+    known = ("responses", "images", *_LABELS, *_SETTINGS)
     in_files = "images" not in data.variables and "image_file" in data.variables
     for name in known[: 1 if in_files else 2]:
         if name not in data.variables:
@@ -41,108 +49,120 @@ def read_plain(file: NetCDFFile, data: netCDF4.Dataset) -> Recording:
                 f"{file}: variable {name!r} is missing; it has "
                 f"{printable(', '.join(data.variables) or 'none', 200)}"
             )
-    responses = data["responses"]
-    dims = _dims(file, responses)
-    ours = dict(zip(responses.dimensions, dims, strict=True))
-    more, given = {}, {name: data[name] for name in _LABELS if name in data.variables}
-    for name, variable in data.variables.items():
-        if variable.dimensions == (name,) and name in ours:
-            given.setdefault(_INDEXES[ours[name]], variable)
-        elif name not in known:
-            if not set(variable.dimensions) <= {*ours} or get_close_matches(name, known, 1, _ALIKE):
-                raise ContractError(f"{file}: {unknown_name('variable', printable(name), known)}")
-            of = tuple(ours[dim] for dim in variable.dimensions)
-            more[name] = (of, plain_values(file, variable))
-    # It makes labels of what is given and defaults, and judges types, from arrays that take no room.
-    averaged = [size for size, dim in zip(responses.shape, dims, strict=True) if dim != "trial"]
-    given.pop("", None)
-    labels: dict[str, Any] = {name: plain_values(file, variable) for name, variable in given.items()}
     try:
-        recording = from_arrays(
-            np.broadcast_to(_first(file, responses), averaged),
-            file.path.parent if in_files else _small(file, data["images"]),
-            **labels,
-        )
+        return _recording(file, data, known, in_files)
     except ContractError as error:
-        raise ContractError(f"{file}: {error}") from error
-    if not in_files:
-        pixels = _pixels(file, data["images"], recording.stimuli.dtype)
-        recording = replace(recording, stimuli=xr.DataArray(pixels, coords=dict(recording.stimuli.coords)))
-    dtype = recording.responses.dtype
-    read = _Checked(file, file.reader("responses", dtype, raw=False), finite_responses)
-    values = lazy_variable(dims, responses.shape, dtype, read)
+        named = str(error).startswith(str(file))
+        raise ContractError(str(error) if named else f"{file}: {error}") from error
+
+
+def _recording(file: VariableFile, data: Variables, known: tuple[str, ...], in_files: bool) -> Recording:
+    responses = data.variables["responses"]
+    dims, axes = _layout("responses", responses, RESPONSE_DIMS)
+    read = response_reader(file, responses, axes)
+    shape = tuple(responses.shape[axis] for axis in axes)
+    ours = {responses.dims[axis]: dim for axis, dim in zip(axes, dims, strict=True)}
+    labels, more = _labels(file, data, ours, known)
+    times = {"time_bin": labels.pop("time_bin")} if "time_bin" in labels else {}
+    # `from_arrays` makes labels, defaults and checks, from arrays that take no room.
+    averaged = [dim for dim in dims if dim != "trial"]
+    zeros = np.broadcast_to(np.zeros((), read.dtype), [shape[dims.index(dim)] for dim in averaged])
+    stimuli = None if in_files else _stimuli(file, data.variables["images"])
+    recording = from_arrays(
+        xr.DataArray(zeros, dims=averaged, coords=times),
+        file.path.parent if stimuli is None else np.zeros((stimuli.sizes["image"], 1, 1), np.uint8),
+        **labels,
+        **_settings(file, data),
+    )
+    origin = {**recording.provenance, "source": "netcdf", "file": file.path.name}
+    if stimuli is not None:
+        stimuli = stimuli.assign_coords(recording.stimuli.coords)
+        recording = replace(recording, stimuli=stimuli)
+        if remark := darkness(stimuli):
+            origin["images"] = remark
+    values = lazy_variable(dims, shape, read.dtype, read)
     return replace(
         recording,
         name=file.path.stem,
         responses=xr.DataArray(values, coords={**more, **recording.responses.coords}),
-        provenance={"source": "netcdf", "file": file.path.name},
+        provenance=origin,
     )
 
 
-def _small(file: NetCDFFile, images: netCDF4.Variable) -> np.ndarray:
-    """Return as many black images of one pixel, of the type and the channels that the images have."""
-    shape = (*images.shape[:1], *(1,) * len(images.shape[1:3]), *images.shape[3:])
-    return np.broadcast_to(_first(file, images), shape)
+def _layout(
+    key: str, variable: Variable, layouts: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the dims of a recording that a variable has, and its axis for each; names are obeyed.
+
+    Raises
+    ------
+    ContractError
+        If it has another number of dims, or its names are not those of a layout.
+    """
+    if all(_UNNAMED.fullmatch(dim) for dim in variable.dims):
+        for layout in layouts:
+            if len(layout) == variable.ndim:
+                return layout, tuple(range(variable.ndim))
+    axes = order_by_name(key, variable.dims, layouts)
+    return next(layout for layout in layouts if len(layout) == len(axes)), axes
 
 
-def _pixels(file: NetCDFFile, images: netCDF4.Variable, dtype: np.dtype) -> xr.Variable:
-    look = _Checked(file, file.reader("images", dtype, raw=False), pixels_in_range)
-    gray = images.ndim == 3
-    return lazy_variable(_PIXELS, (*images.shape[:3], 3), dtype, _Gray(look) if gray else look)
+def _labels(
+    file: VariableFile, data: Variables, ours: Mapping[str, str], known: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, xr.Variable]]:
+    """Return the labels that `from_arrays` knows, and others, by name.
+
+    Raises
+    ------
+    ContractError
+        If a variable is along no dim of the responses, or its name is nearly that of a label.
+    """
+    labels, others = {}, {}
+    for name, variable in data.variables.items():
+        if name in ("responses", "images", *_SETTINGS):
+            continue
+        index = variable.dims == (name,) and name in ours
+        if name not in known and not index:
+            if not {*variable.dims} <= {*ours} or get_close_matches(name, known, 1, _ALIKE):
+                raise ContractError(f"{file}: {unknown_name('variable', printable(name), known)}")
+            others[name] = _label(file, variable, ours)
+        else:
+            argument = _ARGUMENTS[ours[name]] if index else name
+            if argument is not None and (name == argument or not index or argument not in data.variables):
+                labels[argument] = xr.DataArray(_label(file, variable, ours))
+    return labels, others
 
 
-def _dims(file: NetCDFFile, responses: netCDF4.Variable) -> tuple[str, ...]:
-    """Return the names that the dims of responses have here; a file may have others, but in this order."""
-    dims = _DIMS.get(responses.ndim, ())
-    if not dims or (responses.dimensions != dims and {*responses.dimensions} & {*_DIMS[4]}):
-        raise ContractError(
-            f"{file}: responses have dims {responses.dimensions}; wanted {_DIMS[4]} or, averaged over "
-            f"trials, {_DIMS[3]}; transpose or rename them"
-        )
-    return dims
+def _label(file: VariableFile, variable: Variable, ours: Mapping[str, str]) -> xr.Variable:
+    values = read_labels(file, variable)
+    dims = tuple(ours.get(dim, dim) for dim in variable.dims[: values.ndim])
+    if all(_UNNAMED.fullmatch(dim) for dim in variable.dims):  # two dims of one length have one name
+        dims = tuple(f"dim_{axis}" for axis in range(values.ndim))
+    return xr.Variable(dims, values, {k: v for k, v in variable.attributes.items() if k == "units"})
 
 
-def _first(file: NetCDFFile, variable: netCDF4.Variable) -> np.ndarray:
-    """Return a zero of the type that values of the variable have once they are read."""
-    return np.zeros((), plain_values(file, variable, (slice(1),) * variable.ndim).dtype)
+def _settings(file: VariableFile, data: Variables) -> dict[str, Any]:
+    return {
+        name: read_labels(file, data.variables[name]) if name in data.variables else data.attributes[name]
+        for name in _SETTINGS
+        if name in data.variables or name in data.attributes
+    }
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """Reads values and refuses those that no recording may have."""
-
-    file: NetCDFFile
-    read: Callable[..., np.ndarray]
-    objection: Callable[[np.ndarray], str | None]
-
-    def __call__(self, *positions: np.ndarray) -> np.ndarray:
-        values = self.read(*positions)
-        if wrong := self.objection(values):
-            raise ContractError(f"{self.file}: {wrong}")
-        return values
+def _stimuli(file: VariableFile, images: Variable) -> xr.DataArray:
+    dims, axes = _layout("images", images, PIXEL_DIMS)
+    read = pixel_reader(file, images, axes)
+    shape = tuple(images.shape[axis] for axis in axes)
+    if len(dims) == 4:
+        return xr.DataArray(lazy_variable(dims, shape, read.dtype, read))
+    return xr.DataArray(lazy_variable(PIXEL_DIMS[0], (*shape, 3), read.dtype, _Gray(read)))
 
 
 @dataclass(frozen=True)
 class _Gray:
-    """Reads gray images as such of three equal channels."""
+    """Reads gray images as images of three equal channels."""
 
     read: Callable[..., np.ndarray]
 
     def __call__(self, *positions: Any) -> np.ndarray:
         return np.repeat(self.read(*positions[:3])[..., None], len(positions[3]), axis=-1)
-
-
-def finite_responses(values: np.ndarray) -> str | None:
-    """Say what is wrong with responses, if anything."""
-    return (
-        "responses hold infinite values; wanted numbers, or NaN for no trial"
-        if np.isinf(values).any()
-        else None
-    )
-
-
-def pixels_in_range(values: np.ndarray) -> str | None:
-    """Say what is wrong with pixels, if anything."""
-    if values.dtype.kind != "f" or ((values >= 0) & (values <= 1)).all():  # NaN is neither
-        return None
-    return "images are float but not all in [0, 1]; divide by 255, or convert to uint8"

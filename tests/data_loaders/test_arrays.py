@@ -216,7 +216,7 @@ def test_a_time_axis_of_starts_centres_or_ends_agrees_with_the_edges(arrays, shi
     ("change", "says"),
     [
         ({"responses": ("image", "trial", "neuron", "time_bin")}, "wanted .*unit.*, in any order; rename"),
-        ({"images": ("image", "y", "x", "channel")}, r"images has dims \(image, y, x, channel\)"),
+        ({"images": ("image", "a", "b", "channel")}, r"dims of images are \(image, a, b, channel\)"),
     ],
 )
 def test_other_names_of_dims_are_refused(arrays, change, says):
@@ -232,7 +232,7 @@ def test_images_in_another_order_than_the_responses_are_refused(arrays):
 
 
 def test_labels_along_another_dim_are_refused(arrays):
-    with pytest.raises(ContractError, match=r"region has dims \(image\)"):
+    with pytest.raises(ContractError, match=r"dims of region are \(image\)"):
         from_arrays(**{**arrays, "region": xr.DataArray(arrays["region"], dims="image")})
 
 
