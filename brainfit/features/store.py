@@ -36,6 +36,8 @@ FOLDER = "features"
 SUFFIX = ".shard"
 STALE_S = 3600
 """Age in seconds from which an unfinished file is taken for that of a killed process."""
+LOCK_S = 300
+"""Time in seconds to wait for a process that removes files."""
 GROUP = 16
 """Length of the start of a key that all batches of one layer share."""
 _SLACK = 0.02  # share of the limit that is freed beyond what is needed
@@ -187,7 +189,7 @@ class FeatureStore:
         A little more than needed is removed, so that the folder is not listed each time. Files that this
         object has used stay. Returns True if the limit leaves `wanted` bytes.
         """
-        with FileLock(self.folder / ".lock"):
+        with FileLock(self.folder / ".lock", timeout=LOCK_S):
             shards = self.shards()
             within = self.limit - sum(shard.size for shard in shards)
             excess = wanted - min(within, shutil.disk_usage(self.folder).free)
@@ -225,7 +227,7 @@ class FeatureStore:
         """
         if not self.folder.is_dir():
             return 0
-        with self._writing(), FileLock(self.folder / ".lock"):
+        with self._writing(), FileLock(self.folder / ".lock", timeout=LOCK_S):
             shards = self.shards()
             for shard in shards:
                 shard.path.unlink(missing_ok=True)

@@ -94,7 +94,7 @@ def write_run(score: Score, folder: str | os.PathLike[str], *, replace: bool = T
         with _staging(path) as staging:
             new = staging / "new"
             new.mkdir()
-            _write_netcdf(score, new / SCORE)
+            score.to_netcdf(new / SCORE)
             score.to_json(new / SUMMARY)
             try:
                 write_report(score, new)
@@ -116,18 +116,11 @@ def write_run(score: Score, folder: str | os.PathLike[str], *, replace: bool = T
     return path / PAGE
 
 
-def _write_netcdf(score: Score, path: Path) -> None:
-    try:
-        score.to_netcdf(path)
-    except RuntimeError as error:  # netCDF4 reports a full disk in this way
-        raise OSError(f"{reason(error)} (is the disk full?)") from error
-
-
 def _rescue(score: Score) -> str:
     """Write the score to a new temporary folder, and return a clause that says where it is."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="brainfit-run-"))
-        _write_netcdf(score, folder / SCORE)
+        score.to_netcdf(folder / SCORE)
     except OSError as error:
         return f"the score could not be kept in {tempfile.gettempdir()} either: {reason(error)}"
     return f"the score was kept in {folder}: free some space, and run `brainfit report {folder}`"
@@ -157,7 +150,7 @@ def _named(path: str | os.PathLike[str]) -> str:
 def _target(folder: str | os.PathLike[str]) -> Path:
     """Return the folder under a name that can be renamed: resolved if it is a link or ends in dots."""
     path = Path(folder)
-    str(path).encode()  # netCDF accepts only such names; fail before the work, not after it
+    str(path.absolute()).encode()  # netCDF accepts only such names; fail before the work, not after it
     nameless = path.name in ("", "..") or (path.is_symlink() and path.is_dir())
     return path.resolve() if nameless else path
 

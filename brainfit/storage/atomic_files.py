@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -72,9 +73,14 @@ def replaced(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the folder of `path` cannot be written.
+        If the folder of `path` cannot be written, or netCDF cannot write the file, such as on a full disk.
     """
     with tempfile.TemporaryDirectory(prefix=".brainfit-", suffix=".partial", dir=path.parent) as folder:
         new = Path(folder, "new")
-        yield new
+        try:
+            yield new
+        except RuntimeError as error:
+            if not str(error).startswith("NetCDF: "):
+                raise
+            raise OSError(errno.EIO, f"{error} (is the disk full?)") from error
         os.replace(new, path)

@@ -1,7 +1,7 @@
-"""Whether a file is what it should be: by a published hash, or by the one that is kept beside it.
+"""Check files against their published hashes, or against the hash that is kept beside them.
 
-Who publishes no hash is trusted once: the sha256 of what came first is written to ``<name>.sha256``, as
-`sha256sum` writes it, and holds from then on.
+Files without a published hash are trusted on first use: the sha256 of the first one is written to
+``<name>.sha256``, in the format of `sha256sum`, and must match from then on.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from brainfit.support.messages import printable, reason
 
 _PIECE = 1 << 20
 _DIGITS = {"sha256": (8, 64), "sha1": (40, 40)}
-"""Of a published hash, at least and at most."""
+"""Smallest and largest number of digits of a published hash."""
 
 Published = Mapping[str, str]
-"""By the name of the algorithm, in lower case; of a sha256 maybe only how it begins."""
+"""Hexadecimal digits in lower case by the name of the algorithm; a sha256 may be cut short."""
 
 
 class Digest:
-    """The sha256 of bytes as they pass by, and the other hashes that are published of them."""
+    """Running sha256 of bytes, with the other hashes that are published for them."""
 
     def __init__(self, published: Published) -> None:
         names = {"sha256", *published}
         self._running = {name: hashlib.new(name, usedforsecurity=False) for name in names}
 
     def update(self, piece: bytes) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
         for running in self._running.values():
             running.update(piece)
 
     def update_from(self, path: Path) -> None:
-        """Take in all of a file."""
+        """Add the bytes of a file."""
         with path.open("rb") as file:
             while piece := file.read(_PIECE):
                 self.update(piece)
 
     def hexdigests(self) -> dict[str, str]:
-        """Return the hashes of all so far, by the names of the algorithms."""
+        """Return the hashes so far by the names of the algorithms."""
         return {name: running.hexdigest() for name, running in self._running.items()}
 
 
 def published_hashes(*, sha256: str | None = None, sha1: str | None = None) -> dict[str, str]:
-    """Return those that are given.
+    """Return the given hashes by the names of their algorithms, in lower case.
 
     Raises
     ------
     ContractError
-        If one has not the form of its kind.
+        If one is malformed.
     """
     given = {"sha256": sha256, "sha1": sha1}
     published = {name: digits for name, digits in given.items() if digits is not None}
@@ -70,26 +70,26 @@ def published_hashes(*, sha256: str | None = None, sha1: str | None = None) -> d
 
 
 def check_file(path: str | os.PathLike[str], *, sha256: str | None = None, sha1: str | None = None) -> str:
-    """Check a file against its published hashes, or the one beside it; where there is none, write it there.
+    """Check a file against its published hashes, or the one kept beside it; without either, keep its hash.
 
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
     sha256, sha1
-        As published, in hexadecimal digits; of `sha256` the first 8 or more will do.
+        Published hashes in hexadecimal digits; the first 8 or more digits of `sha256` suffice.
 
     Returns
     -------
     str
-        Its sha256.
+        The sha256 of the file.
 
     Raises
     ------
     ContractError
-        If the path or a hash has not the form of its kind.
+        If the path or a hash is malformed.
     IntegrityError
-        If the file is another one, or cannot be read.
+        If the file has another hash, or cannot be read.
     """
     path = file_path(path)
     published = published_hashes(sha256=sha256, sha1=sha1)
@@ -106,52 +106,53 @@ def check_file(path: str | os.PathLike[str], *, sha256: str | None = None, sha1:
         ) from error
     if wrong:
         raise IntegrityError(f"{path} is not what it should be: {wrong}; delete it, and ask for it again")
-    with suppress(OSError):  # it may be in a folder that is there to be read only
+    with suppress(OSError):  # its folder may be read-only
         record(path, digest, published)
     return digest.hexdigests()["sha256"]
 
 
 def objection(path: Path, digest: Digest, published: Published) -> str | None:
-    """Say what is wrong with a file that has this digest and is, or is to be, at `path`; None if nothing.
+    """Return why a file with this digest cannot be the one at `path`; None if it can.
 
     Raises
     ------
     IntegrityError
-        If what is kept beside it is no hash.
+        If the file kept beside it holds no hash.
     """
     got = digest.hexdigests()
     for name, wanted in published.items():
         if not got[name].startswith(wanted):
             return f"got {name} {got[name]}, wanted {wanted} as published"
     kept = _beside(path)
-    if _is_enough(published) or not kept.is_file():
+    if is_full_hash(published) or not kept.is_file():
         return None
     with kept.open("rb") as file:
         wanted = file.read(65).decode("utf-8", "replace").partition(" ")[0]
     if not re.fullmatch("[0-9a-f]{64}", wanted):
-        raise IntegrityError(f"{kept} does not begin with a sha256; delete it to trust {path.name} anew")
+        raise IntegrityError(f"{kept} does not begin with a sha256; delete it to trust {path.name} again")
     if got["sha256"] == wanted:
         return None
     day = time.strftime("%Y-%m-%d", time.localtime(kept.stat().st_mtime))
-    to_accept = f"to accept the new one delete {kept}"
+    to_accept = f"to accept the new file delete {kept}"
     return f"got sha256 {got['sha256']}, wanted {wanted} as first seen on {day} ({to_accept})"
 
 
 def record(path: Path, digest: Digest, published: Published) -> None:
-    """Keep the sha256 beside `path` if it is the first, and no full hash is published."""
+    """Keep the sha256 beside `path` if none is kept yet and no full hash is published."""
     kept = _beside(path)
-    if _is_enough(published) or kept.is_file():
+    if is_full_hash(published) or kept.is_file():
         return
     with replaced(kept) as new:
         new.write_text(f"{digest.hexdigests()['sha256']}  {path.name}\n", encoding="utf-8")
 
 
 def forget(path: Path) -> None:
-    """Remove the hash that is kept beside `path`, because something new is made to go there."""
+    """Remove the hash that is kept beside `path`, because another file is about to be written there."""
     _beside(path).unlink(missing_ok=True)
 
 
-def _is_enough(published: Published) -> bool:
+def is_full_hash(published: Published) -> bool:
+    """Return True if one of the published hashes has all its digits."""
     return any(len(digits) == _DIGITS[name][1] for name, digits in published.items())
 
 

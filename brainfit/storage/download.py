@@ -1,10 +1,10 @@
-"""Files from the web: resumed, checked, and never half there.
+"""Download files: resumed, checked, and in place only when whole.
 
     name            the file, whole and checked
-    name.part       what has come of it so far
-    name.part.json  which version of the file on the server that is
-    name.sha256     what came the first time, where no full hash is published: see `brainfit.storage.checksums`
-    name.lock       held by the one process that downloads
+    name.part       the bytes received so far
+    name.part.json  the version of the file on the server that they belong to
+    name.sha256     hash of the first download, if no full hash is published; see `brainfit.storage.checksums`
+    name.lock       lock held by the one process that downloads
 
 Only that process writes, and only a whole and checked file gets the name.
 """
@@ -15,6 +15,8 @@ import errno
 import json
 import math
 import os
+import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,16 +27,28 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
-from brainfit.storage.atomic_files import file_path, regular_file
-from brainfit.storage.checksums import Digest, Published, check_file, objection, published_hashes, record
+from brainfit.storage.atomic_files import file_path, open_no_link, replaced
+from brainfit.storage.checksums import (
+    Digest,
+    Published,
+    check_file,
+    is_full_hash,
+    objection,
+    published_hashes,
+    record,
+)
 from brainfit.storage.http_ranges import Interrupted, Refused, Version, connect, pieces
 from brainfit.support.messages import printable, reason
 from brainfit.support.progress import progress_bar
 
 RETRIES = 4
-"""How often in a row to try again without getting any further."""
+"""Number of further attempts in a row that bring no new bytes."""
 WAIT_S = 1.0
-"""Before the first try again; twice as long before each next."""
+"""Wait in seconds before the first further attempt; it doubles for each next one."""
+LOCK_S = 300.0
+"""Time in seconds to wait for another process that downloads the same file without receiving anything."""
+_PAGE = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(!doctype )?html\b", re.IGNORECASE | re.DOTALL)
+"""Beginning of a web page, which a server or a network's login page sends in place of a file."""
 _MB = 1_000_000
 _FULL = "free some space and ask again (it goes on where it ended)"
 _TODO = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.ENAMETOOLONG: "choose a shorter name"}
@@ -42,7 +56,7 @@ _TODO = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.ENAMETOOLONG: "choose a
 
 @dataclass(frozen=True)
 class _File:
-    """What is wanted, and from where."""
+    """A file to download, its address and its published hashes."""
 
     url: str
     path: Path
@@ -73,34 +87,37 @@ def download(
     sha1: str | None = None,
     progress: bool = True,
 ) -> str:
-    """Make sure that `path` holds what is published at `url`; what is there already is checked, not fetched.
+    """Download the file at `url` to `path`; a file that is already there is checked instead.
 
-    A download that was cut goes on where it ended, now or when it is next asked for, unless the file on the
-    server has changed. Of several processes that ask for the same file one fetches it; the others wait.
+    An interrupted download is continued, in the same call or the next, unless the file on the server has
+    changed. If several processes ask for the same file, one downloads it and the others wait. Every wait is
+    bounded: a server that sends almost nothing, and a process that holds the lock without receiving anything,
+    end in an error.
 
     Parameters
     ----------
     url
-        Where it is, by http or https.
+        Address, http or https.
     path
-        Where it goes; the folder is made if it is not there.
+        Path of the file; its folder is made if it does not exist.
     sha256, sha1
-        As published, in hexadecimal digits; of `sha256` the first 8 or more will do. Without a full hash,
-        the sha256 of the first download is kept in ``<path>.sha256``, and holds from then on.
+        Published hashes in hexadecimal digits; the first 8 or more digits of `sha256` suffice. Without a full
+        hash, the sha256 of the first download is kept in ``<path>.sha256`` and must match from then on; a web
+        page is then never taken for the file.
     progress
-        Whether to show a progress bar on stderr.
+        True to show a progress bar on stderr.
 
     Returns
     -------
     str
-        The sha256 of what is there now.
+        The sha256 of the file.
 
     Raises
     ------
     ContractError
-        If the address, the path or a hash is not of that form.
+        If the address, the path or a hash is malformed.
     IntegrityError
-        If it cannot be fetched or written, or is not what its hash says.
+        If the file cannot be downloaded or written, or does not match its hash.
     """
     file = _File(url, file_path(path), published_hashes(sha256=sha256, sha1=sha1))
     if not _is_address(url):
@@ -125,30 +142,47 @@ def _is_address(url: object) -> bool:
     try:
         address = urlsplit(url) if isinstance(url, str) and url.isascii() and url.isprintable() else None
         return bool(address and address.scheme in ("https", "http") and address.hostname)
-    except ValueError:  # what is said to be an IPv6 address and is none
+    except ValueError:  # a malformed IPv6 address
         return False
 
 
 @contextmanager
 def _alone(path: Path, progress: bool) -> Iterator[None]:
-    """Hold the lock of `path`; while another process has it, show that we wait."""
+    """Hold the lock of `path`, waiting for another process as long as that receives anything."""
     lock = FileLock(path.with_name(f"{path.name}.lock"))
     try:
         lock.acquire(timeout=1)
     except Timeout:
         with progress_bar(f"wait for another download of {path.name}", 1, shown=progress):
-            lock.acquire()
+            _wait(lock, path.with_name(f"{path.name}.part"))
     try:
         yield
     finally:
         lock.release()
 
 
+def _wait(lock: FileLock, part: Path) -> None:
+    """Acquire a lock that another process holds; give up once its download has stood still for `LOCK_S`."""
+    size, since = _size(part), time.monotonic()
+    while True:
+        try:
+            lock.acquire(timeout=min(5, LOCK_S))
+            return
+        except Timeout as error:
+            if (now := _size(part)) != size:
+                size, since = now, time.monotonic()
+            elif time.monotonic() - since >= LOCK_S:
+                raise IntegrityError(
+                    f"another process holds {lock.lock_file} and has received nothing for {LOCK_S:g} s; "
+                    "end that process and ask again"
+                ) from error
+
+
 def _fetch(file: _File, progress: bool) -> str:
     """Download, trying again while that may help; put the file in its place and return its sha256."""
     for own in (file.part, file.version):
-        if os.path.lexists(own):
-            regular_file(own)
+        if os.path.lexists(own) and not stat.S_ISREG(own.lstat().st_mode):
+            raise IntegrityError(f"{own} is not an ordinary file; delete it and ask again")
     furthest, failures = _size(file.part), 0
     while True:
         try:
@@ -165,8 +199,13 @@ def _fetch(file: _File, progress: bool) -> str:
             raise file.error(str(error)) from error
     if wrong := objection(file.path, digest, file.published):
         file.discard()
-        raise file.error(f"{wrong}; what came was removed: ask again")
-    with file.part.open("rb+") as part:
+        raise file.error(f"{wrong}; the received file was removed, ask again")
+    with open_no_link(file.part, "rb+") as part:
+        if not is_full_hash(file.published) and _PAGE.match(part.read(1000)):
+            file.discard()
+            raise file.error(
+                "the server sent a web page instead; log in to the network if it asks you to, and ask again"
+            )
         os.fsync(part.fileno())
     record(file.path, digest, file.published)
     os.replace(file.part, file.path)
@@ -175,7 +214,7 @@ def _fetch(file: _File, progress: bool) -> str:
 
 
 def _receive(file: _File, progress: bool) -> Digest:
-    """Fetch what is missing of the part, and return the digest of the whole."""
+    """Download the missing bytes, and return the digest of the whole file."""
     digest = Digest(file.published)
     kept, have = _kept(file), _size(file.part)
     if kept:
@@ -185,19 +224,20 @@ def _receive(file: _File, progress: bool) -> Digest:
     response, version, have = connect(file.url, have, kept)
     with response:
         if version.length is None and not response.chunked and not file.published:
-            raise Refused("nothing tells where it ends; fetch it in another way")
+            raise Refused("the server does not tell how long the file is; fetch it in another way")
         if not have:
             digest = Digest(file.published)
             file.discard()
-            file.version.write_text(json.dumps(asdict(version)), encoding="utf-8")
+            with replaced(file.version) as new:
+                new.write_text(json.dumps(asdict(version)), encoding="utf-8")
         total = math.ceil((version.length or 0) / _MB)
         bar = progress_bar(f"download {file.path.name} (MB)", total, shown=progress and total > 0)
-        with file.part.open("ab") as part, bar as advance:
-            advance(have // _MB)
+        with open_no_link(file.part, "ab") as part, bar as on_progress:
+            on_progress(have // _MB)
             for piece in pieces(response, None if version.length is None else version.length - have):
                 part.write(piece)
                 digest.update(piece)
-                advance((have + len(piece)) // _MB - have // _MB)
+                on_progress((have + len(piece)) // _MB - have // _MB)
                 have += len(piece)
             if version.length not in (None, have):
                 raise Interrupted(f"the connection ended after {have} of {version.length} bytes")
@@ -205,7 +245,7 @@ def _receive(file: _File, progress: bool) -> Digest:
 
 
 def _kept(file: _File) -> Version | None:
-    """Return of which version the part is; None where there is no part, or it is not known."""
+    """Return the version of the file that the part belongs to; None if there is no part or it is unknown."""
     try:
         kept = Version(**json.loads(file.version.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):

@@ -1,12 +1,15 @@
-"""A file on a server, from any byte on: HTTP range requests, which go on only in the same version."""
+"""Read a file on a server from any byte on, by HTTP range requests that hold for one version of the file."""
 
 from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, InvalidURL
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -15,11 +18,16 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from brainfit.support.messages import printable, reason
 
 TIMEOUT_S = 30.0
-"""How long to wait for a connection, and for each next byte."""
+"""Time in seconds to wait for a connection, and for each next byte."""
+OPEN_S = 120.0
+"""Time in seconds to wait until a server has sent the head of its answer."""
+SLOW_S = 120.0
+SLOWEST = 100_000
+"""Number of bytes that must arrive in each `SLOW_S` seconds, unless the file is finished."""
 _PASSING = (408, 429, 500, 502, 503, 504)
 _WHOLE, _PART, _NO_SUCH_PART = 200, 206, 416
 _PIECE = 1 << 20
-_SIZE = "[0-9]{1,18}"  # bytes, as digits
+_SIZE = "[0-9]{1,18}"  # digits of a number of bytes
 
 
 class Interrupted(Exception):
@@ -27,12 +35,12 @@ class Interrupted(Exception):
 
 
 class Refused(Exception):
-    """Nothing is to be had, now or by trying again."""
+    """The server does not send the file, and trying again at once would not help."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """What a server has at an address: by its ETag or date, and its length in bytes, as far as it tells."""
+    """A version of the file at an address: its ETag or date, and its length in bytes if known."""
 
     url: str
     tag: str
@@ -40,18 +48,18 @@ class Version:
 
 
 def connect(url: str, have: int, kept: Version | None) -> tuple[Any, Version, int]:
-    """Ask for what comes after the first `have` bytes of the version `kept`.
+    """Request the bytes after the first `have` bytes of the version `kept`.
 
     Returns
     -------
     tuple
-        The response, to be closed; of which version it is; and where in that it begins: at `have`, or at 0
-        where the server cannot do that, or has another version by now.
+        The response, to be closed; its version; and its first byte, `have`, or 0 if the server cannot resume
+        or has another version by now.
 
     Raises
     ------
     Interrupted, Refused
-        If there is no file to be had.
+        If the server does not send the file.
     """
     if kept and have and _is_tag(kept.tag):
         response = _open(url, {"Range": f"bytes={have}-", "If-Range": kept.tag})
@@ -67,15 +75,25 @@ def connect(url: str, have: int, kept: Version | None) -> tuple[Any, Version, in
 
 
 def pieces(response: Any, n_bytes: int | None) -> Iterator[bytes]:
-    """Read so many bytes, or, where it is not known how many, all; fewer come if the connection just ends.
+    """Yield the next `n_bytes` bytes, or all if it is None; fewer if the connection just ends.
 
     Raises
     ------
     Interrupted
-        If it fails.
+        If the connection fails.
+    Refused
+        If fewer than `SLOWEST` bytes arrive in `SLOW_S` seconds.
     """
     left = math.inf if n_bytes is None else n_bytes
+    arrived, since = 0, time.monotonic()
     while left:
+        if (took := time.monotonic() - since) >= SLOW_S:
+            if arrived < SLOWEST:
+                raise Refused(
+                    f"the server sent {arrived} bytes in {took:.0f} s; ask again later (it goes on where it "
+                    "ended)"
+                )
+            arrived, since = 0, time.monotonic()
         try:
             piece = response.read1(min(_PIECE, left))
         except (OSError, HTTPException) as error:
@@ -83,13 +101,14 @@ def pieces(response: Any, n_bytes: int | None) -> Iterator[bytes]:
         if not piece:
             return
         left -= len(piece)
+        arrived += len(piece)
         yield piece
 
 
 def _open(url: str, headers: dict[str, str]) -> Any:
     request = Request(url, headers={"User-Agent": "brainfit", **headers})
     try:
-        return build_opener(_Redirects).open(request, timeout=TIMEOUT_S)
+        return _answer(request)
     except HTTPError as error:
         if error.code == _NO_SUCH_PART and headers:
             return error
@@ -98,10 +117,10 @@ def _open(url: str, headers: dict[str, str]) -> Any:
         if error.code in _PASSING:
             raise Interrupted(why) from error
         raise Refused(f"{why}; see whether it has moved") from error
-    except URLError as error:  # there was no connection at all
+    except URLError as error:  # no connection at all
         host, why = printable(urlsplit(url).netloc), printable(error.reason, 160)
         raise Refused(f"cannot reach {host} ({why}); connect this machine to the web") from error
-    except (InvalidURL, ValueError) as error:  # of the address, or of one that it refers to
+    except (InvalidURL, ValueError) as error:  # malformed address, here or in a redirect
         raise Refused(
             f"it is, or refers to, no address ({reason(error)}); see whether it has moved"
         ) from error
@@ -109,14 +128,35 @@ def _open(url: str, headers: dict[str, str]) -> Any:
         raise _failed(error) from error
 
 
+def _answer(request: Request) -> Any:
+    """Open a request; a server that does not finish the head of its answer in `OPEN_S` is given up."""
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(build_opener(_Redirects).open(request, timeout=TIMEOUT_S))
+        except (OSError, HTTPException, ValueError) as error:  # raised again in the thread that waits
+            answers.put(error)
+
+    # A daemon: urllib cannot be stopped while a server sends a header byte by byte.
+    Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=OPEN_S)
+    except Empty as error:
+        raise TimeoutError(f"no answer in {OPEN_S:g} s") from error
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
 def _failed(error: Exception) -> Interrupted:
     return Interrupted(f"the connection failed ({reason(error)})")
 
 
 def _described(url: str, response: Any) -> tuple[Version, int]:
-    """Return which version of a file a response is from, and at which byte of it it begins."""
+    """Return the version of the file that a response is from, and the byte at which it begins."""
     tag = response.headers.get("ETag", "")
-    if not tag or tag.startswith("W/"):  # a weak one does not promise the same bytes
+    if not tag or tag.startswith("W/"):  # a weak ETag does not promise the same bytes
         tag = response.headers.get("Last-Modified", "")
     part = re.fullmatch(f"bytes ({_SIZE})-{_SIZE}/({_SIZE})", response.headers.get("Content-Range", ""))
     start, length = part.groups() if part else ("0", response.headers.get("Content-Length", ""))
@@ -124,12 +164,12 @@ def _described(url: str, response: Any) -> tuple[Version, int]:
 
 
 def _is_tag(tag: object) -> bool:
-    """Whether it is some, and can be sent back in a header."""
+    """Return True if a tag is not empty and can be sent back in a header."""
     return isinstance(tag, str) and tag.isascii() and tag.isprintable() and bool(tag)
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but not from https to anything else, nor to what is no address."""
+    """Follows redirects, but not from https to anything else, nor to a malformed address."""
 
     def http_error_302(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage

@@ -15,13 +15,19 @@ from brainfit.support.messages import printable, reason
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raise unless a file may be called so.
+    """Check, before any work, that a netCDF file can be written to `path`.
 
     Raises
     ------
     ContractError
-        If something is there that is not to be replaced.
+        If something is there that is not to be replaced, or the path is not UTF-8.
     """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise ContractError(
+            f"cannot write {printable(path, 300)}: netCDF wants a path in UTF-8; choose another name or folder"
+        ) from error
     if os.path.lexists(path) and (path.is_dir() or not overwrite):
         raise ContractError(
             f"{printable(path, 300)} is there already; choose another name, or replace it (--force)"

@@ -130,7 +130,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
 
     published, path = _find(name), _place(name)
     if stored(name) is None:
-        with cache_folder.writing("weights", name) as folder, FileLock(folder / "convert.lock"):
+        with cache_folder.writing("weights", name) as folder, FileLock(folder / "convert.lock", timeout=1800):
             if stored(name) is None:
                 originals = [folder / PurePosixPath(url).name for url, _ in published.files]
                 unseen = [

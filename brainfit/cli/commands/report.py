@@ -11,8 +11,8 @@ from brainfit.contracts.vocabulary import REPORT_FORMATS, ReportFormat
 from brainfit.report import run_folder
 
 FORMAT_HELP = (
-    "html is one self-contained page with its figures, pdf is the page printed by an installed Chromium, md is "
-    "Markdown with its figures, png and svg are the figures alone."
+    "html is one self-contained page with its figures, pdf is the page printed by an installed Chromium, md "
+    "is Markdown with its figures, png and svg are the figures alone."
 )
 
 

@@ -24,6 +24,7 @@ from brainfit.contracts.vocabulary import (
     MappingName,
     Precision,
 )
+from brainfit.errors import IntegrityError
 from brainfit.registry import lookup
 from brainfit.report import run_folder
 
@@ -151,7 +152,11 @@ def score(
         facts = ("version", "reference")
         provenance["benchmark"] = {key: asdict(chosen)[key] for key in facts}
     result = replace(result, info={**result.info, "provenance": provenance})
-    report = run_folder.write_run(result, folder, replace=out is not None)
+    try:
+        report = run_folder.write_run(result, folder, replace=out is not None)
+    except IntegrityError:  # the work is done, so its result is shown even if no file can be written
+        print_json(result.to_dict()) if as_json else _print_summary(result)
+        raise
     if report.parent != folder:
         note(f"{folder} holds another run; this one is in {report.parent}")
     if as_json:

@@ -325,7 +325,11 @@ def test_a_run_that_fails_at_the_end_leaves_the_earlier_one(asked, tmp_path, mon
 
     monkeypatch.setattr(Score, "to_json", full)
     result = run(*RUN, "--out", "mine")
-    assert_one_line(result, "No space left on device")
+    assert result.exit_code == 1
+    (error,) = (line for line in result.stderr.splitlines() if "error:" in line)
+    assert "No space left on device; the score was kept in " in error
+    assert run_folder.read_run(re.findall(r"kept in (\S+):", error)[0]).info["model"] == "tiny"
+    assert "normalized" in result.stdout  # the finished work is shown, too
     assert (tmp_path / "mine" / "score.json").stat().st_ino == before
     assert [item.name for item in tmp_path.iterdir()] == ["mine"]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from fake_scores import fake_score
 
 from brainfit.contracts.vocabulary import REPORT_FORMATS
@@ -230,16 +231,16 @@ def test_a_name_of_several_lines_is_told_on_one():
 
 @pytest.mark.parametrize("error", [RuntimeError("NetCDF: HDF error"), OSError(28, "No space left on device")])
 def test_a_full_disk_does_not_cost_the_score(error, monkeypatch, tmp_path):
-    score, write = small_score(), type(small_score()).to_netcdf
+    score, write = small_score(), xr.Dataset.to_netcdf
     (tmp_path / "full").mkdir()
     (tmp_path / "other").mkdir()
 
-    def fail_on_the_full_disk(self, path):
+    def fail_on_the_full_disk(self, path, **options):
         if "full" in Path(path).parts:
             raise error
-        write(self, path)
+        write(self, path, **options)
 
-    monkeypatch.setattr(type(score), "to_netcdf", fail_on_the_full_disk)
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", fail_on_the_full_disk)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "other"))
     with pytest.raises(IntegrityError, match=r"cannot write the run to .*; the score was kept in ") as caught:
         run_folder.write_run(score, tmp_path / "full" / "mine")
@@ -250,11 +251,11 @@ def test_a_full_disk_does_not_cost_the_score(error, monkeypatch, tmp_path):
 
 
 def test_a_score_that_can_be_kept_nowhere_is_one_line(monkeypatch, tmp_path):
-    def fail(self, path):
+    def fail(self, path, **_):
         raise RuntimeError("NetCDF: HDF error")
 
     score = small_score()
-    monkeypatch.setattr(type(score), "to_netcdf", fail)
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", fail)
     with pytest.raises(IntegrityError, match=r"could not be kept in .* either") as caught:
         run_folder.write_run(score, tmp_path / "mine")
     assert "\n" not in str(caught.value)

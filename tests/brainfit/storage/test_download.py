@@ -12,16 +12,17 @@ import threading
 import time
 from contextlib import suppress
 from http.client import HTTPMessage
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from web import download_now, serving
 
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage import http_ranges
+from brainfit.storage.atomic_files import open_no_link
 from brainfit.storage.checksums import check_file, published_hashes
 from brainfit.storage.download import RETRIES, download
 
@@ -189,7 +190,7 @@ def test_a_part_that_is_whole_is_only_checked(web, path):
 def test_a_part_that_was_damaged_is_found_out(web, path):
     url = cut(web, path)
     path.with_name("a.bin.part").write_bytes(OTHER[:100_000])
-    with pytest.raises(IntegrityError, match="what came was removed"):
+    with pytest.raises(IntegrityError, match="the received file was removed"):
         fetch(url, path, sha256=SHA256)
     assert fetch(url, path, sha256=SHA256) == SHA256
 
@@ -204,7 +205,7 @@ def test_a_file_of_unknown_length_is_whole_if_it_comes_in_chunks(web, path):
 
 def test_a_file_whose_end_nobody_tells_needs_a_hash(web, path):
     url = web.serve("/a.bin", CONTENT, silent=True)
-    with pytest.raises(IntegrityError, match="nothing tells where it ends"):
+    with pytest.raises(IntegrityError, match="the server does not tell how long the file is"):
         fetch(url, path)
     assert fetch(url, path, sha256=SHA256) == SHA256
 
@@ -388,7 +389,10 @@ def raw(answer):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\nabc", "tells where it ends"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\nabc",
+            "does not tell how long the file is",
+        ),
         (b"HTTP/1.1 404 " + b"x\x1b" * 10_000 + b"\r\n\r\n", "the server says 404"),
         (b"a\x1bb\rc\x85d\r\n", "the connection failed"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n", "refers to no address"),
@@ -454,7 +458,8 @@ def test_a_pipe_is_not_waited_for(web, path, end):
     url = web.serve("/a.bin", CONTENT)
     path.parent.mkdir()
     os.mkfifo(f"{path}{end}")
-    with pytest.raises(IntegrityError, match="it is a pipe, a socket or a device; wanted an ordinary file"):
+    wrong = "(it is a pipe, a socket or a device; wanted an|is not an) ordinary file"
+    with pytest.raises(IntegrityError, match=wrong):
         fetch(url, path)
 
 
@@ -595,14 +600,10 @@ def test_a_disk_that_fails_keeps_the_part(web, path, monkeypatch, number, todo):
             if self.file.tell() == 100_000:
                 raise OSError(number, os.strerror(number))
 
-    opened = Path.open
     with monkeypatch.context() as patch:
         patch.setattr(
-            Path,
-            "open",
-            lambda self, mode="r", *a, **k: (Full if mode == "ab" else lambda f: f)(
-                opened(self, mode, *a, **k)
-            ),
+            "brainfit.storage.download.open_no_link",
+            lambda path, mode: (Full if mode == "ab" else lambda file: file)(open_no_link(path, mode)),
         )
         url = web.serve("/a.bin", CONTENT)
         with pytest.raises(IntegrityError) as caught:
@@ -643,3 +644,87 @@ def test_a_folder_is_no_file(web, path):
     with pytest.raises(IntegrityError, match="Is a directory"):
         fetch(web.serve("/a.bin", CONTENT), path)
     assert not web.asked
+
+
+# What is not the file, and what never ends
+
+
+@pytest.mark.parametrize(
+    "page",
+    [b"<html>please log in</html>", b"\n<!DOCTYPE html>\n<p>", b'<?xml version="1.0"?>\n<HTML lang="en">'],
+)
+def test_a_web_page_is_not_taken_for_a_file_without_a_published_hash(web, path, page):
+    url = web.serve("/a.bin", page)
+    for options in ({}, {"sha256": hashlib.sha256(page).hexdigest()[:8]}):
+        with pytest.raises(IntegrityError, match="the server sent a web page instead; log in"):
+            fetch(url, path, **options)
+        assert names(path) <= {".lock"}
+    web.serve("/a.bin", CONTENT)
+    assert fetch(url, path) == SHA256
+
+
+def test_a_web_page_with_its_published_hash_is_a_file(web, path):
+    page = b"<html></html>"
+    sha256 = hashlib.sha256(page).hexdigest()
+    assert fetch(web.serve("/a.bin", page), path, sha256=sha256) == sha256
+
+
+@pytest.fixture
+def trickle():
+    """A server that sends its answer byte by byte, from the given place on, and never ends."""
+    stop, listener = threading.Event(), socket.create_server(("127.0.0.1", 0))
+
+    def answer(connection, whole):
+        with connection, suppress(OSError):
+            connection.recv(10_000)
+            connection.sendall(whole)
+            while not stop.wait(0.05):
+                connection.sendall(b"x")
+
+    def serve(whole):
+        def accept():
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=answer, args=(listener.accept()[0], whole), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/a.bin"
+
+    yield serve
+    stop.set()
+    listener.close()
+
+
+def test_a_server_that_sends_a_byte_at_a_time_ends_in_a_line_and_its_bytes_stay(trickle, path, monkeypatch):
+    monkeypatch.setattr(http_ranges, "SLOW_S", 0.3)
+    url = trickle(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nETag: "a"\r\n\r\n')
+    with pytest.raises(IntegrityError, match=r"sent \d+ bytes in 0 s; ask again later \(it goes on"):
+        fetch(url, path)
+    assert path.with_name("a.bin.part").stat().st_size > 0
+
+
+def test_a_server_that_never_finishes_its_headers_ends_in_a_line(trickle, path, monkeypatch):
+    monkeypatch.setattr(http_ranges, "OPEN_S", 0.2)
+    with pytest.raises(IntegrityError, match=r"no answer in 0\.2 s\); ask again later"):
+        fetch(trickle(b"HTTP/1.1 200 OK\r\nX-Long: "), path)
+
+
+def test_a_lock_that_never_comes_ends_in_a_line(web, path, monkeypatch):
+    monkeypatch.setattr("brainfit.storage.download.LOCK_S", 0.2)
+    path.parent.mkdir()
+    with (
+        FileLock(path.with_name("a.bin.lock")),
+        pytest.raises(IntegrityError, match=r"another process holds .*a\.bin\.lock and has received nothing"),
+    ):
+        fetch(web.serve("/a.bin", CONTENT), path)
+    assert fetch(web.url("/a.bin"), path) == SHA256
+
+
+@pytest.mark.parametrize("suffix", [".part", ".part.json"])
+def test_nothing_is_written_through_a_link(web, path, tmp_path, suffix):
+    path.parent.mkdir()
+    (tmp_path / "other").write_bytes(b"kept")
+    path.with_name(f"a.bin{suffix}").symlink_to(tmp_path / "other")
+    with pytest.raises(IntegrityError, match="is not an ordinary file; delete it"):
+        fetch(web.serve("/a.bin", CONTENT), path)
+    assert (tmp_path / "other").read_bytes() == b"kept"
