@@ -1,4 +1,4 @@
-"""A folder or a zip of image files: which names it has, and the bytes of each. Nothing is unpacked."""
+"""Read image files of a folder or a zip by their names. Nothing is unpacked."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from brainfit.storage.atomic_files import regular_file
 from brainfit.support.messages import printable, reason
 
 _LARGEST = 64 * 2**20
-"""In bytes; no file of an image that is shown to an animal comes near it."""
+"""Size in bytes that no file of one stimulus comes near."""
 _MOST_SQUEEZED = 1100
-"""Bytes for each byte in the zip; deflate cannot do more than 1032."""
-# What zipfile and zlib raise on a file that is not what it should be, or is locked with a password.
+"""Largest ratio of unpacked to packed bytes that is believed; deflate reaches 1032."""
+_ANNEX = "annex/objects"
+# Exceptions that zipfile and zlib raise on a file that is damaged or locked with a password.
 _UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, IndexError, OverflowError, RuntimeError,
     zipfile.BadZipFile, zlib.error,
@@ -28,12 +29,12 @@ Open = Callable[[str], IO[bytes]]
 
 
 def label(place: Path, name: str) -> str:
-    """Return how a file of a folder or zip is called in a line of ours."""
+    """Return the name of a file and its folder or zip, for messages."""
     return f"{printable(repr(name))} in {printable(place, 300)}"
 
 
 def stays_inside(name: str) -> bool:
-    r"""Whether a name of a file, relative to a folder, stays in that folder on every system.
+    r"""Return True if a file's name, relative to a folder, stays in that folder on every system.
 
     >>> stays_inside("a/b.png"), stays_inside("../b.png"), stays_inside("/b.png"), stays_inside("C:b.png")
     (True, False, False, False)
@@ -43,12 +44,12 @@ def stays_inside(name: str) -> bool:
 
 
 def check_files(place: Path, names: Sequence[str]) -> None:
-    """Raise unless each of the names is a file of the folder or zip; others may be there too.
+    """Raise unless each of the names is a file of the folder or zip; more files may be there.
 
     Raises
     ------
     ContractError
-        If a name leaves the folder, or is not there.
+        If a name leaves the folder, is not there, or is kept by git-annex but was not fetched.
     IntegrityError
         If the zip is damaged, or an entry leaves its folder, is a link, or is far from the size of an image.
     """
@@ -68,7 +69,7 @@ def check_files(place: Path, names: Sequence[str]) -> None:
 
 @contextmanager
 def opened(place: Path) -> Iterator[Open]:
-    """Give a function that opens a file of the folder or zip by its name; raises `IntegrityError`."""
+    """Yield a function that opens a file of the folder or zip by its name; raise `IntegrityError`."""
     if place.is_dir():
         yield lambda name: (place / name).open("rb")
         return
@@ -90,23 +91,40 @@ def _archive(place: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _files(place: Path, names: Sequence[str]) -> set[str]:
-    """Those of the names that are files; the folder may have very many others."""
-    root = place.resolve()
-    there = set()
+    """Return those of the names that are files; the folder may have very many others.
+
+    Links are followed within the folder, and to the objects of the git-annex repository that it is in, as
+    DataLad makes them; any other link is refused.
+    """
+    root, there = place.resolve(), set()
+    allowed = [folder for folder in (root, _annex(root)) if folder is not None]
     for name in names:
         path = place / name
         try:
-            if not path.resolve().is_relative_to(root):
+            target = path.resolve()
+            if path.is_symlink() and not target.exists() and _ANNEX in target.as_posix():
+                raise ContractError(
+                    f"{label(place, name)} is kept by git-annex but its content is not here; fetch it with "
+                    "`datalad get` or `git annex get`"
+                )
+            if not any(target.is_relative_to(folder) for folder in allowed):
                 raise ContractError(f"{label(place, name)} is a link to outside; put the file itself there")
             if path.is_file() and regular_file(path) > _LARGEST:
                 raise IntegrityError(f"{label(place, name)} has {path.stat().st_size} bytes; no image has")
         except BrainfitError:
             raise
-        except (OSError, ValueError, RuntimeError) as error:  # no such name can be, or links in a circle
+        except (OSError, ValueError, RuntimeError) as error:  # a name that cannot be, or links in a circle
             raise IntegrityError(f"cannot read {label(place, name)}: {reason(error)}") from error
         if path.is_file():
             there.add(name)
     return there
+
+
+def _annex(root: Path) -> Path | None:
+    """Return the folder of objects of the git-annex repository that a folder is in, if there is one."""
+    repository = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+    objects = None if repository is None else (repository / ".git" / _ANNEX).resolve()
+    return objects if objects is not None and objects.is_dir() else None
 
 
 def _entries(place: Path) -> set[str]:
@@ -127,10 +145,10 @@ def _entries(place: Path) -> set[str]:
                 f"{label(place, name)} would unpack from {entry.compress_size} to {entry.file_size} bytes; "
                 "no image does"
             )
-        # zipfile unpacks the others without a bound on what comes out at once.
+        # zipfile unpacks other methods without a bound on what comes out at once.
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise IntegrityError(f"{label(place, name)} is neither stored nor deflated; make the zip anew")
         if name in there:
-            raise IntegrityError(f"{label(place, name)} is there twice; make the zip anew")
+            raise IntegrityError(f"{label(place, name)} occurs twice; make the zip anew")
         there.add(name)
     return there

@@ -1,4 +1,4 @@
-"""Image files as pixels that are decoded when they are asked for."""
+"""Decode image files when their pixels are asked for, upright as every viewer shows them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,15 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _OPAQUE = ("1", "L", "P", "RGB")
 _WITH_ALPHA = ("LA", "PA", "RGBA")
 _MOST_PIXELS = 2**26
-"""8192 × 8192: less than what Pillow warns of as a decompression bomb."""
-# Whatever Pillow and zipfile raise on a file that is not what it should be.
+"""8192 × 8192, fewer than those of which Pillow warns as a decompression bomb."""
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""Turn that makes an image upright, by its EXIF orientation."""
+# Exceptions that Pillow and zipfile raise on a damaged file.
 _UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
     MemoryError, RuntimeError, SyntaxError, AssertionError, ZeroDivisionError, struct.error, zlib.error,
@@ -39,7 +46,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class _Pictures:
-    """Files of a folder or zip that is opened anew for each read, so this can be pickled and shared."""
+    """Files of a folder or zip, which is opened for each read, so that this can be pickled and shared."""
 
     place: Path
     names: tuple[str, ...]
@@ -64,15 +71,16 @@ class _Pictures:
 def open_pictures(place: Path, names: Sequence[str]) -> xr.DataArray:
     """Return the images in files, read when values are asked for.
 
-    Every file is opened here for its size and kind, so that what is off is known before any work; some
-    thousands take a fraction of a second. An alpha channel is dropped where it says that all is opaque.
+    Every file is opened here for its size and kind, so that faults are known before any work; thousands take
+    a fraction of a second. Images are turned upright by their EXIF orientation. An alpha channel is dropped if
+    it is opaque throughout.
 
     Parameters
     ----------
     place
         A folder or a zip.
     names
-        Of the files, PNG, JPEG, BMP or TIFF, relative to `place`, with ``/``; one an image.
+        Names of the files, PNG, JPEG, BMP or TIFF, relative to `place`, with ``/``; one per image.
 
     Returns
     -------
@@ -83,8 +91,8 @@ def open_pictures(place: Path, names: Sequence[str]) -> xr.DataArray:
     Raises
     ------
     ContractError
-        If a name leaves the folder, a file is not there, or one is not an 8-bit gray or RGB image, or not of
-        the size of the others.
+        If a name leaves the folder, a file is missing, is no 8-bit gray or RGB image, or differs from the
+        others in size.
     IntegrityError
         If a file or the zip is damaged, or its size is far from that of an image.
     """
@@ -114,16 +122,26 @@ def _common_size(place: Path, sizes: dict[str, tuple[int, int]]) -> tuple[int, i
 
 def _size(place: Path, name: str, open_file: Open) -> tuple[int, int]:
     with _reading(place, name), open_file(name) as file, _image(place, name, file) as image:
-        return image.height, image.width
+        # For the orientation, Pillow may decode the whole image; square ones keep their size.
+        upright = image if image.height == image.width else _upright(image)
+        return upright.height, upright.width
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return an image turned by its EXIF orientation; Pillow itself turns TIFF, and removes the tag."""
+    image.load()
+    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _decoded(place: Path, name: str, open_file: Open) -> np.ndarray:
     with _reading(place, name), open_file(name) as file:
-        content = io.BytesIO(file.read())  # to its end, where a zip has its checksum
+        content = io.BytesIO(file.read())  # to its end, where a zip keeps its checksum
         with _image(place, name, content) as image:
+            upright = _upright(image)
             if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
-                return np.asarray(image.convert("RGB"))
-            pixels = np.asarray(image.convert("RGBA"))
+                return np.asarray(upright.convert("RGB"))
+            pixels = np.asarray(upright.convert("RGBA"))
     if pixels[..., 3].min() < 255:
         raise ContractError(
             f"{label(place, name)} is transparent in part; put it onto the background that was shown, and "
@@ -138,7 +156,7 @@ def _image(place: Path, name: str, file) -> Image.Image:
     if image.width * image.height > _MOST_PIXELS:
         wrong = f"{image.height} × {image.width} pixels"
     elif image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", "")):
-        wrong = "more than 8 bits a channel"  # which Pillow would cut off in silence
+        wrong = "more than 8 bits a channel"  # Pillow would cut them off silently
     elif image.mode not in _OPAQUE + _WITH_ALPHA:
         wrong = f"{image.mode} pixels"
     elif getattr(image, "is_animated", False):
@@ -151,10 +169,10 @@ def _image(place: Path, name: str, file) -> Image.Image:
 
 @contextmanager
 def _reading(place: Path, name: str) -> Iterator[None]:
-    """Make one line of all that a file can do to who decodes it."""
+    """Turn whatever decoding a file raises into one line."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Pillow finds odd in metadata
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except BrainfitError:

@@ -135,8 +135,10 @@ def _labels(
 
 def _label(file: VariableFile, variable: Variable, ours: Mapping[str, str]) -> xr.Variable:
     values = read_labels(file, variable)
+    if variable.dtype == "S1" and values.ndim == 1 and variable.dims[0] not in ours:  # one text in netCDF-3
+        values = np.array("".join(values.tolist()))
     dims = tuple(ours.get(dim, dim) for dim in variable.dims[: values.ndim])
-    if all(_UNNAMED.fullmatch(dim) for dim in variable.dims):  # two dims of one length have one name
+    if all(_UNNAMED.fullmatch(dim) for dim in dims):  # two dims of one length have one name
         dims = tuple(f"dim_{axis}" for axis in range(values.ndim))
     return xr.Variable(dims, values, {k: v for k, v in variable.attributes.items() if k == "units"})
 

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import itertools
 import os
 import pickle
 import stat
@@ -140,6 +141,68 @@ def test_other_kinds_of_images_become_rgb(folder, image, rgb):
     np.testing.assert_array_equal(
         open_pictures(folder / "one.zip", ["a.png"]).values, np.full((1, 8, 8, 3), rgb)
     )
+
+
+TURNS = {
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: np.rot90(image),
+}
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [*itertools.product(["png", "tif"], ["RGB", "L", "P", "RGBA"]), ("jpg", "RGB"), ("jpg", "L")],
+)
+@pytest.mark.parametrize("shape", [(16, 16), (16, 32)])
+def test_images_are_upright_as_viewers_show_them(tmp_path, pixels, orientation, mode, kind, shape):
+    whole = np.kron(pixels[0, :2, : shape[1] // 8], np.ones((8, 8, 1), np.uint8))
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(whole).convert(mode).save(tmp_path / f"a.{kind}", exif=exif)
+    plain = Image.fromarray(whole).convert(mode)
+    plain.save(tmp_path / f"plain.{kind}")
+    with Image.open(tmp_path / f"plain.{kind}") as image:
+        wanted = TURNS.get(orientation, np.asarray)(np.asarray(image.convert("RGB")))
+    got = open_pictures(tmp_path, [f"a.{kind}"])
+    assert got.shape == (1, *wanted.shape)
+    np.testing.assert_array_equal(got.values[0], wanted)
+
+
+@pytest.fixture
+def annexed(folder):
+    """The folder of images as DataLad has it: each is a link to an object beside it."""
+    objects = folder / ".git" / "annex" / "objects"
+    objects.mkdir(parents=True)
+    for name in FILES:
+        (folder / "images" / name).rename(objects / f"SHA-{name}")
+        (folder / "images" / name).symlink_to(f"../.git/annex/objects/SHA-{name}")
+    return folder
+
+
+def test_images_in_git_annex_are_read(annexed, pixels):
+    stimuli = load_stimuli(annexed / "table.csv", annexed / "images")
+    np.testing.assert_array_equal(stimuli.pixels.values, pixels)
+
+
+def test_images_that_git_annex_has_not_fetched_are_named_with_advice(annexed):
+    (annexed / ".git" / "annex" / "objects" / f"SHA-{FILES[2]}").unlink()
+    with pytest.raises(ContractError, match=f"'{FILES[2]}' .* fetch it with `datalad get`"):
+        load_stimuli(annexed / "table.csv", annexed / "images")
+
+
+@pytest.mark.parametrize("target", ["../../secret.png", "../.git/config.png", "/dev/zero"])
+def test_other_links_out_of_the_folder_are_refused(annexed, target, tmp_path_factory):
+    (annexed / ".git" / "config.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
+    (annexed / "images" / FILES[1]).unlink()
+    (annexed / "images" / FILES[1]).symlink_to(target)
+    with pytest.raises(ContractError, match="is a link to outside"):
+        load_stimuli(annexed / "table.csv", annexed / "images")
 
 
 def bits_16():
@@ -357,7 +420,7 @@ def test_large_files_and_odd_places(folder, monkeypatch):
 def test_a_zip_that_has_a_name_twice(folder):
     with zipfile.ZipFile(folder / "images.zip", "a") as archive:
         archive.writestr(FILES[0], b"another")
-    with pytest.raises(IntegrityError, match="is there twice"):
+    with pytest.raises(IntegrityError, match="occurs twice"):
         load_stimuli(folder / "table.csv", folder / "images.zip")
 
 
