@@ -36,6 +36,11 @@ def over_time(score: Score, ax: Axes | None = None) -> Axes:
     return _on_axes(figures.predictivity_over_time(score), ax)
 
 
+def normalized(score: Score, ax: Axes | None = None) -> Axes:
+    """Draw the normalised score in each time bin and over the window: `figures.normalized_over_time`."""
+    return _on_axes(figures.normalized_over_time(score), ax)
+
+
 def models(scores: Sequence[Score], ax: Axes | None = None) -> Axes:
     """Draw several scores over time under one ceiling: `figures.models_over_time`."""
     return _on_axes(figures.models_over_time(scores), ax)

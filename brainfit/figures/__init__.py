@@ -8,6 +8,7 @@ from brainfit.figures.examples import example_trajectories
 from brainfit.figures.layers import layer_votes
 from brainfit.figures.matrix import generalization_matrix
 from brainfit.figures.models import models_over_time
+from brainfit.figures.normalized_over_time import normalized_over_time
 from brainfit.figures.over_time import predictivity_over_time
 from brainfit.figures.pooled import pooled_scores
 from brainfit.figures.ranked import ranked_units
@@ -23,6 +24,7 @@ __all__ = [
     "generalization_matrix",
     "layer_votes",
     "models_over_time",
+    "normalized_over_time",
     "pooled_scores",
     "predictivity_over_time",
     "ranked_units",

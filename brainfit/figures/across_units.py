@@ -1,4 +1,4 @@
-"""Every unit's pooled score against its own noise ceiling."""
+"""Correlation of every unit against its own noise ceiling."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from brainfit.scoring.result import Score
 
 
 def scores_against_ceiling(score: Score) -> Display:
-    """Show the pooled correlation of each unit against its Spearman ceiling.
+    """Show the image-driven correlation of each unit against the ceiling of the same kind.
 
     Returns
     -------
     Display
         Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the score
-        has them; the pooled `r`, `ceiling`, `reliability`, `normalized` and `spearman_normalized`; the
-        `normalized` of the `early` and `late` windows; `temporal_correlation` and `alpha`. NaN: not defined.
+        has them; the image-driven `r`, `ceiling`, `reliability` and `normalized` over the pooled window, and
+        `normalized` in the `early` and `late` windows; the `plain` normalised score; `temporal_correlation`
+        and `alpha`. NaN: not defined.
     """
     numbers = numbers_of_units(score)
     shown = numbers.dropna(subset=["ceiling", "r"])
@@ -42,10 +43,10 @@ def scores_against_ceiling(score: Score) -> Display:
         name="units",
         title="Each unit against its ceiling",
         caption=(
-            f"One point a unit: correlation over held-out images{together}, against the unit’s "
-            f"noise ceiling (Spearman split-half). On the diagonal, everything that can be predicted is predicted. {seen}"
+            f"One point a unit: image-driven correlation over held-out images{together}, against the ceiling "
+            f"that the noise of the unit allows (Pearson). On the diagonal, everything that can be predicted is predicted. {seen}"
         ),
-        alt=f"Scatter plot of each unit’s pooled correlation against its noise ceiling. {seen}",
+        alt=f"Scatter plot of each unit’s image-driven correlation against its noise ceiling. {seen}",
         subject=subject(score),
         numbers=numbers,
         draw=Panel(_draw, size=(4.6, 4.5)),
@@ -57,11 +58,15 @@ def numbers_of_units(score: Score) -> pd.DataFrame:
     data = score.data
     pooled = data.sel(window="pooled")
     columns = {name: data[name].values for name in ("unit_id", "animal", "array") if name in data.coords}
+    reliability = pooled["window_image_driven_reliability"].values
     columns |= {
-        name: pooled[f"window_{name}"].values
-        for name in ("r", "ceiling", "reliability", "normalized", "spearman_normalized")
+        "r": pooled["window_image_driven_r"].values,
+        "ceiling": np.sqrt(reliability),
+        "reliability": reliability,
+        "normalized": pooled["window_image_driven"].values,
+        "plain": pooled["window_normalized"].values,
+        **{name: data["window_image_driven"].sel(window=name).values for name in WINDOWS},
     }
-    columns |= {name: data["window_normalized"].sel(window=name).values for name in WINDOWS}
     columns |= {name: data[name].values for name in ("temporal_correlation", "alpha")}
     return pd.DataFrame(columns)
 
@@ -88,6 +93,10 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
         )
         ax.scatter(x, y, s=60, marker="D", color=MEDIAN, edgecolors="white", label="medians", zorder=3)
     ax.set(
-        xlabel="Noise ceiling", ylabel="Pooled correlation r", xlim=(0, 1), ylim=(lowest, 1), aspect="equal"
+        xlabel="Noise ceiling",
+        ylabel="Image-driven correlation r",
+        xlim=(0, 1),
+        ylim=(lowest, 1),
+        aspect="equal",
     )
     legend_below(ax, ncols=3)

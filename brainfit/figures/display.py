@@ -77,6 +77,8 @@ def subject(score: Score) -> str:
         parts.append("SIMULATED RECORDING")
     if has_random_weights(score):
         parts.append("RANDOM WEIGHTS")
+    if has_unknown_weights(score):
+        parts.append("UNKNOWN WEIGHTS")
     if score.info["control"] is not None:
         parts.append(f"CONTROL: {score.info['control'].upper()}")
     return "  ·  ".join(parts)
@@ -103,6 +105,11 @@ def subjects(scores: Sequence[Score]) -> str:
 def has_random_weights(score: Score) -> bool:
     """Return True if the model was not trained: its weights are ``"random:<seed>"``."""
     return str(score.info["weights"]).startswith("random")
+
+
+def has_unknown_weights(score: Score) -> bool:
+    """Return True if the model did not name its weights."""
+    return str(score.info["weights"]).startswith("unknown")
 
 
 def shorten(name: Any) -> str:

@@ -21,7 +21,7 @@ def early_against_late(score: Score) -> Display:
     -------
     Display
         Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the score
-        has them, and the normalised scores `early` and `late`. NaN: not defined.
+        has them, and the image-driven normalised scores `early` and `late`. NaN: not defined.
     """
     numbers = _numbers(score)
     shown = numbers.dropna(subset=[*WINDOWS])
@@ -41,10 +41,10 @@ def early_against_late(score: Score) -> Display:
         name="early-late",
         title="Early against late",
         caption=(
-            "One point a unit: the normalised score of the early window (70 to 130 ms) against that of the "
+            "One point a unit: the image-driven score of the early window (70 to 130 ms) against that of the "
             f"late one (130 to 200 ms). Below the diagonal, the early response is predicted better. {seen}"
         ),
-        alt=f"Scatter plot of each unit’s late against its early normalised score. {seen}",
+        alt=f"Scatter plot of each unit’s late against its early image-driven score. {seen}",
         subject=subject(score),
         numbers=numbers,
         draw=Panel(_draw, size=(4.6, 4.7)),
@@ -58,7 +58,7 @@ def _be(n: int) -> str:
 def _numbers(score: Score) -> pd.DataFrame:
     data = score.data
     columns = {name: data[name].values for name in ("unit_id", "animal", "array") if name in data.coords}
-    windows = data["window_normalized"]
+    windows = data["window_image_driven"]
     return pd.DataFrame({**columns, **{name: windows.sel(window=name).values for name in WINDOWS}})
 
 
@@ -79,8 +79,8 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
             label="medians", zorder=3,
         )  # fmt: skip
     ax.set(
-        xlabel="Normalised, early (70 to 130 ms)",
-        ylabel="Normalised, late (130 to 200 ms)",
+        xlabel="Image-driven, early (70 to 130 ms)",
+        ylabel="Image-driven, late (130 to 200 ms)",
         xlim=(low, high),
         ylim=(low, high),
         aspect="equal",

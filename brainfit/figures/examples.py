@@ -20,7 +20,7 @@ from brainfit.scoring.result import Score
 from brainfit.support.suggestions import unknown_name
 
 UNITS = {"best": 1.0, "median": 0.5, "lower quartile": 0.25}
-"""Units to show, by their quantile of the pooled normalised score."""
+"""Units to show, by their quantile of the image-driven score."""
 IMAGES = {"95th percentile": 0.95, "65th percentile": 0.65, "35th percentile": 0.35, "5th percentile": 0.05}
 """Held-out images to show for a unit, by their quantile of its mean response."""
 
@@ -33,15 +33,15 @@ def example_trajectories(score: Score, units: Sequence[Any] | None = None) -> Di
     score
         A score with any number of time bins.
     units
-        The `unit_id` of each unit to show; by default the best, the median and the lower quartile by pooled
-        normalised score. The images are spread over the strength of the unit's response, its mean over
+        The `unit_id` of each unit to show; by default the best, the median and the lower quartile by
+        image-driven score. The images are spread over the strength of the unit's response, its mean over
         the pooled bins.
 
     Returns
     -------
     Display
         Its frame has a row for each `unit`, `image` and time bin, with the roles for which they were
-        chosen, `unit_id`, `image_id`, the unit's pooled `normalized` score, `time_bin_start`,
+        chosen, `unit_id`, `image_id`, the unit's image-driven score `normalized`, `time_bin_start`,
         `time_bin_end` in ms, `response` and `predicted` in the recording's units. It has no row
         if no unit is defined. The role of a unit in `units` is its name.
 
@@ -58,7 +58,7 @@ def example_trajectories(score: Score, units: Sequence[Any] | None = None) -> Di
     numbers = _numbers(score, units)
     roles = ", ".join(f"{shorten(role)} {number(value)}" for role, value in _normalized(numbers).items())
     seen = (
-        f"Pooled normalised scores: {roles}."
+        f"Image-driven normalised scores: {roles}."
         if roles
         else "No unit has a reliable response, so no example is shown."
     )
@@ -87,12 +87,12 @@ def example_trajectories(score: Score, units: Sequence[Any] | None = None) -> Di
 def _rows(units: Sequence[Any] | None) -> str:
     if units is not None:
         return "Rows: the selected units."
-    return "Rows: the best, the median and the lower quartile of the units by pooled normalised score."
+    return "Rows: the best, the median and the lower quartile of the units by image-driven score."
 
 
 def _choose(score: Score, units: Sequence[Any] | None) -> Iterable[tuple[str, int]]:
     if units is None:
-        return _pick(score.data["window_normalized"].sel(window="pooled").values, UNITS)
+        return _pick(score.data["window_image_driven"].sel(window="pooled").values, UNITS)
     places = {str(unit): place for place, unit in enumerate(score.data["unit_id"].values.tolist())}
     for unit in units:
         if str(unit) not in places:
@@ -103,7 +103,7 @@ def _choose(score: Score, units: Sequence[Any] | None) -> Iterable[tuple[str, in
 def _numbers(score: Score, units: Sequence[Any] | None) -> pd.DataFrame:
     data = score.data
     pooled = data.sel(window="pooled")
-    normalized = pooled["window_normalized"].values
+    normalized = pooled["window_image_driven"].values
     rows = []
     for unit_role, u in _choose(score, units):
         one = data.isel(unit=u).transpose("image", "time_bin", ...)

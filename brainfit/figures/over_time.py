@@ -39,22 +39,22 @@ def predictivity_over_time(score: Score) -> Display:
     """
     numbers = numbers_over_time(score)
     n_units = score.data.sizes["unit"]
-    gaps = int(np.isnan(column(numbers, "r")).sum())
+    gaps = gaps_in_words(numbers)
     seen = _peak(numbers)
     return Display(
         name="predictivity",
-        title="Predictivity over time",
+        title="Correlation and ceiling over time",
         caption=(
             "Correlation between predicted and measured responses over held-out images, in each time bin. "
             f"Blue: median over those of {count(n_units, 'unit')} that are defined in the bin, with the "
             "range of the middle half of them. Gray: the noise ceiling (Spearman split-half), drawn the same "
             "way; dotted, its Pearson counterpart, which is the one that the normalised score divides by. "
-            f"{seen} {_gaps(gaps)} Tinted: the early and late windows. "
+            f"{seen} {gaps} Tinted: the early and late windows. "
             "The black bar shows when the model was shown the image."
         ),
         alt=(
             "Line chart of predictivity against time from image onset, with the noise ceiling above it. "
-            f"{seen} {_gaps(gaps)}"
+            f"{seen} {gaps}"
         ),
         subject=subject(score),
         numbers=numbers,
@@ -124,7 +124,9 @@ def _peak(numbers: pd.DataFrame) -> str:
     )
 
 
-def _gaps(gaps: int) -> str:
+def gaps_in_words(numbers: pd.DataFrame) -> str:
+    """Write how many bins have no value."""
+    gaps = int(np.isnan(column(numbers, "r")).sum())
     if not gaps:
         return "Every bin is defined."
     have = "has" if gaps == 1 else "have"

@@ -1,4 +1,4 @@
-"""The headline of several models side by side, with its interval."""
+"""The headline of several models side by side, with intervals."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ROW, MARGIN = 0.5, 1.2
 
 
 def pooled_scores(scores: Sequence[Score]) -> Display:
-    """Show each score's pooled normalised score with its 95% interval.
+    """Show the image-driven normalised score of each model with its 95% interval.
 
     Returns
     -------
     Display
-        Its frame has a row for each score: `model`, the pooled medians over units `normalized`,
-        `time_course` and `image_driven`, and the interval `low` to `high` of `normalized`. NaN: not defined.
+        Its frame has a row for each score: `model`, the pooled medians over units `image_driven`, its interval
+        `low` to `high`, and the plain scores `normalized` and `time_course`. NaN: not defined.
 
     Raises
     ------
@@ -41,27 +41,31 @@ def pooled_scores(scores: Sequence[Score]) -> Display:
         [
             {
                 "model": name,
-                **{key: pooled[key] for key in ("normalized", "time_course", "image_driven")},
-                "low": pooled["ci95"][0],
-                "high": pooled["ci95"][1],
+                "image_driven": float(pooled["window_image_driven"].median()),
+                "low": float(pooled["window_image_driven_ci95"].sel(bound="low")),
+                "high": float(pooled["window_image_driven_ci95"].sel(bound="high")),
+                "normalized": float(pooled["window_normalized"].median()),
+                "time_course": float(pooled["window_time_course"].median()),
             }
-            for name, pooled in zip(labels(scores), (score.pooled for score in scores), strict=True)
+            for name, pooled in zip(
+                labels(scores), (score.data.sel(window="pooled") for score in scores), strict=True
+            )
         ]
     )
     seen = " ".join(
-        f"{row['model']}: {number(row['normalized'])} ({interval(row['low'], row['high'])})."
+        f"{row['model']}: {number(row['image_driven'])} ({interval(row['low'], row['high'])})."
         for row in numbers.to_dict("records")
     )
     return Display(
         name="pooled",
         title="Pooled scores",
         caption=(
-            "Median over units of the normalised score, pooled over held-out images and time bins; 1 is as "
-            "good as noise allows. Bars: 95% intervals, over images and units, of each model by itself; "
-            "whether two models differ is in the table of pairs. Open circles: the same without the time "
-            f"course that all images share. {seen}"
+            "Median over units of the image-driven normalised score over held-out images and time bins; 1 is as "
+            "good as the noise allows. Bars: 95% intervals, over images and units, of each model by itself; "
+            "the table of pairs says whether two models differ. Open circles: the plain score, with the mean "
+            f"time course left in. {seen}"
         ),
-        alt=f"Dot chart of the pooled normalised score of each model with its interval. {seen}",
+        alt=f"Dot chart of the image-driven normalised score of each model with its interval. {seen}",
         subject=subjects(scores),
         numbers=numbers,
         draw=Panel(_draw, size=(7.2, MARGIN + ROW * len(numbers))),
@@ -72,22 +76,24 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
     rows = np.arange(len(numbers))
     ax.axvline(0, color=FAINT, linewidth=1, zorder=0)
     for row, (color, marker) in zip(rows, cycle(SERIES), strict=False):
-        low, middle, high = (column(numbers, name)[row] for name in ("low", "normalized", "high"))
+        low, middle, high = (column(numbers, name)[row] for name in ("low", "image_driven", "high"))
         ax.hlines(row, low, high, color=color, linewidth=2.5, alpha=0.6)
-        ax.plot(middle, row, marker, color=color, markersize=8, gid="normalized")
+        ax.plot(middle, row, marker, color=color, markersize=8, gid="image_driven")
     ax.plot(
-        column(numbers, "image_driven"), rows, "o", color=INK, markerfacecolor="none", markersize=6,
-        label="image-driven", gid="image_driven",
+        column(numbers, "normalized"), rows, "o", color=INK, markerfacecolor="none", markersize=6,
+        label="plain", gid="plain",
     )  # fmt: skip
     alone = np.unique(column(numbers, "time_course")[np.isfinite(column(numbers, "time_course"))])
     if alone.size == 1:
-        ax.axvline(alone[0], color=CEILING, linewidth=1, linestyle=":", label="mean time course alone")
+        ax.axvline(
+            alone[0], color=CEILING, linewidth=1, linestyle=":", label="mean time course alone (plain)"
+        )
     ax.set_yticks(rows, numbers["model"].tolist())
     ax.tick_params(axis="y", length=0)
     values = numbers[["low", "normalized", "high", "image_driven"]].to_numpy(dtype=float)
     finite = values[np.isfinite(values)]
     ax.set(
-        xlabel="Normalised score (pooled)",
+        xlabel="Normalised score, image-driven",
         xlim=(min(0.0, finite.min(initial=0.0) - 0.02), max(1.0, finite.max(initial=1.0) + 0.02)),
         ylim=(len(rows) - 0.4, -0.6),
     )

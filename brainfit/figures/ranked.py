@@ -15,7 +15,7 @@ from brainfit.scoring.result import Score
 
 
 def ranked_units(score: Score) -> Display:
-    """Show the pooled correlation and the ceiling of each unit, from the best predicted unit to the worst.
+    """Show the image-driven correlation and the ceiling of each unit, from the best predicted unit to the worst.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def ranked_units(score: Score) -> Display:
         title="Units from best to worst",
         caption=(
             "Each column is a unit: a dot at its correlation over held-out images, a tick at its noise "
-            f"ceiling (Spearman split-half), a line from one to the other. {seen}"
+            f"ceiling (Pearson), a line from one to the other. {seen}"
         ),
         alt=f"Dots and ticks, a column a unit, of its correlation and its noise ceiling. {seen}",
         subject=subject(score),
@@ -58,14 +58,14 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
         r, ceiling = column(numbers, "r"), column(numbers, "ceiling")
         ax.vlines(place, r, ceiling, color=FAINT, linewidth=1.2, zorder=1)
         ax.plot(
-            place, ceiling, "_", color=CEILING, markersize=7, markeredgewidth=1.6, label="ceiling (Spearman)"
+            place, ceiling, "_", color=CEILING, markersize=7, markeredgewidth=1.6, label="ceiling (Pearson)"
         )
         ax.plot(place, r, "o", color=MODEL, markersize=4.5, label="unit", gid="units")
         legend_below(ax, ncols=2)
     lowest = min(0.0, np.floor(column(numbers, "r").min() * 10) / 10) if len(numbers) else 0.0
     ax.set(
         xlabel="Units, best first",
-        ylabel="Pooled correlation r",
+        ylabel="Correlation r",
         xlim=(0, len(numbers) + 1),
         ylim=(lowest, 1),
     )

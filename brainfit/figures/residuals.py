@@ -43,7 +43,7 @@ def residuals_by_category(score: Score) -> Display:
             "recording that coordinate, and score again"
         )
     numbers = _numbers(score)
-    n_units = int(score.data["window_normalized"].sel(window="pooled").notnull().sum())
+    n_units = int(score.data["window_image_driven"].sel(window="pooled").notnull().sum())
     if numbers.empty:
         seen = "No unit has a reliable response, so there is nothing to show."
     else:
@@ -74,7 +74,7 @@ def residuals_by_category(score: Score) -> Display:
 def _numbers(score: Score) -> pd.DataFrame:
     data = score.data
     pooled = data.sel(window="pooled")
-    units = pooled["window_normalized"].notnull().values
+    units = pooled["window_image_driven"].notnull().values
     if not units.any():
         return pd.DataFrame()
     kept = data.isel(unit=units, time_bin=pooled["window_bins"].values.astype(bool))

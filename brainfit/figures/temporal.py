@@ -13,11 +13,12 @@ from brainfit.figures.display import Display, column, subjects
 from brainfit.figures.labels import labels
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, legend_below, say_empty
-from brainfit.figures.style import INK, MEDIAN, MODEL
+from brainfit.figures.style import CEILING, INK, MEDIAN, MODEL
 from brainfit.scoring.result import Score
 
 ROW, MARGIN = 0.62, 1.35
 """Height of a group and of the margins together, in inches."""
+TEMPORAL = ("temporal_correlation", "temporal_correlation_ceiling", "temporal_correlation_time_course")
 SPREAD = 0.26
 """Largest distance of a point from the middle of its group, in rows."""
 
@@ -34,8 +35,8 @@ def temporal_correlations(scores: Sequence[Score]) -> Display:
     -------
     Display
         Its frame has a row for each unit of each score: `model`, `region`, `unit_id`,
-        `temporal_correlation` and `temporal_correlation_time_course`, [-1, 1]. NaN: the unit is not defined
-        in the pooled window.
+        `temporal_correlation`, its `temporal_correlation_ceiling`, and `temporal_correlation_time_course`,
+        [-1, 1]. NaN: the unit is not defined in the pooled window.
 
     Raises
     ------
@@ -61,8 +62,8 @@ def temporal_correlations(scores: Sequence[Score]) -> Display:
         caption=(
             "One point a unit: the correlation between its predicted and its measured response over the bins "
             "from 50 to 250 ms, within an image; median over held-out images. Diamonds: medians over units, "
-            "with a bar over the middle half. Black ticks: what the unit’s mean time course alone, "
-            f"the same for every image, would reach in the median. {seen}"
+            "with a bar over the middle half. Black ticks: the mean time course of the unit alone, the same for "
+            f"every image (median). Gray ticks: the ceiling, from trial halves (median). {seen}"
         ),
         alt=f"Strip chart of temporal correlations, a row a group of units. {seen}",
         subject=subjects(scores),
@@ -73,17 +74,14 @@ def temporal_correlations(scores: Sequence[Score]) -> Display:
 
 def _numbers(name: str, score: Score) -> pd.DataFrame:
     data = score.data
-    defined = data["window_normalized"].sel(window="pooled").notnull()
+    defined = data["window_image_driven"].sel(window="pooled").notnull()
     region = data["region"].values.astype(str) if "region" in data.coords else score.info["region"]
     return pd.DataFrame(
         {
             "model": name,
             "region": region,
             "unit_id": data["unit_id"].values,
-            **{
-                key: data[key].where(defined).values
-                for key in ("temporal_correlation", "temporal_correlation_time_course")
-            },
+            **{key: data[key].where(defined).values for key in TEMPORAL},
         }
     )
 
@@ -125,7 +123,14 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
         if not r.size:
             continue
         key = (
-            {} if drawn else {"units": "unit", "median": "median, middle half", "alone": "time course alone"}
+            {}
+            if drawn
+            else {
+                "units": "unit",
+                "median": "median, middle half",
+                "alone": "time course alone",
+                "ceiling": "ceiling",
+            }
         )
         drawn = True
         # Spread neighbouring values apart, deterministically.
@@ -144,12 +149,17 @@ def _draw(numbers: pd.DataFrame, ax: Axes) -> None:
             [alone, alone], [row - 0.36, row + 0.36], color=INK, linewidth=1.8, zorder=3,
             label=key.get("alone"),
         )  # fmt: skip
+        ceiling = _median(column(group, "temporal_correlation_ceiling"))
+        ax.plot(
+            [ceiling, ceiling], [row - 0.36, row + 0.36], color=CEILING, linewidth=1.8, zorder=3,
+            label=key.get("ceiling"),
+        )  # fmt: skip
     values = column(numbers, "temporal_correlation")
     lowest = min(0.0, np.floor(np.nanmin(values) * 10) / 10) if drawn else 0.0
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set(xlabel="Temporal correlation", xlim=(lowest, 1), ylim=(len(groups) - 0.45, -0.55))
     ax.tick_params(axis="y", length=0)
     if drawn:
-        legend_below(ax, ncols=3)
+        legend_below(ax, ncols=4)
     else:
         say_empty(ax, "no unit has a reliable response")

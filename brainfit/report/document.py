@@ -1,4 +1,4 @@
-"""What a report says, before it becomes a page, a PDF or Markdown: the same words in all of them."""
+"""The content of a report, before it becomes a page or Markdown."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from brainfit.report.tables import Table
 
 @dataclass(frozen=True)
 class Document:
-    """A report in its order.
+    """The parts of a report, in order.
 
     Attributes
     ----------
     name
-        Of the file, without its suffix.
+        Name of the file, without suffix.
     title, kicker
-        Of the window, and the line above the headline.
+        Title of the window, and the line above the headline.
     headline, basis
-        The result in one sentence, and what it rests on.
+        The result in one sentence, and the data that it is based on.
     notices
-        What keeps the result from being about a brain or a trained model: titles and texts.
+        Reasons for reading the result with care: titles and texts.
     tiles
-        The numbers to see first: name, value, note.
+        The first numbers: name, value, note.
     results
-        Tables right under them.
+        Tables below the tiles.
     meaning
-        What the numbers mean, for a newcomer; paragraphs.
+        Paragraphs that explain the numbers to a newcomer.
     figures_note
-        What there is to say before the figures; empty where there is nothing.
+        A sentence before the figures; may be empty.
     figures
-        In their order.
+        Figures in order.
     details
-        Longer tables, with titles.
+        Longer tables with titles.
     methods
         Paragraphs for the methods section of a paper.
     formulas
-        One a line.
+        Formulas, one a line.
     references
-        All that `methods` cites.
+        All works that `methods` cites.
     left_out
-        What was not used, and why.
+        Data that were not used, with reasons.
     provenance
         All settings, versions and hashes.
     commands
-        What to run to get it again; empty for what was made from Python.
+        Commands that reproduce the result; empty if it was made from Python.
     """
 
     name: str

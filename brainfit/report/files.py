@@ -2,7 +2,9 @@
 
 SCORE, SUMMARY, PAGE = "score.nc", "score.json", "report.html"
 FIGURES = "figures"
-FIGURE_NAMES = ("predictivity", "units", "early-late", "temporal", "trajectories", "residuals", "ranked")
+FIGURE_NAMES = (
+    "headline", "predictivity", "units", "early-late", "temporal", "trajectories", "residuals", "ranked",
+)  # fmt: skip
 """All figures that the report of a score may have."""
 FIGURE_SUFFIXES = ("png", "svg")
 FILES = {

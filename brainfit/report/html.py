@@ -16,9 +16,9 @@ def page(document: Document, pictures: Mapping[str, bytes]) -> str:
     Parameters
     ----------
     document
-        What it says.
+        The content.
     pictures
-        Each figure as SVG, by its name; they go into the page itself.
+        Figures as SVG by name; they become part of the page.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("brainfit.report"),

@@ -15,9 +15,9 @@ def markdown(document: Document, folder: str) -> str:
     Parameters
     ----------
     document
-        What it says.
+        The content.
     folder
-        Where the figures are, as PNG, from where the report is.
+        Folder of the figures as PNG, relative to the report.
     """
     return "\n\n".join(_blocks(document, folder)) + "\n"
 
@@ -71,7 +71,7 @@ def _blocks(document: Document, folder: str) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    r"""Write text so that nothing in it is read as Markdown or HTML.
+    r"""Escape text so that none of it is read as Markdown or HTML.
 
     Examples
     --------
@@ -89,6 +89,6 @@ def _table(table: Table) -> str:
 
 
 def _code(text: str) -> str:
-    """Fence text with more backticks than it has in a row."""
+    """Fence text with more backticks than it contains in a row."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}\n{text}\n{fence}"

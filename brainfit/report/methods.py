@@ -1,4 +1,4 @@
-"""The methods of a score in sentences that fit a paper, made from what was done."""
+"""Methods of a score in sentences for a paper, made from its settings."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ import numpy as np
 
 from brainfit.contracts.presentation import Presentation
 from brainfit.figures.numbers import MISSING, count
-from brainfit.report.sentences import is_static
+from brainfit.report.sentences import driven_interval, is_static, window_ms
 from brainfit.scoring.evaluation import TRAJECTORY_MS
 from brainfit.scoring.result import Score
 from brainfit.statistics.bootstrap import MIN_UNITS
 
-FORMULAS = ["reliability = 2ρ / (1 + ρ)", "ceiling = √reliability", "normalised = r / √(Pearson reliability)"]
+FORMULAS = [
+    "normalised = r / √(Pearson reliability)",
+    "reliability = 2ρ / (1 + ρ)",
+    "ceiling = √reliability",
+]
 _CHOICES = {
     "auto": "which most units chose",
-    "committed": "to which the model commits for the region",
+    "committed": "the layer that the model commits to for the region",
 }
 _CONTROLS = {
     "per-bin": "As a control, each time bin had a map of its own.",
@@ -29,11 +33,11 @@ _CONTROLS = {
 }
 
 
-_RANKS = "The Spearman correlation is the same with ranks; normalised, it is divided by the ceiling."
+_RANKS = "The Spearman correlation is the plain one with ranks; normalised, it is divided by the ceiling."
 
 
 def methods(score: Score) -> list[str]:
-    """Write how a score was computed, in paragraphs."""
+    """Write the methods of a score in paragraphs."""
     return [
         *_shown([score]),
         _fitted(score),
@@ -45,7 +49,7 @@ def methods(score: Score) -> list[str]:
 
 
 def methods_of_comparison(scores: Sequence[Score]) -> list[str]:
-    """Write how several scores were computed and held against each other, in paragraphs."""
+    """Write the methods of several scores and of their comparison in paragraphs."""
     first = scores[0]
     return [
         *_shown(scores),
@@ -54,17 +58,16 @@ def methods_of_comparison(scores: Sequence[Score]) -> list[str]:
         ceiling(first),
         interval_of(first),
         "Models were compared in pairs on the same units and held-out images. The difference is the median "
-        "over units of one model’s normalised score less the other’s; its interval and two-sided p-value "
-        "come from a bootstrap over images and units in which both models are given the same images and "
-        "each unit keeps its reliability, and p-values are corrected for the number of pairs in a window "
-        "(Holm, 1979). The maps were held fixed: the test speaks of new images and units, not of new "
-        "training images.",
+        "over units of one model’s image-driven normalised score less the other’s, and for plain scores likewise; its interval and two-sided p-value "
+        "come from a bootstrap over images and units in which both models get the same images, and p-values "
+        "are corrected for the number of pairs in a window (Holm, 1979). The maps were held fixed: the test "
+        "refers to new images and units, not to new training images.",
         _software(scores),
     ]
 
 
 def _shown(scores: Sequence[Score]) -> list[str]:
-    """Write what was shown to which models, once for those that were shown the same."""
+    """Write what was shown to the models, once for models that were shown the same."""
     groups: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
         groups.setdefault((_presented(score), _split(score)), []).append(score)
@@ -88,12 +91,12 @@ def _presented(score: Score) -> str:
     size = f"at {provenance['image_size']} pixels a side " if provenance.get("image_size") else ""
     text = f"{size}for {shown['on_ms']} ms, {after}, in steps of {shown['step_ms']} ms (Nayebi et al., 2018)."
     if (precision := provenance.get("precision", "float32")) != "float32":
-        text += f" The model computed in {precision}, all that follows in float32 or more."
+        text += f" The model computed in {precision}, everything after it in float32 or more."
     return f"{text} {_matched(score, shown['step_ms'])}"
 
 
 def _matched(score: Score, step_ms: int) -> str:
-    """Write which steps of the model a bin was compared with: the rule is `brainfit.scoring.responses.align_bins`."""
+    """Write which model steps a bin was compared with; see `brainfit.scoring.responses.align_bins`."""
     wide = ((score.data["time_bin_end"] - score.data["time_bin_start"]) > 2 * step_ms).values
     bins = "The one time bin" if is_static(score) else "Each time bin"
     if wide.all():
@@ -133,7 +136,7 @@ def _fitted(score: Score) -> str:
 
 
 def _chosen(choice: Mapping[str, Any]) -> str | None:
-    """Write how the layer was come by; None where it was simply named."""
+    """Write how the layer was chosen; None if it was named."""
     text = _CHOICES.get(choice.get("how", ""))
     if text is None or choice["how"] != "auto":
         return text
@@ -145,7 +148,7 @@ def _chosen(choice: Mapping[str, Any]) -> str | None:
 
 
 def _fits(scores: Sequence[Score]) -> list[str]:
-    """Write how maps were fitted, once for models of which the same is true."""
+    """Write how maps were fitted, once for models with the same method."""
     groups: dict[str, list[Score]] = {}
     for score in scores:
         groups.setdefault(_fitted(score), []).append(score)
@@ -196,41 +199,42 @@ def _judged(score: Score) -> str:
     text += "trial-averaged response"
     if is_static(score):
         return f"{text}, for each unit; everything reported is a median over defined units. {_RANKS}"
+    first, last = window_ms(score, "pooled")
     start, end = TRAJECTORY_MS
     return (
-        f"{text}, for each unit and time bin. Pooled, early (70 to 130 ms) and late (130 to 200 ms) scores "
-        "correlate over images and time bins together; the pooled window has the bins in which at least "
-        "half of the units have a reliable response. The temporal correlation is that of the predicted "
-        f"with the measured time course from {start} to {end} ms, median over images. Everything reported "
-        f"is a median over defined units. {_RANKS} Two numbers say how much of a score over time is owed to "
-        "the image: “time course alone” is the score of each unit’s mean response over training images, the "
-        "same for every image; “image-driven” is the score once each bin’s mean over images is taken off "
-        "prediction and responses."
+        f"{text}, for each unit and time bin. The headline is image-driven: each bin’s mean over images is taken "
+        "off prediction, response and trials, and the correlation is taken over images and time bins together, "
+        f"from {first:g} to {last:g} ms (pooled), 70 to 130 ms (early) and 130 to 200 ms (late). The plain score "
+        "is the same with these means left in; “time course alone” is the plain score of each unit’s mean "
+        "response over training images, which does not depend on the image. The temporal correlation is that of "
+        f"the predicted with the measured time course from {start} to {end} ms, median over images. All numbers "
+        f"are medians over defined units. {_RANKS}"
     )
 
 
 def ceiling(score: Score) -> str:
-    """Write how the noise ceiling was estimated."""
+    """Write how the noise ceilings were estimated."""
     splits = score.info["provenance"].get("trial_splits")
-    often = f"{splits} times" if splits else "again and again"
+    often = f"{splits} times" if splits else "repeatedly"
+    halving = score.data.attrs.get("halving")
+    how = f" ({halving})" if halving else ""
     return (
-        "The noise ceiling comes from the trials of held-out images: they are split at random into halves, "
-        f"each half is averaged, and the halves are correlated over images, {often} (ρ, the mean split-half "
-        "correlation; Majaj et al., 2015; Nayebi et al., 2018). The Spearman–Brown formula (Spearman, "
-        "1910; Brown, 1910) carries that over to all trials, and the square root of this reliability is "
-        "the largest correlation that a perfect model can have. Ceilings are Spearman where nothing else is "
-        "said; the normalised score divides Pearson’s r by the square root of the Pearson reliability, like "
-        "by like. A unit whose split-half correlations, Spearman and Pearson, do not both exceed 1.645 / "
-        f"√(n − 1), n = {count(score.info['n_test_images'], 'image')}, is not defined and counts in no "
-        "median; over the bins of a window, they must exceed it also once each bin’s mean over images is "
-        "taken off."
+        "Normalised scores divide Pearson’s r of a unit by the square root of its Pearson reliability over the "
+        "same images and bins, image-driven by image-driven and plain by plain. This reliability is computed in "
+        "closed form from the variance between the trials of held-out images. A unit whose image-driven "
+        f"reliability over {count(score.info['n_test_images'], 'held-out image')} and the bins of the window is "
+        "not significantly above zero (F test, 1 %) is undefined and enters no median. The ceiling that is drawn "
+        f"beside the scores is Spearman’s: trials are split at random into halves{how}, each half is averaged, and the "
+        f"halves are correlated over images, {often} (ρ, the mean; Majaj et al., 2015; Nayebi et al., 2018); the "
+        "Spearman–Brown formula (Spearman, 1910; Brown, 1910) extends ρ to all trials, and the ceiling is the "
+        "square root of this reliability."
     )
 
 
 def interval_of(score: Score) -> str:
-    """Write what the interval is."""
-    if not np.isfinite(score.pooled["ci95"]).all():
-        return f"There is no 95% interval: it takes at least {count(MIN_UNITS, 'defined unit')}."
+    """Write how the interval was computed."""
+    if not np.isfinite(driven_interval(score, "pooled")).all():
+        return f"There is no 95% interval, which needs at least {count(MIN_UNITS, 'defined unit')}."
     return (
         "The 95% interval is the median ± Student’s t times a standard error from a bootstrap over images "
         "and units (Owen, 2007), in which every unit’s score and reliability are computed anew; the fitted "

@@ -1,4 +1,4 @@
-"""What the report of several scores beside each other says."""
+"""The report of several scores side by side."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ from brainfit.report.document import Document
 from brainfit.report.methods import FORMULAS, methods_of_comparison
 from brainfit.report.pair_tables import models_table, pairs_table
 from brainfit.report.references import cited
-from brainfit.report.sentences import basis_of_pairs, headline_of_pairs, is_static, left_out, meaning, notices
+from brainfit.report.sentences import (
+    basis_of_pairs,
+    driven,
+    driven_interval,
+    headline_of_pairs,
+    is_static,
+    left_out,
+    meaning,
+    notices,
+)
 from brainfit.report.tables import settings_table
 from brainfit.scoring.result import Score
 
 
 def comparison_displays(scores: Sequence[Score]) -> list[Display]:
-    """Return the figures that a comparison shows; those over time need more than one time bin."""
+    """Return the figures of a comparison; figures over time need more than one time bin."""
     if is_static(scores[0]):
         return [pooled_scores(scores)]
     return [pooled_scores(scores), models_over_time(scores), temporal_correlations(scores)]
@@ -36,18 +45,18 @@ def comparison_document(
     Parameters
     ----------
     scores
-        As for `brainfit.compare`.
+        Scores as for `brainfit.compare`.
     seed
-        Of the bootstrap of the differences.
+        Seed of the bootstrap of the differences.
     command
-        What was typed to compare them, if anything was.
+        The command line that asked for the comparison.
     pairs
-        What `brainfit.compare` said of these scores, if that was asked already; then `seed` is of no use.
+        The result of `brainfit.compare` for these scores, if it is known already; `seed` is then unused.
 
     Raises
     ------
     ContractError
-        If there are fewer than two scores, or they are not of the same images and units.
+        If there are fewer than two scores, or their images or units differ.
     """
     pairs = compare(scores, seed=seed) if pairs is None else pairs
     pairs = [pair for pair in pairs if pair.measure == "plain"]  # as the scores beside them on this page
@@ -62,12 +71,18 @@ def comparison_document(
         basis=basis_of_pairs(scores, pairs),
         notices=_notices(scores, names),
         tiles=[
-            (name, number(score.pooled["normalized"]), f"95% interval {interval(*score.pooled['ci95'])}")
+            (
+                name,
+                number(driven(score, "pooled")),
+                f"image-driven; 95% interval {interval(*driven_interval(score, 'pooled'))}",
+            )
             for name, score in zip(names, scores, strict=True)
         ],
         results=[
             models_table(scores, names),
-            pairs_table([pair for pair in pairs if pair.window == "pooled" or not static], names),
+            pairs_table(
+                [pair for pair in pairs if pair.window == "pooled" or _over_time(pair, static)], names
+            ),
         ],
         meaning=meaning(static),
         figures_note=(
@@ -86,8 +101,13 @@ def comparison_document(
     )
 
 
+def _over_time(pair: Difference, static: bool) -> bool:
+    """Return True if the early or late difference is worth a row: only the image-driven one is."""
+    return not static and pair.measure == "image_driven"
+
+
 def _notices(scores: Sequence[Score], names: Sequence[str]) -> list[tuple[str, str]]:
-    """Say once what holds for all scores, and of what holds for some, for which."""
+    """Return the notices of all scores; a notice that not all share names its scores."""
     found: dict[tuple[str, str], list[str]] = {}
     for name, score in zip(names, scores, strict=True):
         for notice in notices(score):

@@ -1,4 +1,4 @@
-"""What the report of one score says."""
+"""The report of one score."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from brainfit.figures import (
     Display,
     early_against_late,
     example_trajectories,
+    normalized_over_time,
     predictivity_over_time,
     ranked_units,
     residuals_by_category,
@@ -16,7 +17,17 @@ from brainfit.figures.numbers import interval, number
 from brainfit.report.document import Document
 from brainfit.report.methods import FORMULAS, methods
 from brainfit.report.references import cited
-from brainfit.report.sentences import basis, headline, is_static, left_out, meaning, notices
+from brainfit.report.sentences import (
+    basis,
+    driven,
+    driven_interval,
+    driven_r,
+    headline,
+    is_static,
+    left_out,
+    meaning,
+    notices,
+)
 from brainfit.report.tables import (
     bins_table,
     one_bin_table,
@@ -29,11 +40,12 @@ from brainfit.scoring.result import Score
 
 
 def displays(score: Score) -> list[Display]:
-    """Return the figures that a report shows; those over time need more than one time bin."""
+    """Return the figures of a report; figures over time need more than one time bin."""
     if is_static(score):
         shown = [ranked_units(score), scores_against_ceiling(score)]
     else:
         shown = [
+            normalized_over_time(score),
             predictivity_over_time(score),
             scores_against_ceiling(score),
             early_against_late(score),
@@ -78,14 +90,29 @@ def document(score: Score) -> Document:
 
 
 def _tiles(score: Score) -> list[tuple[str, str, str]]:
-    pooled = score.pooled
+    pooled, (r, ceiling) = score.pooled, driven_r(score, "pooled")
+    bounds, temporal = interval(*driven_interval(score, "pooled")), _temporal(score)
     return [
-        ("Normalised", number(pooled["normalized"]), f"95% interval {interval(*pooled['ci95'])}"),
-        ("Correlation r", number(pooled["r"]), f"ceiling {number(pooled['ceiling'])} (Spearman split-half)"),
-        ("Image-driven", number(pooled["image_driven"]), "normalised, without the mean time course"),
+        ("Image-driven", number(driven(score, "pooled")), f"normalised; 95% interval {bounds}"),
+        ("Correlation r", number(r), f"image-driven, under a ceiling of {number(ceiling)} (Pearson)"),
+        (
+            "Plain",
+            number(pooled["normalized"]),
+            f"normalised; the mean time course alone has {number(pooled['time_course'])}",
+        ),
         (
             "Temporal r",
-            number(score.temporal_correlation),
-            f"within images; the mean time course has {number(score.temporal_correlation_time_course)}",
+            number(temporal[""]),
+            f"within images, of at most {number(temporal['_ceiling'])}; the mean time course alone has "
+            f"{number(temporal['_time_course'])}",
         ),
     ]
+
+
+def _temporal(score: Score) -> dict[str, float]:
+    """Return the median temporal correlation over defined units, its ceiling, and that of the time course."""
+    defined = score.data["window_image_driven"].sel(window="pooled").notnull()
+    return {
+        suffix: float(score.data[f"temporal_correlation{suffix}"].where(defined).median())
+        for suffix in ("", "_ceiling", "_time_course")
+    }

@@ -9,7 +9,7 @@ import pandas as pd
 
 from brainfit.figures.labels import map_name, weights_name
 from brainfit.figures.numbers import interval, number
-from brainfit.report.sentences import p_value
+from brainfit.report.sentences import driven, driven_interval, p_value
 from brainfit.report.tables import HEADLINE, MEDIANS, RANKS, Table, table_of
 from brainfit.scoring.result import Score
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def models_table(scores: Sequence[Score], names: Sequence[str]) -> Table:
-    """Write the pooled numbers of several scores side by side."""
+    """Write the pooled numbers of several scores."""
     rows = [
         {
             "model": name,
@@ -26,7 +26,8 @@ def models_table(scores: Sequence[Score], names: Sequence[str]) -> Table:
             "map": map_name(score),
             "weights": weights_name(score),
             **{key: score.pooled[key] for key in MEDIANS},
-            "ci95": interval(*score.pooled["ci95"]),
+            "image_driven": driven(score, "pooled"),
+            "ci95": interval(*driven_interval(score, "pooled")),
         }
         for name, score in zip(names, scores, strict=True)
     ]
@@ -51,6 +52,7 @@ def pairs_table(pairs: Sequence[Difference], names: Sequence[str]) -> Table:
         {
             "pair": f"{names[pair.first]} less {names[pair.second]}",
             "window": pair.window,
+            "measure": pair.measure.replace("_", "-"),
             "difference": pair.difference,
             "ci95": interval(*pair.ci95),
             "p": p_value(pair.p).removeprefix("= "),
@@ -65,11 +67,12 @@ def pairs_table(pairs: Sequence[Difference], names: Sequence[str]) -> Table:
         [
             ("pair", "Pair", str),
             ("window", "Window", str),
+            ("measure", "Score", str),
             ("difference", "Difference", number),
             ("ci95", "95% interval", str),
             ("p", "p", str),
             ("p_holm", "p (Holm)", str),
             ("n_units", "Units", str),
         ],
-        n_names=2,
+        n_names=3,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reference:
-    """A work: how it is cited, what it is, and where it is found."""
+    """A work: its citation, its entry in a list of references, and its address."""
 
     cited: str
     text: str
@@ -83,6 +83,6 @@ _ALL = (
 
 
 def cited(paragraphs: Iterable[str]) -> list[Reference]:
-    """Return the works that some paragraphs cite, in the order of their authors."""
+    """Return the works that paragraphs cite, sorted by author."""
     text = " ".join(paragraphs)
     return [reference for reference in _ALL if reference.cited in text]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from brainfit.figures.display import has_random_weights
+from brainfit.figures.display import has_random_weights, has_unknown_weights
 from brainfit.figures.numbers import MISSING, count, interval, number
 from brainfit.scoring.result import Score
 
@@ -14,87 +14,134 @@ if TYPE_CHECKING:
     from brainfit.analyses.comparison import Difference
 
 ALPHA = 0.05
-"""A difference is said to be one where its corrected p-value is less."""
+"""Significance level of a corrected p-value."""
+READABLE = 0.2
+"""Share of defined units below which a score is not to be read (docs/calibration.md)."""
+AT_EDGE = 0.1
+"""Share of units at an edge of the penalty grid above which the page says so."""
 
 _CONTROLS = {
-    "per-bin": "the features of one time bin at a time, and is another one for each",
-    "time-shuffled": "the layer's features of the same steps in another order",
-    "graded": "the layer's answer to an image that stays, with one time course for all units",
+    "per-bin": "the features of one time bin at a time, with a separate map for each bin",
+    "time-shuffled": "the steps of the layer in another order",
+    "graded": "the layer's response to a lasting image, scaled by one time course for all units",
 }
 
 
 def headline(score: Score) -> str:
-    """Say the result in one sentence, with its interval, and whether data and weights are real."""
-    info, pooled = score.info, score.pooled
-    who = f"{info['model']} (layer {info['layer']}{', random weights' if has_random_weights(score) else ''})"
-    where = f"{'simulated ' if info['simulated'] else ''}{info['region']}"
-    if not math.isfinite(pooled["normalized"]):
-        return f"{who} cannot be scored in {where}: no unit has a response that can be told from noise."
-    alone = (
-        ""
-        if is_static(score)
-        else f"; the mean time course alone, without the image, {number(pooled['time_course'])}"
-    )
-    return (
-        f"{who} predicts {number(pooled['normalized'])} of the explainable correlation in {where} "
-        f"(95% interval {interval(*pooled['ci95'])}){alone}."
-    )
+    """Write the result in one sentence, with its interval, and mark simulated data and unsure weights."""
+    model, where = _model(score), _where(score)
+    value = driven(score, "pooled")
+    if not math.isfinite(value):
+        return f"{model} cannot be scored in {where}: no unit has a response that stands out from noise."
+    bounds = interval(*driven_interval(score, "pooled"))
+    return f"{model} reaches {number(value)} of the noise ceiling in {where}, image-driven (95% interval {bounds})."
+
+
+def _model(score: Score) -> str:
+    info = score.info
+    weights = {
+        has_random_weights(score): ", random weights",
+        has_unknown_weights(score): ", unknown weights",
+    }.get(True, "")
+    return f"{info['model']} ({info['layer']}{weights})"
+
+
+def _where(score: Score) -> str:
+    return f"{'simulated ' if score.info['simulated'] else ''}{score.info['region']}"
+
+
+def driven(score: Score, window: str) -> float:
+    """Return the median over units of the image-driven normalised score in a window."""
+    return float(score.data["window_image_driven"].sel(window=window).median())
+
+
+def driven_interval(score: Score, window: str) -> list[float]:
+    """Return the 95% interval of `driven`."""
+    return score.data["window_image_driven_ci95"].sel(window=window).values.tolist()
+
+
+def driven_r(score: Score, window: str) -> tuple[float, float]:
+    """Return the medians over defined units of the image-driven correlation and of its ceiling."""
+    here = score.data.sel(window=window)
+    defined = here["window_image_driven"].notnull()
+    ceiling = here["window_image_driven_reliability"].where(defined) ** 0.5
+    return float(here["window_image_driven_r"].where(defined).median()), float(ceiling.median())
+
+
+def n_defined(score: Score, window: str = "pooled") -> int:
+    """Return the number of units with an image-driven score."""
+    return int(score.data["window_image_driven"].sel(window=window).notnull().sum())
 
 
 def is_static(score: Score) -> bool:
-    """Whether there is one time bin, so that nothing can be said about time."""
+    """Return True if there is a single time bin."""
     return score.data.sizes["time_bin"] == 1
 
 
 def basis(score: Score) -> str:
-    """Say what the headline rests on."""
+    """Write what the headline is based on, and the plain score beside it."""
     info, data, pooled = score.info, score.data, score.pooled
-    bins = int(data["window_bins"].sel(window="pooled").sum())
-    units = int(data["window_normalized"].sel(window="pooled").notnull().sum())
-    text = f"{count(info['n_test_images'], 'held-out image')} of “{info['recording']}”"
+    units, images = n_defined(score), count(info["n_test_images"], "held-out image")
+    where = f"{images} of “{info['recording']}”"
     if not units:
-        return f"{count(data.sizes['unit'], 'unit')} and {text} were tried; what was found is below."
-    found = (
-        f"Median over {count(units, 'unit')} that tell images apart: r = {number(pooled['r'])}, over {text}"
+        return f"{count(data.sizes['unit'], 'unit')} and {where} were tried; the tables below show what was found."
+    r, ceiling = driven_r(score, "pooled")
+    text = (
+        f"Median over {units} of {count(data.sizes['unit'], 'unit')}: r = {number(r)} under a ceiling of "
+        f"{number(ceiling)}, over {where}"
     )
     if is_static(score):
-        return f"{found}, under a noise ceiling of {number(pooled['ceiling'])}."
+        return f"{text}."
+    start, end = window_ms(score, "pooled")
     return (
-        f"{found} and {count(bins, 'time bin')} together, under a noise ceiling of "
-        f"{number(pooled['ceiling'])}. Without the time course that all images share, the normalised score "
-        f"is {number(pooled['image_driven'])}."
+        f"{text} and the time bins from {number(start, 0)} to {number(end, 0)} ms, after each bin’s mean over "
+        f"images is taken off. With these means left in, the plain pooled score is "
+        f"{number(pooled['normalized'])}; the mean time course alone, the same for every image, reaches "
+        f"{number(pooled['time_course'])}."
     )
+
+
+def window_ms(score: Score, window: str) -> tuple[float, float]:
+    """Return start and end in ms of the bins that a window pools; infinite if it has none."""
+    bins = score.data["window_bins"].sel(window=window).values.astype(bool)
+    start, end = (score.data[f"time_bin_{edge}"].values[bins] for edge in ("start", "end"))
+    return float(start.min(initial=math.inf)), float(end.max(initial=-math.inf))
 
 
 def headline_of_pairs(scores: Sequence[Score], names: Sequence[str], pairs: Sequence[Difference]) -> str:
-    """Say in one sentence which score is best, and how sure it is that it beats the next."""
-    where = f"{'simulated ' if scores[0].info['simulated'] else ''}{scores[0].info['region']}"
-    values = [score.pooled["normalized"] for score in scores]
+    """Write in one sentence which score is best, and whether it is better than the next."""
+    where = _where(scores[0])
+    values = [driven(score, "pooled") for score in scores]
     order = sorted((k for k, value in enumerate(values) if math.isfinite(value)), key=lambda k: -values[k])
     if len(order) < 2:
-        return (
-            f"The models cannot be compared in {where}: no unit has a response that can be told from noise."
-        )
+        return f"The models cannot be compared in {where}: no unit has a response that stands out from noise."
     best, second = order[:2]
-    pair = next(p for p in pairs if p.window == "pooled" and {p.first, p.second} == {best, second})
+    pair = next(
+        p for p in image_driven(pairs) if p.window == "pooled" and {p.first, p.second} == {best, second}
+    )
     sign = 1 if pair.first == best else -1
     if pair.difference == 0 and not any(pair.ci95):
         return f"In {where}, {names[best]} and {names[second]} predict every unit alike."
     bounds = interval(*sorted(sign * bound for bound in pair.ci95))
     found = (
-        f"In {where}, {names[best]} predicts most, {number(values[best])} of the explainable correlation, "
+        f"In {where}, {names[best]} predicts most, {number(values[best])} of the image-driven noise ceiling, "
         f"{number(sign * pair.difference)} more than {names[second]}, unit by unit"
     )
     if not math.isfinite(pair.p_holm):
-        return f"{found}; there are too few units to say how sure that is."
-    sure = f"95% interval {bounds}, p {p_value(pair.p_holm)}"
+        return f"{found}; there are too few units for a test."
+    test = f"95% interval {bounds}, p {p_value(pair.p_holm)}"
     if pair.p_holm < ALPHA:
-        return f"{found} ({sure})."
-    return f"{found}, which cannot be told from no difference ({sure})."
+        return f"{found} ({test})."
+    return f"{found}, which is not distinguishable from no difference ({test})."
+
+
+def image_driven(pairs: Sequence[Difference]) -> list[Difference]:
+    """Return the differences of image-driven scores."""
+    return [pair for pair in pairs if pair.measure == "image_driven"]
 
 
 def p_value(p: float) -> str:
-    """Write a p-value with its relation sign; an en dash if there is none.
+    """Write a p-value with its relation sign; an en dash if it is undefined.
 
     Examples
     --------
@@ -107,70 +154,128 @@ def p_value(p: float) -> str:
 
 
 def basis_of_pairs(scores: Sequence[Score], pairs: Sequence[Difference]) -> str:
-    """Say what a comparison rests on."""
+    """Write what a comparison is based on."""
     info = scores[0].info
-    n_units = max((pair.n_units for pair in pairs if pair.window == "pooled"), default=0)
+    n_units = max((pair.n_units for pair in image_driven(pairs) if pair.window == "pooled"), default=0)
     n_pairs = len(scores) * (len(scores) - 1) // 2
-    alone = scores[0].pooled["time_course"]
-    baseline = (
-        ""
-        if is_static(scores[0]) or not math.isfinite(alone)
-        else f" The mean time course alone, without the image, has {number(alone)}."
-    )
-    return (
+    text = (
         f"{count(len(scores), 'score')} of the same {count(info['n_test_images'], 'held-out image')} of "
         f"“{info['recording']}” and the same {count(n_units, 'unit')}; p-values are corrected for "
-        f"{count(n_pairs, 'pair')}.{baseline}"
+        f"{count(n_pairs, 'pair')}."
+    )
+    alone = scores[0].pooled["time_course"]
+    if is_static(scores[0]) or not math.isfinite(alone):
+        return text
+    return (
+        f"{text} Each bin’s mean over images is taken off; in the plain scores below it is left in, and the mean "
+        f"time course alone, the same for every image, reaches {number(alone)}."
     )
 
 
 def notices(score: Score) -> list[tuple[str, str]]:
-    """Say what keeps the result from being about a brain or a trained model: titles and texts."""
-    found: list[tuple[str, str]] = []
-    if score.info["simulated"]:
-        found.append(
-            (
-                "Simulated recording",
-                f"The responses in “{score.info['recording']}” were computed, not recorded. "
-                "This score shows that the method works; it says nothing about a brain.",
-            )
+    """Return the reasons for reading the score with care, the gravest first: titles and texts."""
+    return [
+        *_unreadable(score),
+        *_time_course(score),
+        *_weights(score),
+        *_simulated(score),
+        *_control(score),
+        *_fit(score),
+    ]
+
+
+Notices = list[tuple[str, str]]
+
+
+def _unreadable(score: Score) -> Notices:
+    units, n = score.data.sizes["unit"], n_defined(score)
+    if not 0 < n < READABLE * units:
+        return []
+    text = (
+        f"Only {n} of {count(units, 'unit')} have a response that stands out from noise. So few were partly "
+        "selected by luck: their ceiling is too high, and the score is not meaningful."
+    )
+    return [("Do not read this score", text)]
+
+
+def _time_course(score: Score) -> Notices:
+    if is_static(score):
+        return []
+    found, plain, alone = [], score.pooled["normalized"], score.pooled["time_course"]
+    if plain < alone:
+        text = (
+            f"The plain pooled score ({number(plain)}) is lower than that of the mean time course "
+            f"({number(alone)}), which does not depend on the image."
         )
+        found.append(("Plain score below the time course", text))
+    if plain * driven(score, "pooled") < 0:
+        text = f"The plain pooled score is {number(plain)}, the image-driven one {number(driven(score, 'pooled'))}."
+        found.append(("Scores of opposite sign", text))
+    return found
+
+
+def _weights(score: Score) -> Notices:
     if has_random_weights(score):
-        found.append(
-            (
-                "Random weights",
-                f"The weights were drawn and not trained ({score.info['weights']}). "
-                "This score is a baseline for the architecture, not a result for the trained model.",
-            )
+        text = (
+            f"The weights were drawn and not trained ({score.info['weights']}). "
+            "This score is a baseline for the architecture, not a result for a trained model."
         )
-    if score.info["control"] is not None:
-        found.append(
-            (
-                f"Control: {score.info['control']}",
-                f"The map was given {_CONTROLS.get(score.info['control'], 'features that this version cannot describe')}. "
-                "This is a score to hold others against, not one of the model as it is.",
+        return [("Random weights", text)]
+    if has_unknown_weights(score):
+        text = "The model does not name its weights, so this score cannot be attributed to a trained network."
+        return [("Unknown weights", text)]
+    return []
+
+
+def _simulated(score: Score) -> Notices:
+    if not score.info["simulated"]:
+        return []
+    text = (
+        f"The responses in “{score.info['recording']}” were computed, not recorded. "
+        "This score tests the method; it says nothing about a brain."
+    )
+    return [("Simulated recording", text)]
+
+
+def _control(score: Score) -> Notices:
+    control = score.info["control"]
+    if control is None:
+        return []
+    text = (
+        f"The map was given {_CONTROLS[control]}. "
+        "This score is a reference for others, not a score of the model itself."
+    )
+    return [(f"Control: {control}", text)]
+
+
+def _fit(score: Score) -> Notices:
+    fit, units = score.info["provenance"].get("fit", {}), score.data.sizes["unit"]
+    found = []
+    if not fit.get("converged", True):
+        residual = fit.get("residual_at_chosen_alpha")
+        reached = f" (relative residual {residual:.1g})" if residual else ""
+        text = f"The solver used up its budget before the fit converged{reached}. The score can be too low."
+        found.append(("Fit not converged", text))
+    for edge in ("lowest", "highest"):
+        n = fit.get(f"units_at_{edge}_alpha", 0)
+        if n > AT_EDGE * units:
+            text = (
+                f"{n} of {count(units, 'unit')} chose the {edge} penalty of the grid, so a penalty outside "
+                "of it could predict better."
             )
-        )
-    if not score.info["provenance"].get("fit", {}).get("converged", True):
-        found.append(
-            (
-                "Fit not converged",
-                "The held-out loss of the linear map still moved when the solver stopped. "
-                "The score is a lower bound of what the layer can give.",
-            )
-        )
+            found.append((f"Penalties at the {edge} edge", text))
     return found
 
 
 def left_out(score: Score) -> list[tuple[str, str]]:
-    """List what was dropped before scoring, and what turned out undefined, each with its reason."""
+    """List what was dropped before scoring and what is undefined, with reasons."""
     found = [(f"{item['n']} {item['what']}", str(item["why"])) for item in score.info["dropped"]]
-    units = int(score.data["window_normalized"].sel(window="pooled").isnull().sum())
+    units = score.data.sizes["unit"] - n_defined(score)
     if units:
         found.append(
             (
                 f"{units} of {count(score.data.sizes['unit'], 'unit')} in the median",
-                "their reliability cannot be told from zero, so their normalised score is not defined",
+                "their reliability is not distinguishable from zero, so their normalised score is undefined",
             )
         )
     gaps = int(score.per_bin["r"].isnull().sum())
@@ -178,29 +283,29 @@ def left_out(score: Score) -> list[tuple[str, str]]:
         found.append(
             (
                 f"{gaps} of {count(score.data.sizes['time_bin'], 'time bin')} in the curves",
-                "fewer than half of the units have a reliability there that can be told from zero, as before "
-                "the response arrives; they are gaps, not zeros",
+                "in these bins, such as those before the response, fewer than half of the units have a "
+                "reliability that is distinguishable from zero; they are gaps, not zeros",
             )
         )
     return found
 
 
 def meaning(static: bool) -> list[str]:
-    """Say what the numbers are, for a newcomer."""
+    """Explain the numbers to a newcomer."""
     found = [
-        "Show a neuron the same picture twice and it answers differently, so no model can predict a "
-        "measured response perfectly. Reliability says how well the average over trials would agree with "
-        "another such average: 1 is perfect agreement, 0 is pure noise. The ceiling, its square root, "
-        "estimates the correlation that a perfect model would reach; it is a rank correlation, so r can "
-        "exceed it slightly. The normalised score is the model’s correlation divided by the ceiling of the "
-        "same kind (Pearson by Pearson): 1 means that everything that can be predicted was predicted. An "
-        "en dash (–) means that a number is not defined.",
+        "A neuron that sees the same picture twice responds differently, so no model can predict a measured "
+        "response perfectly. Reliability is the agreement of the average over trials with another such "
+        "average: 1 is perfect, 0 is pure noise. The ceiling, its square root, is the correlation that a "
+        "perfect model would reach. The normalised score is the model’s correlation divided by the ceiling of "
+        "the same kind: 1 means that everything that can be predicted was predicted. An en dash (–) marks a "
+        "number that is undefined.",
     ]
     if not static:
         found.append(
-            "All units respond more at 100 ms than at 20 ms, whatever the image. A model that knows only "
-            "when units respond scores high once time bins are pooled: hold a score against that of the "
-            "mean time course, and look at what is image-driven, which is 0 for it."
+            "All units respond more at 100 ms than at 20 ms, whatever the image, so a model that knows only "
+            "when units respond scores high once time bins are pooled. The image-driven score takes each "
+            "bin’s mean over images off first; such a model then scores 0. The plain score leaves these means "
+            "in: compare it with that of the mean time course alone."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Tables of a report: numbers become text here, and nowhere else."""
+"""Tables of a report."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 import pandas as pd
 
 from brainfit.figures.numbers import MISSING, count, interval, number
-from brainfit.report.sentences import duration
+from brainfit.report.sentences import driven, driven_interval, duration
 from brainfit.scoring.result import Score
 
 Column = tuple[str, str, Callable[[Any], str]]
-"""Name in the frame, heading on the page, and how a value is written."""
+"""Name in the frame, heading on the page, and a function that writes a value."""
 MEDIANS = (
     "r", "ceiling", "reliability", "normalized", "spearman", "spearman_normalized", "time_course",
     "image_driven",
 )  # fmt: skip
-"""What `Score.windows` has of a window, beside its interval."""
+"""Medians that `Score.windows` has for each window."""
 HEADLINE: tuple[Column, ...] = (
-    ("normalized", "Normalised", number),
-    ("ci95", "95% interval", str),
-    ("time_course", "Time course alone", number),
     ("image_driven", "Image-driven", number),
-    ("r", "r", number),
-    ("ceiling", "Ceiling", number),
+    ("ci95", "95% interval", str),
+    ("normalized", "Plain", number),
+    ("time_course", "Time course alone", number),
+    ("r", "Plain r", number),
+    ("ceiling", "Ceiling (Spearman)", number),
 )
-"""Of a window, or of a model in one."""
+"""Columns for a window, or for a model in one window; all but r and ceiling are normalised."""
 RANKS: tuple[Column, ...] = (
     ("spearman", "Spearman", number),
     ("spearman_normalized", "Spearman, normalised", number),
@@ -37,7 +37,7 @@ RANKS: tuple[Column, ...] = (
 
 @dataclass(frozen=True)
 class Table:
-    """Text in rows and columns; the first `n_names` columns say what a row is, the others are numbers."""
+    """Text in rows and columns; the first `n_names` columns name a row, the others are numbers."""
 
     caption: str
     heads: list[str]
@@ -46,29 +46,29 @@ class Table:
 
 
 def windows_frame(score: Score) -> pd.DataFrame:
-    """Pooled, early and late: what `Score.windows` says, and over what.
+    """Return the scores of the pooled, early and late windows.
 
     Returns
     -------
     DataFrame
-        A row for each window: `start` and `end` in ms of the bins it pools, `n_bins`,
-        `n_defined` units, `r`, `ceiling`, `reliability`, `normalized`, `spearman`, `spearman_normalized`,
-        `time_course`, `image_driven`, `low`, `high`.
+        A row for each window: `start` and `end` in ms of the bins it pools, `n_bins`, `n_defined` units, the
+        medians of `Score.windows`, and the interval `low` to `high` of `image_driven`.
     """
     data = score.data
     rows = []
     for window, medians in score.windows.items():
         here = data.sel(window=window)
         bins = here["window_bins"].values
-        low, high = medians["ci95"]
+        low, high = driven_interval(score, window)
         rows.append(
             {
                 "window": window,
                 "start": data["time_bin_start"].values[bins].min(initial=math.inf),
                 "end": data["time_bin_end"].values[bins].max(initial=-math.inf),
                 "n_bins": int(bins.sum()),
-                "n_defined": int(here["window_normalized"].notnull().sum()),
+                "n_defined": int(here["window_image_driven"].notnull().sum()),
                 **{name: medians[name] for name in MEDIANS},
+                "image_driven": driven(score, window),
                 "low": low,
                 "high": high,
             }
@@ -80,11 +80,10 @@ def windows_table(score: Score) -> Table:
     """Write the pooled, early and late scores."""
     frame = windows_frame(score)
     spans = zip(frame["start"], frame["end"], frame["n_bins"], strict=True)
-    # The number of bins tells where a window has gaps.
     frame["span"] = [f"{_span(a, b)} ({count(n, 'bin')})" if n else MISSING for a, b, n in spans]
     frame["ci95"] = [interval(*pair) for pair in zip(frame["low"], frame["high"], strict=True)]
     return table_of(
-        "Medians over units, pooled over time and in the early and late windows",
+        "Normalised scores: medians over units, in the pooled, early and late windows",
         frame,
         [
             ("window", "Window", str),
@@ -96,9 +95,9 @@ def windows_table(score: Score) -> Table:
 
 
 def ranks_table(score: Score) -> Table:
-    """Write the windows' rank correlations, and what they are held against."""
+    """Write the rank correlations of the windows with their ceilings."""
     return table_of(
-        "The same with ranks: the Spearman correlation, and that over the ceiling",
+        "The plain score with ranks: the Spearman correlation, and its quotient with the ceiling",
         windows_frame(score),
         [
             ("window", "Window", str),
@@ -110,7 +109,7 @@ def ranks_table(score: Score) -> Table:
 
 
 def one_bin_table(score: Score) -> Table:
-    """Write the pooled score of a recording with one time bin, of which nothing is early or late."""
+    """Write the score of a recording with a single time bin."""
     frame = windows_frame(score).iloc[:1]
     frame = frame.assign(ci95=[interval(*pair) for pair in zip(frame["low"], frame["high"], strict=True)])
     return table_of(
@@ -118,10 +117,10 @@ def one_bin_table(score: Score) -> Table:
         frame.assign(window="all images"),
         [
             ("window", "Over", str),
-            ("normalized", "Normalised", number),
+            ("image_driven", "Normalised", number),
             ("ci95", "95% interval", str),
             ("r", "r", number),
-            ("ceiling", "Ceiling", number),
+            ("ceiling", "Ceiling (Spearman)", number),
             ("reliability", "Reliability", number),
             *RANKS,
             ("n_defined", "Units defined", str),
@@ -139,7 +138,7 @@ def settings_table(score: Score) -> Table:
         ("peak memory", f"{number(info['peak_memory_gb'], 1)} GB"),
         *plain_rows({key: value for key, value in info["provenance"].items() if key != "command"}),
     ]
-    return Table("Everything that went into this score", ["What", "Value"], [list(row) for row in rows], 2)
+    return Table("All settings of this score", ["What", "Value"], [list(row) for row in rows], 2)
 
 
 def bins_table(frame: pd.DataFrame) -> Table:
@@ -161,7 +160,7 @@ def bins_table(frame: pd.DataFrame) -> Table:
 
 
 def units_table(frame: pd.DataFrame, *, static: bool) -> Table:
-    """Write the frame of `scores_against_ceiling`; of a static recording, without what is about time."""
+    """Write the frame of `scores_against_ceiling`; for a static recording without the columns over time."""
     names: list[Column] = [
         (name, heading, str)
         for name, heading in (("unit_id", "Unit"), ("animal", "Animal"), ("array", "Array"))
@@ -175,7 +174,7 @@ def units_table(frame: pd.DataFrame, *, static: bool) -> Table:
     return table_of(
         "Scores of each unit"
         if static
-        else "Scores of each unit, pooled over time; early and late are normalised scores of these windows",
+        else "Image-driven scores of each unit in the pooled window, and normalised in the early and late ones",
         frame,
         [
             *names,
@@ -183,7 +182,7 @@ def units_table(frame: pd.DataFrame, *, static: bool) -> Table:
             ("ceiling", "Ceiling", number),
             ("reliability", "Reliability", number),
             ("normalized", "Normalised", number),
-            RANKS[1],
+            ("plain", "Plain", number),
             *([] if static else over_time),
             ("alpha", "Penalty", lambda value: f"{value:.3g}" if math.isfinite(value) else MISSING),
         ],
@@ -217,7 +216,7 @@ def _span(start: float, end: float) -> str:
 
 
 def table_of(caption: str, frame: pd.DataFrame, columns: list[Column], n_names: int = 1) -> Table:
-    """Write some columns of a frame; the first `n_names` of them say what a row is."""
+    """Write some columns of a frame; the first `n_names` of them name a row."""
     cells = [[write(value) for value in frame[name]] for name, _, write in columns]
     return Table(
         caption,
