@@ -22,7 +22,8 @@ def scores_against_ceiling(score: Score) -> Display:
     Display
         Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the score
         has them; the image-driven `r`, `ceiling`, `reliability` and `normalized` over the pooled window, and
-        `normalized` in the `early` and `late` windows; the `plain` normalised score; `temporal_correlation`
+        `normalized` in the `early` and `late` windows; the `plain` normalised score and that with
+        ranks, `spearman_normalized`; `temporal_correlation`
         and `alpha`. NaN: not defined.
     """
     numbers = numbers_of_units(score)
@@ -65,6 +66,7 @@ def numbers_of_units(score: Score) -> pd.DataFrame:
         "reliability": reliability,
         "normalized": pooled["window_image_driven"].values,
         "plain": pooled["window_normalized"].values,
+        "spearman_normalized": pooled["window_spearman_normalized"].values,
         **{name: data["window_image_driven"].sel(window=name).values for name in WINDOWS},
     }
     columns |= {name: data[name].values for name in ("temporal_correlation", "alpha")}

@@ -59,7 +59,6 @@ def comparison_document(
         If there are fewer than two scores, or their images or units differ.
     """
     pairs = compare(scores, seed=seed) if pairs is None else pairs
-    pairs = [pair for pair in pairs if pair.measure == "plain"]  # as the scores beside them on this page
     names, info, paragraphs = labels(scores), scores[0].info, methods_of_comparison(scores)
     static = is_static(scores[0])
     commands = [str(score.info["provenance"].get("command", "")) for score in scores]

@@ -183,6 +183,7 @@ def units_table(frame: pd.DataFrame, *, static: bool) -> Table:
             ("reliability", "Reliability", number),
             ("normalized", "Normalised", number),
             ("plain", "Plain", number),
+            RANKS[1],
             *([] if static else over_time),
             ("alpha", "Penalty", lambda value: f"{value:.3g}" if math.isfinite(value) else MISSING),
         ],

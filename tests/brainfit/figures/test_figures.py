@@ -17,6 +17,7 @@ from brainfit.figures import (
     example_trajectories,
     generalization_matrix,
     models_over_time,
+    normalized_over_time,
     pooled_scores,
     predictivity_over_time,
     ranked_units,
@@ -41,6 +42,7 @@ def pooled_of_one(score):
 
 
 FIGURES = [
+    normalized_over_time,
     predictivity_over_time,
     scores_against_ceiling,
     example_trajectories,
@@ -133,7 +135,7 @@ def test_no_word_is_cut_off_and_none_stands_on_another(show, score):
         assert overlap(box, other) < 3, (words, others)
 
 
-@pytest.mark.parametrize("show", [*FIGURES[:4], *FIGURES[5:]])
+@pytest.mark.parametrize("show", [*FIGURES[:5], *FIGURES[5:]])
 def test_legends_are_not_over_data(show, score):
     figure = show(score).figure()
     figure.draw_without_rendering()
@@ -177,18 +179,20 @@ def test_the_image_bar_is_as_long_as_the_presentation():
 
 def test_units_are_the_window_values_of_the_score(score):
     frame, pooled = scores_against_ceiling(score).frame(), score.data.sel(window="pooled")
-    for name in ("r", "ceiling", "reliability", "normalized"):
-        np.testing.assert_array_equal(frame[name], pooled[f"window_{name}"])
+    np.testing.assert_array_equal(frame["r"], pooled["window_image_driven_r"])
+    np.testing.assert_array_equal(frame["normalized"], pooled["window_image_driven"])
+    np.testing.assert_array_equal(frame["plain"], pooled["window_normalized"])
+    np.testing.assert_array_equal(frame["ceiling"], np.sqrt(pooled["window_image_driven_reliability"]))
     for name in ("unit_id", "temporal_correlation", "alpha"):
         np.testing.assert_array_equal(frame[name], score.data[name])
-    np.testing.assert_array_equal(frame["late"], score.data["window_normalized"].sel(window="late"))
+    np.testing.assert_array_equal(frame["late"], score.data["window_image_driven"].sel(window="late"))
 
 
 def test_undefined_units_are_counted_and_not_drawn(score):
     hidden = xr.DataArray(np.arange(score.data.sizes["unit"]) < 3, dims="unit")
     data = score.data.copy()
-    for name in ("ceiling", "normalized"):
-        data[f"window_{name}"] = data[f"window_{name}"].where(~hidden)
+    for name in ("window_image_driven", "window_image_driven_reliability"):
+        data[name] = data[name].where(~hidden)
     display = scores_against_ceiling(type(score)(data, score.info))
     assert "3 units without a reliable response are left out" in display.caption
     (points,) = [c for c in display.figure().axes[0].collections if c.get_gid() == "units"]
@@ -197,7 +201,7 @@ def test_undefined_units_are_counted_and_not_drawn(score):
 
 def test_examples_follow_their_rule(score):
     frame = example_trajectories(score).frame()
-    normalized = score.data["window_normalized"].sel(window="pooled").values
+    normalized = score.data["window_image_driven"].sel(window="pooled").values
     shown = frame.groupby("unit", sort=False)["normalized"].first()
     assert list(shown.index) == ["best", "median", "lower quartile"]
     assert shown["best"] == normalized.max()
@@ -308,7 +312,7 @@ def test_no_score_is_nothing_to_draw(show):
 
 def test_early_and_late_are_the_windows_of_the_score(score):
     display = early_against_late(score)
-    frame, windows = display.frame(), score.data["window_normalized"]
+    frame, windows = display.frame(), score.data["window_image_driven"]
     for name in ("early", "late"):
         np.testing.assert_array_equal(frame[name], windows.sel(window=name))
     shown = frame[["early", "late"]].dropna()
@@ -327,7 +331,7 @@ def test_temporal_correlations_are_those_of_the_score(score):
     for region, one in (("pIT", score), ("V4", other)):
         of_region = frame.loc[frame["region"] == region]
         for name in ("temporal_correlation", "temporal_correlation_time_course"):
-            defined = one.data["window_normalized"].sel(window="pooled").notnull()
+            defined = one.data["window_image_driven"].sel(window="pooled").notnull()
             np.testing.assert_array_equal(of_region[name], one.data[name].where(defined))
             assert of_region[name].median() == getattr(one, name)
     axes = temporal_correlations([score, other]).figure().axes[0]
@@ -338,7 +342,7 @@ def test_temporal_correlations_are_those_of_the_score(score):
 
 def test_units_that_are_not_defined_have_no_temporal_correlation(score):
     data = score.data.copy()
-    data["window_normalized"] = data["window_normalized"].where(
+    data["window_image_driven"] = data["window_image_driven"].where(
         xr.DataArray(np.arange(data.sizes["unit"]) > 2, dims="unit")
     )
     numbers = temporal_correlations([type(score)(data, score.info)]).frame()
@@ -391,11 +395,26 @@ def test_pooled_scores_have_their_intervals():
     scores = [fake_score(8, 20, model=name, seed=k) for k, name in enumerate(("a", "b"))]
     frame = pooled_scores(scores).frame()
     for row, score in zip(frame.to_dict("records"), scores, strict=True):
-        assert [row["low"], row["high"]] == score.pooled["ci95"]
+        here = score.data.sel(window="pooled")
+        assert [row["low"], row["high"]] == here["window_image_driven_ci95"].values.tolist()
         for name in ("normalized", "time_course", "image_driven"):
-            assert row[name] == score.pooled[name]
-    shown = lines(pooled_scores(scores).figure().axes[0], "normalized")
-    assert [np.asarray(line.get_xdata())[0] for line in shown] == frame["normalized"].to_list()
+            assert row[name] == here[f"window_{name}"].median()
+    shown = lines(pooled_scores(scores).figure().axes[0], "image_driven")
+    assert [np.asarray(line.get_xdata())[0] for line in shown] == frame["image_driven"].to_list()
+
+
+def test_the_first_figure_is_the_headline_over_time(score):
+    display, pooled = normalized_over_time(score), score.data.sel(window="pooled")
+    frame = display.frame()
+    np.testing.assert_array_equal(frame["normalized"], score.per_bin["normalized"])
+    inside = pooled["window_bins"].values
+    assert frame["headline"].notna().tolist() == inside.tolist()
+    assert set(frame.loc[inside, "headline"]) == {float(pooled["window_image_driven"].median())}
+    assert frame.loc[inside, ["low", "high"]].to_numpy()[0].tolist() == (
+        pooled["window_image_driven_ci95"].values.tolist()
+    )
+    (line,) = lines(display.figure().axes[0], "headline")
+    assert list(line.get_xdata()) == [70, 250]
 
 
 def test_units_that_are_asked_for_are_shown_in_their_order(score):
@@ -507,6 +526,7 @@ def test_labels_say_what_tells_scores_apart_and_no_more(infos, names):
 
 
 PLOTS = {
+    "normalized": plot.normalized,
     "over_time": plot.over_time,
     "models": lambda score, ax=None: plot.models([score], ax),
     "pooled": lambda score, ax=None: plot.pooled([score], ax),

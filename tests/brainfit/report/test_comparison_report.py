@@ -25,8 +25,8 @@ def worse(score, amount, **info):
     """The same responses, predicted with so much noise more."""
     noise = np.random.default_rng(1).normal(size=score.data["predicted"].shape)
     data = score.data.assign(predicted=score.data["predicted"] + amount * noise)
-    normalized = data["window_normalized"] - min(0.3, amount)
-    data = data.assign(window_normalized=normalized, window_r=data["window_r"] - min(0.3, amount))
+    lower = ("window_normalized", "window_r", "window_image_driven", "window_image_driven_r")
+    data = data.assign({name: data[name] - min(0.3, amount) for name in lower})
     return type(score)(data, {**score.info, **info})
 
 
@@ -46,20 +46,24 @@ def table_of(told, start):
     return table
 
 
-def plain_pairs(scores):
-    return [pair for pair in compare(scores) if pair.measure == "plain"]
+def driven_pairs(scores):
+    return [pair for pair in compare(scores) if pair.measure == "image_driven"]
+
+
+def driven(score):
+    return float(score.data["window_image_driven"].sel(window="pooled").median())
 
 
 def test_the_sentence_names_the_best_and_how_sure_that_is(scores, told):
-    pair = next(p for p in plain_pairs(scores) if (p.first, p.second, p.window) == (1, 2, "pooled"))
+    pair = next(p for p in driven_pairs(scores) if (p.first, p.second, p.window) == (1, 2, "pooled"))
     low, high = pair.ci95
     assert told.headline.startswith(
-        f"In simulated pIT, median_convrnn predicts most, {scores[1].pooled['normalized']:.2f} of the "
-        f"explainable correlation, {pair.difference:.2f} more than gru_shallow, unit by unit"
+        f"In simulated pIT, median_convrnn predicts most, {driven(scores[1]):.2f} of the "
+        f"image-driven noise ceiling, {pair.difference:.2f} more than gru_shallow, unit by unit"
     )
     assert f"95% interval {low:.2f} to {high:.2f}, p " in told.headline
     assert (
-        f"The mean time course alone, without the image, has {scores[0].pooled['time_course']:.2f}."
+        f"mean time course alone, the same for every image, reaches {scores[0].pooled['time_course']:.2f}."
         in told.basis
     )
 
@@ -71,9 +75,9 @@ def test_the_order_of_the_scores_is_no_matter_to_the_sentence(scores, told):
 def test_a_difference_that_is_none_is_said_to_be_none(scores):
     one = scores[1]
     by_chance = 0.01 * (-1.0) ** np.arange(one.data.sizes["unit"])
-    data = one.data.assign(window_normalized=one.data["window_normalized"] + by_chance)
+    data = one.data.assign(window_image_driven=one.data["window_image_driven"] + by_chance)
     headline = comparison_document([one, type(one)(data, {**one.info, "model": "twin"})]).headline
-    assert "which cannot be told from no difference (95% interval" in headline
+    assert "which is not distinguishable from no difference (95% interval" in headline
 
 
 def test_nothing_to_compare_is_said_so():
@@ -85,7 +89,7 @@ def test_nothing_to_compare_is_said_so():
 def test_too_few_units_have_no_interval():
     one = fake_score(1, 40)
     told = comparison_document([one, worse(one, 0.1, model="ff")])
-    assert told.headline.endswith("there are too few units to say how sure that is.")
+    assert told.headline.endswith("there are too few units for a test.")
 
 
 def test_the_tables_are_the_scores_and_the_differences(scores, told):
@@ -94,11 +98,14 @@ def test_the_tables_are_the_scores_and_the_differences(scores, told):
         cells = dict(zip(models.heads, row, strict=True))
         pooled = score.pooled
         assert cells["Model"] == score.info["model"]
-        assert cells["Normalised"] == f"{pooled['normalized']:.2f}"
-        assert cells["95% interval"] == f"{pooled['ci95'][0]:.2f} to {pooled['ci95'][1]:.2f}"
+        assert cells["Image-driven"] == f"{driven(score):.2f}"
+        low, high = score.data["window_image_driven_ci95"].sel(window="pooled").values
+        assert cells["95% interval"] == f"{low:.2f} to {high:.2f}"
+        assert cells["Plain"] == f"{pooled['normalized']:.2f}"
     pairs = table_of(told, "Differences")
-    assert len(pairs.rows) == 9
-    for row, pair in zip(pairs.rows, plain_pairs(scores), strict=True):
+    shown = [pair for pair in compare(scores) if pair.measure == "image_driven" or pair.window == "pooled"]
+    assert len(pairs.rows) == len(shown) == 12
+    for row, pair in zip(pairs.rows, shown, strict=True):
         cells = dict(zip(pairs.heads, row, strict=True))
         assert float(cells["Difference"].replace("−", "-")) == pytest.approx(pair.difference, abs=0.0051)
         assert cells["Units"] == str(pair.n_units)
@@ -109,7 +116,7 @@ def test_what_holds_for_all_is_said_once_and_for_some_for_whom(scores):
     titles = [title for title, _ in comparison_document([trained, *scores[1:]]).notices]
     assert titles == ["Simulated recording", "Random weights (median_convrnn, gru_shallow)"]
     titles = [title for title, _ in comparison_document(scores).notices]
-    assert titles == ["Simulated recording", "Random weights"]
+    assert titles == ["Random weights", "Simulated recording"]
 
 
 def test_methods_say_once_what_is_the_same(scores):
@@ -179,7 +186,7 @@ def test_command_writes_the_report_that_is_asked_for(scores, suffix, last, tmp_p
 def test_a_format_without_a_report_is_wrong_usage(tmp_path):
     result = CliRunner().invoke(app, ["compare", "a", "b", "--format", "pdf"])
     assert result.exit_code == 2
-    assert "--format is that of a report" in result.stderr
+    assert "--format is the format of a report" in result.stderr
 
 
 def test_hostile_names_are_text(scores, tmp_path, monkeypatch):

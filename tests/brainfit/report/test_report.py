@@ -3,6 +3,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+import xarray as xr
 from fake_scores import fake_score
 from pages import Page
 
@@ -89,17 +90,17 @@ def test_headings_are_in_order_and_images_have_words(page):
 
 
 def test_the_result_comes_first_with_its_numbers(page):
-    pooled = fake_score().pooled
-    low, high = pooled["ci95"]
+    pooled, data = fake_score().pooled, fake_score().data.sel(window="pooled")
+    low, high = data["window_image_driven_ci95"].values
     sentence = (
-        f"median_convrnn (layer conv7, random weights) predicts {pooled['normalized']:.2f} of the "
-        f"explainable correlation in simulated pIT (95% interval {low:.2f} to {high:.2f}); the mean time "
-        f"course alone, without the image, {pooled['time_course']:.2f}."
+        f"median_convrnn (conv7, random weights) reaches {data['window_image_driven'].median():.2f} of the noise "
+        f"ceiling in simulated pIT, image-driven (95% interval {low:.2f} to {high:.2f})."
     )
     assert sentence in page.text
     assert page.text.index(sentence) < page.text.index("Figures")
-    assert f"r = {pooled['r']:.2f}, over" in page.text
-    assert f"the normalised score is {pooled['image_driven']:.2f}." in page.text
+    assert f"r = {data['window_image_driven_r'].median():.2f} under a ceiling of" in page.text
+    assert f"the plain pooled score is {pooled['normalized']:.2f}" in page.text
+    assert f"the same for every image, reaches {pooled['time_course']:.2f}." in page.text
 
 
 def test_windows_are_those_of_the_score():
@@ -109,7 +110,9 @@ def test_windows_are_those_of_the_score():
         assert [frame.loc[window, name] for name in ("r", "ceiling", "reliability", "normalized")] == [
             medians[name] for name in ("r", "ceiling", "reliability", "normalized")
         ]
-        assert list(frame.loc[window, ["low", "high"]]) == medians["ci95"]
+        here = score.data.sel(window=window)
+        assert list(frame.loc[window, ["low", "high"]]) == here["window_image_driven_ci95"].values.tolist()
+        assert frame.loc[window, "image_driven"] == here["window_image_driven"].median()
     assert list(frame.loc["early", ["start", "end", "n_bins"]]) == [70, 130, 6]
 
 
@@ -188,9 +191,7 @@ def test_no_number_is_written_as_nan(options):
 
 def test_a_score_without_one_defined_unit_says_so():
     page = read(small_score(reliable=False))
-    assert (
-        "cannot be scored in simulated pIT: no unit has a response that can be told from noise" in page.text
-    )
+    assert "cannot be scored in simulated pIT: no unit has a response that stands out from noise" in page.text
     assert "6 of 6 units in the median" in page.text
     assert "25 of 25 time bins in the curves" in page.text
 
@@ -270,7 +271,7 @@ def test_markdown_says_the_same(text):
 def test_markdown_has_its_figures_beside_it(tmp_path, quick):
     path = write_report(small_score(), tmp_path, "md")
     links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
-    assert len(links) == 6
+    assert len(links) == 7
     assert all((tmp_path / link).is_file() for link in links)
 
 
@@ -385,7 +386,7 @@ def test_every_work_that_is_cited_is_in_the_list_and_no_other():
             "which most units chose of 2 layers (as many chose another, from which the median unit",
         ),
         ({"layer_choice": {"how": "named"}}, "The features of layer conv7 were mapped"),
-        ({"precision": "bfloat16"}, "The model computed in bfloat16, all that follows in float32"),
+        ({"precision": "bfloat16"}, "The model computed in bfloat16, everything after it in float32"),
         ({"benchmark": "majaj2015-pIT"}, "of the recording “simulated” (benchmark “majaj2015-pIT”), 25 %"),
         ({"benchmark": None}, "of the recording “simulated”, 25 %"),
         ({"presentation": {"background_space": "pixel"}}, "gray (0.5 before the model’s normalisation of"),
@@ -407,9 +408,13 @@ def test_every_work_that_is_cited_is_in_the_list_and_no_other():
             {"mapping": "factorized", "fit": {"learning_rate": 0.003, "batch_images": 32}},
             "learning rate 0.003 over the square root of the number of channels, 32 images a batch",
         ),
-        ({}, "once each bin’s mean over images is taken off."),
-        ({}, "Spearman correlation is the same with ranks"),
-        ({"layer_choice": {"how": "committed"}}, "conv7, to which the model commits for the region, were"),
+        ({}, "each bin’s mean over images is taken off prediction, response and trials"),
+        ({}, "from 70 to 250 ms (pooled)"),
+        ({}, "Spearman correlation is the plain one with ranks"),
+        (
+            {"layer_choice": {"how": "committed"}},
+            "conv7, the layer that the model commits to for the region, were",
+        ),
         (
             {"layer_choice": {"how": "committed"}, "fit": {"projection": {"n_components": 2000}}},
             "for the region, projected at random to 2,000 dimensions (Li et al., 2006), were mapped",
@@ -447,9 +452,11 @@ def test_bins_are_matched_to_steps_as_it_is_said(step_ms, width, says):
 
 def test_an_interval_that_does_not_exist_is_not_described():
     score = small_score()
-    nothing = score.data["window_ci95"] * np.nan
-    told = " ".join(document(type(score)(score.data.assign(window_ci95=nothing), score.info)).methods)
-    assert "no 95% interval: it takes at least 3 defined units" in told
+    nothing = score.data["window_image_driven_ci95"] * np.nan
+    told = " ".join(
+        document(type(score)(score.data.assign(window_image_driven_ci95=nothing), score.info)).methods
+    )
+    assert "no 95% interval, which needs at least 3 defined units" in told
     assert "Student" not in told
 
 
@@ -500,3 +507,50 @@ def test_a_browser_that_prints_nothing_is_named_with_its_reason(
     monkeypatch.setattr("brainfit.report.browser.LONGEST_S", 1)
     with pytest.raises(PluginError, match=rf"chromium printed no PDF \(.*{problem}.*\); write --format html"):
         write_report(small_score(), tmp_path / "run", "pdf")
+
+
+def changed(score, fit=None, weights="9f86d081", **data):
+    provenance = {**score.info["provenance"], "fit": fit or {}}
+    return type(score)(
+        score.data.assign(data),
+        {**score.info, "simulated": False, "weights": weights, "provenance": provenance},
+    )
+
+
+def first_units(score, n):
+    """Return the image-driven scores of the first units alone."""
+    kept = xr.DataArray(np.arange(score.data.sizes["unit"]) < n, dims="unit")
+    return {"window_image_driven": score.data["window_image_driven"].where(kept)}
+
+
+NOTICES = {
+    "nothing": (lambda score: changed(score), []),
+    "few units": (lambda score: changed(score, **first_units(score, 3)), ["Do not read this score"]),
+    "a fifth of the units": (lambda score: changed(score, **first_units(score, 4)), []),
+    "a clock would do better": (
+        lambda score: changed(score, window_time_course=score.data["window_normalized"] + 0.01),
+        ["Plain score below the time course"],
+    ),
+    "other signs": (
+        lambda score: changed(
+            score,
+            window_normalized=-score.data["window_normalized"],
+            window_time_course=-1.0 + 0 * score.data["window_r"],
+        ),
+        ["Scores of opposite sign"],
+    ),
+    "unknown weights": (lambda score: changed(score, weights="unknown"), ["Unknown weights"]),
+    "not converged": (lambda score: changed(score, fit={"converged": False}), ["Fit not converged"]),
+    "lowest penalty": (
+        lambda score: changed(score, fit={"units_at_lowest_alpha": 3, "units_at_highest_alpha": 2}),
+        ["Penalties at the lowest edge"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "titles"), NOTICES.values(), ids=NOTICES)
+def test_reasons_for_care_are_on_the_page_and_only_then(change, titles):
+    told = document(change(fake_score(20, 40)))
+    assert [title for title, _ in told.notices] == titles
+    page = read(change(fake_score(20, 40)))
+    assert all(f"{title}." in page.text[: page.text.index("Result")] for title in titles)
