@@ -72,7 +72,7 @@ def normalized_over_time(score: Score) -> Display:
 def _draw(numbers: pd.DataFrame, ax: Axes, on_ms: float) -> None:
     draw_curve(ax, numbers, "normalized", MODEL, "in each bin (median)")
     ax.axhline(1, color=CEILING, linewidth=1, linestyle=":", label="noise ceiling")
-    inside = numbers[numbers["headline"].notna()]
+    inside = numbers.loc[numbers["headline"].notna()]
     if not inside.empty:
         row = inside.iloc[0]
         span = [column(inside, "time_bin_start").min(), column(inside, "time_bin_end").max()]

@@ -414,7 +414,7 @@ def test_the_first_figure_is_the_headline_over_time(score):
         pooled["window_image_driven_ci95"].values.tolist()
     )
     (line,) = lines(display.figure().axes[0], "headline")
-    assert list(line.get_xdata()) == [70, 250]
+    assert np.asarray(line.get_xdata()).tolist() == [70, 250]
 
 
 def test_units_that_are_asked_for_are_shown_in_their_order(score):
