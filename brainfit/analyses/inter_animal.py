@@ -18,9 +18,8 @@ from brainfit.contracts.vocabulary import MAPPINGS
 from brainfit.errors import ContractError
 from brainfit.execution import Execution, or_default
 from brainfit.mappings import make_mapping
-from brainfit.scoring.fitting import N_FOLDS
 from brainfit.scoring.reliability import N_SPLITS, measure
-from brainfit.scoring.request import TEST_FRACTION, select
+from brainfit.scoring.request import N_FOLDS, TEST_FRACTION, select
 from brainfit.scoring.responses import (
     Averages,
     Dropped,

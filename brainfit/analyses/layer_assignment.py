@@ -18,9 +18,9 @@ from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.registry.lookup import load_recording
-from brainfit.scoring.fitting import N_FOLDS, prepare_responses
+from brainfit.scoring.fitting import prepare_responses
 from brainfit.scoring.layer_choice import LayerFit, fit_layers, vote
-from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
+from brainfit.scoring.request import AUTO, N_FOLDS, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
 from brainfit.support.suggestions import unknown_name
 

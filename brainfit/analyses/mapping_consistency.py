@@ -22,9 +22,9 @@ from brainfit.errors import ContractError, UnknownNameError
 from brainfit.execution import Execution
 from brainfit.mappings import make_mapping
 from brainfit.mappings.base import SharedLinearMap
-from brainfit.scoring.fitting import N_FOLDS, prepare_responses, split_features
+from brainfit.scoring.fitting import prepare_responses, split_features
 from brainfit.scoring.reliability import N_SPLITS, measure
-from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
+from brainfit.scoring.request import AUTO, N_FOLDS, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
 from brainfit.support.arguments import whole_number
 from brainfit.support.memory import check_memory

@@ -180,8 +180,7 @@ def _bins(responses: xr.DataArray) -> dict[str, Any]:
 
 def _dropped(sample: Recording, region: str, seed: int) -> dict[str, Any]:
     """Return what a score of the region would leave out, or why there can be none."""
-    from brainfit.scoring.fitting import N_FOLDS
-    from brainfit.scoring.request import select
+    from brainfit.scoring.request import N_FOLDS, select
 
     here = sample.select_region(region)
     try:

@@ -1,4 +1,4 @@
-"""Show images to a model, batch by batch."""
+"""Extract the features of one batch of images from a model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from brainfit.errors import ContractError
 from brainfit.features.model_contract import image_of, same, unroll
 from brainfit.support.memory import check_memory
 
-_ROUNDING = 1e-6  # by how much pixels that somebody resized may leave [0, 1]
+_ROUNDING = 1e-6  # pixels that were resized may leave [0, 1] by as much
 
 
-def show(
+def extract(
     model: Model,
     layers: Sequence[str],
     pixels: np.ndarray,
@@ -28,28 +28,28 @@ def show(
     precision: str = "float32",
     alone: Mapping[str, Trajectory] | None = None,
 ) -> dict[str, Trajectory]:
-    """Return what each of `layers` does for a batch of images, in the bits in which it was computed.
+    """Return the features of each of `layers` for a batch of images, in the precision they were computed in.
 
     Parameters
     ----------
     pixels
         Shape (image, height, width, 3), uint8 or float in [0, 1].
     precision
-        In which the model computes, as for `brainfit.score`.
+        Precision of the model, as for `brainfit.Execution`.
     alone
-        What the layers did when the last image was shown alone (`show_last`), if the answer is to be held
-        against it.
+        Features of the last image extracted alone (`extract_last`), with which those of the batch must
+        agree; None for no such check.
 
     Raises
     ------
     ContractError
-        If the model returns something that is not a trajectory of these images or not finite, or its
-        answer to the last image is another one than when that is shown alone.
+        If the model does not return finite trajectories of these images, or its features of the last image
+        differ from those in `alone`.
     PluginError, ResourceError
         If the model's code fails, or runs out of memory.
     """
-    shown = _on_device(to_model_input(pixels, model.image_size), device)
-    seen = unroll(model, shown, presentation, layers, precision)
+    images = _on_device(to_model_input(pixels, model.image_size), device)
+    seen = unroll(model, images, presentation, layers, precision)
     rounding = None if precision == "float32" else 4 * torch.finfo(torch.bfloat16).eps
     for layer in layers:
         if alone and layer in alone and not same(image_of(seen[layer], -1), alone[layer], rounding):
@@ -60,7 +60,7 @@ def show(
     return seen
 
 
-def show_last(
+def extract_last(
     model: Model,
     layers: Sequence[str],
     pixels: np.ndarray,
@@ -69,23 +69,23 @@ def show_last(
     device: str = "cpu",
     precision: str = "float32",
 ) -> dict[str, Trajectory]:
-    """Return what each of `layers` does for the last image of a batch when shown alone; raises as `show`."""
-    seen = show(model, layers, pixels[-1:], presentation, device=device, precision=precision)
+    """Return the features of the last image of a batch, extracted alone; raises as `extract`."""
+    seen = extract(model, layers, pixels[-1:], presentation, device=device, precision=precision)
     # Copied: a model may use the memory of its answer again.
     return {layer: image_of(trajectory, 0) for layer, trajectory in seen.items()}
 
 
 def _on_device(images: torch.Tensor, device: str) -> torch.Tensor:
-    """Copy images to where the model computes: to a GPU from pinned memory, in the order of its own work.
+    """Copy images to the device; to a GPU from pinned memory, queued with its other work.
 
-    Whoever reads an answer on the CPU (`Tensor.cpu`, `float`) waits until it has been computed.
+    Reading a result on the CPU (`Tensor.cpu`, `float`) waits until it has been computed.
     """
     if torch.device(device).type != "cuda":
         return images.to(device)
     return images.pin_memory().to(device, non_blocking=True)
 
 
-def rows_of(seen: Trajectory, rows: np.ndarray) -> Trajectory:
+def select_rows(seen: Trajectory, rows: np.ndarray) -> Trajectory:
     """Return the trajectory of the images at these increasing positions of their batch."""
     at = torch.from_numpy(np.asarray(rows))
     blocks = (b if len(b) in (1, len(at)) else b[at.to(b.device)] for b in seen.blocks)
@@ -93,7 +93,7 @@ def rows_of(seen: Trajectory, rows: np.ndarray) -> Trajectory:
 
 
 def to_model_input(pixels: np.ndarray, size: int) -> torch.Tensor:
-    """Pixels as a model takes them: float32 in [0, 1], shape (image, 3, size, size).
+    """Convert pixels to a model's input: float32 in [0, 1], shape (image, 3, size, size).
 
     Images of another size are resized bilinearly, with antialiasing where they shrink.
 

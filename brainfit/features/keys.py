@@ -1,7 +1,8 @@
-"""Under what features are kept: all that their bits depend on, and never a name.
+"""Make the cache keys of features.
 
-These are the images of the whole batch, for its size may change the order of sums; the presentation, the
-layer and the precision; the model with all its code (`brainfit.features.content`); and the machine.
+A key hashes everything that can change a feature's bits; model names are never part of it: the images of the
+whole batch, whose size may change the order of sums; the presentation, the layer and the precision; the model
+with its code (`brainfit.features.content`); and the machine.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from brainfit.features.store import GROUP
 
 _FORMAT = 3
 _SETTINGS = ("ONEDNN_", "DNNL_", "MKL_", "NVIDIA_TF32", "CUBLAS_")
-"""How the names of variables of the environment start that libraries choose their kernels by."""
+"""Prefixes of the environment variables by which libraries choose their kernels."""
 
 
-class Stimuli:
-    """The images of a plan, batch by batch, and the hash of each.
+class ImageBatches:
+    """Images cut into consecutive batches, and the hash of each image.
 
     Parameters
     ----------
     images
         Dims ``("image", "height", "width", "channel")``; may be lazy.
     batch_size
-        Images a batch; the last may have fewer.
+        Number of images in a batch; the last may have fewer.
     """
 
     def __init__(self, images: xr.DataArray, batch_size: int) -> None:
@@ -79,9 +80,9 @@ def batch_key(layer_key: str, pixels: bytes, rows: Sequence[int]) -> str:
     Parameters
     ----------
     layer_key
-        What `layer_key` returns.
+        Key of the layer (`layer_key`).
     pixels
-        Hashes of all images of the batch, in their order (`Stimuli.hash`).
+        Hashes of all images of the batch, in their order (`ImageBatches.hash`).
     rows
         Positions within the batch of the images whose features are kept: batches of equal pixels may keep
         different rows.
@@ -91,7 +92,7 @@ def batch_key(layer_key: str, pixels: bytes, rows: Sequence[int]) -> str:
 
 
 def layer_key(plan: FeaturePlan, layer: str, execution: Execution) -> str:
-    """Hash all that the bits of a layer's answer depend on, beside the images."""
+    """Hash everything but the images that the bits of a layer's features depend on."""
     facts = {
         "format": _FORMAT,
         "brainfit": __version__,
@@ -106,7 +107,7 @@ def layer_key(plan: FeaturePlan, layer: str, execution: Execution) -> str:
 
 
 def _machine(device: str) -> list[object]:
-    """Return what changes the last bits of sums: the processor, how many threads share them, and settings."""
+    """Return the processor, the number of threads and the settings, which change the last bits of sums."""
     precision = [
         torch.get_float32_matmul_precision(),
         str(torch.get_default_dtype()),

@@ -1,7 +1,7 @@
-"""A look at the first batch that is needed, before any is computed: what features and batches will take.
+"""Plan the batches before any is computed: their size, the bytes of their features, and the memory they take.
 
-Answers that are kept already tell their size. For other layers one image is shown alone; the memory that
-this takes says how many images can be shown together.
+Features that are cached already tell their size. For other layers one image is extracted alone; the memory that
+this takes gives the number of images that fit through the model together.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from brainfit.contracts.model import Model
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ResourceError
 from brainfit.execution import Execution
-from brainfit.features.extraction import show_last
-from brainfit.features.keys import Stimuli, batch_key, layer_key
+from brainfit.features.extraction import extract_last
+from brainfit.features.keys import ImageBatches, batch_key, layer_key
 from brainfit.features.plan import FeaturePlan
 from brainfit.features.store import FeatureStore
 from brainfit.support.memory import PeakMemory, available_bytes
@@ -29,13 +29,13 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Unroll:
+class UnrollMemory:
     """Memory that showing images to a model takes.
 
     Attributes
     ----------
     fixed
-        Bytes whatever the number of images.
+        Bytes for any number of images.
     each
         Bytes for each image that goes through the model together with others.
     """
@@ -44,127 +44,148 @@ class Unroll:
     each: float = 0
 
     @classmethod
-    def of(cls, peak: float, n_images: int, fixed: float) -> Unroll:
-        """Divide the peak of some images; `fixed` is at most half of it."""
+    def from_peak(cls, peak: float, n_images: int, fixed: float) -> UnrollMemory:
+        """Divide the peak of `n_images` images; `fixed` is at most half of it."""
         fixed = min(fixed, peak / 2)
         return cls(fixed, (peak - fixed) / n_images)
 
     def bytes(self, n_images: int) -> float:
-        """Return the bytes that a number of images takes together."""
+        """Return the bytes that `n_images` images take together."""
         return self.fixed + self.each * n_images
 
 
 @dataclass(frozen=True)
-class FirstBatch:
-    """What is known of the first batch that is needed, before it is computed.
+class BatchPlan:
+    """The cut of the images into batches, and the costs of a batch.
 
     Attributes
     ----------
-    number
-        Its position among the batches.
-    n_bytes
-        Of all layers' answers to it.
+    images
+        All images, cut into batches.
+    needed
+        Positions of the batches that hold an image that will be asked for.
+    batch_bytes
+        Bytes of all layers' features of the first batch that is needed.
     alone
-        For each layer whose answer is not kept: what it did for the batch's last image, shown alone.
+        Features of that batch's last image, extracted alone, for each layer that is not cached.
     unroll
-        What memory that took; nothing if all is kept.
+        Memory that showing images takes; 0 if everything is cached.
     """
 
-    number: int
-    n_bytes: int
+    images: ImageBatches
+    needed: tuple[int, ...]
+    batch_bytes: int
     alone: dict[str, Trajectory]
-    unroll: Unroll
+    unroll: UnrollMemory
+
+    @property
+    def first(self) -> int:
+        """Position of the first batch that is needed."""
+        return self.needed[0]
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all layers' features of the batches that are needed."""
+        return self.batch_bytes * len(self.needed)
+
+    @property
+    def n_images(self) -> int:
+        """Number of images in the batches that are needed."""
+        return sum(len(self.images.batches[number]) for number in self.needed)
 
 
-def look_ahead(
+def plan_batches(
     plan: FeaturePlan, execution: Execution, used: np.ndarray, store: FeatureStore | None
-) -> tuple[Stimuli, FirstBatch]:
-    """Cut the images into batches that memory can hold, and look at the first that is needed.
+) -> BatchPlan:
+    """Cut the images into batches that memory can hold.
 
     Parameters
     ----------
     plan, execution
-        What is computed, and where.
+        The features, and where they are computed.
     used
         Positions of the images that will be asked for.
     store
-        Where features may be kept already, if anywhere.
+        Cache in which features may be found; None if there is none.
 
     Raises
     ------
     ContractError, PluginError
-        If the model does not answer as it must (`brainfit.features.extraction.show`).
+        If the model does not answer as it must (`brainfit.features.extraction.extract`).
     ResourceError
         If memory cannot hold a batch of the size that was asked for.
     """
-    stimuli = Stimuli(plan.stimuli, execution.batch_size or DEFAULT_BATCH_SIZE)
-    first = _look(plan, execution, stimuli, used, store)
-    if (size := _batch_size(execution, stimuli, first.unroll)) != stimuli.batch_size:
-        stimuli = Stimuli(plan.stimuli, size)
-        first = _look(plan, execution, stimuli, used, store)
-    return stimuli, first
+    images = ImageBatches(plan.stimuli, execution.batch_size or DEFAULT_BATCH_SIZE)
+    planned = _measure(plan, execution, images, used, store)
+    if (size := _batch_size(execution, images, planned.unroll)) != images.batch_size:
+        planned = _measure(plan, execution, ImageBatches(plan.stimuli, size), used, store)
+    return planned
 
 
-def shown_alone(
-    plan: FeaturePlan, layers: Sequence[str], execution: Execution, stimuli: Stimuli, number: int
+def extract_alone(
+    plan: FeaturePlan, layers: Sequence[str], execution: Execution, images: ImageBatches, number: int
 ) -> dict[str, Trajectory]:
-    """Return the features of `layers` for the last image of a batch when that is shown alone."""
-    return show_last(
+    """Return the features of `layers` for the last image of a batch, extracted alone."""
+    return extract_last(
         plan.model,
         layers,
-        stimuli.pixels(number),
+        images.pixels(number),
         plan.presentation,
         device=execution.device,
         precision=execution.precision,
     )
 
 
-def _look(
-    plan: FeaturePlan, execution: Execution, stimuli: Stimuli, used: np.ndarray, store: FeatureStore | None
-) -> FirstBatch:
-    """Look at the first batch that is needed: what is kept of it, or one image of it shown alone."""
-    number = next(k for k, batch in enumerate(stimuli.batches) if np.isin(batch, used).any())
-    kept: dict[str, int] = {}
+def _measure(
+    plan: FeaturePlan,
+    execution: Execution,
+    images: ImageBatches,
+    used: np.ndarray,
+    store: FeatureStore | None,
+) -> BatchPlan:
+    """Measure the first batch that is needed by its cached features, or by one of its images."""
+    needed = tuple(number for number, batch in enumerate(images.batches) if np.isin(batch, used).any())
+    number = needed[0]
+    cached: dict[str, int] = {}
     if store is not None:
-        rows = range(len(stimuli.batches[number]))
-        keys = {
-            layer: batch_key(layer_key(plan, layer, execution), stimuli.hash(number), rows)
-            for layer in plan.layers
-        }
-        found = {layer: store.size_of(key) for layer, key in keys.items()}
-        kept = {layer: size for layer, size in found.items() if size is not None}
-    missing = [layer for layer in plan.layers if layer not in kept]
+        pixels, rows = images.hash(number), range(len(images.batches[number]))
+        for layer in plan.layers:
+            if (
+                size := store.size_of(batch_key(layer_key(plan, layer, execution), pixels, rows))
+            ) is not None:
+                cached[layer] = size
+    missing = [layer for layer in plan.layers if layer not in cached]
     if not missing:
-        return FirstBatch(number, sum(kept.values()), {}, Unroll())
-    with PeakMemory() as watch:
-        alone = shown_alone(plan, missing, execution, stimuli, number)
+        return BatchPlan(images, needed, sum(cached.values()), {}, UnrollMemory())
+    with PeakMemory() as memory:
+        alone = extract_alone(plan, missing, execution, images, number)
     image_bytes = sum(block.nbytes for seen in alone.values() for block in seen.blocks)
-    # What libraries take at their first use, and keep, is no image's.
-    took = watch.peak - max(watch.kept - image_bytes, 0)
-    unroll = Unroll.of(took, 1, _largest_weights(plan.model))
-    n_bytes = sum(kept.values()) + image_bytes * len(stimuli.batches[number])
-    return FirstBatch(number, n_bytes, alone, unroll)
+    # Memory that libraries take at their first use and keep does not grow with the images.
+    peak = memory.peak - max(memory.kept - image_bytes, 0)
+    unroll = UnrollMemory.from_peak(peak, 1, _largest_weights(plan.model))
+    batch_bytes = sum(cached.values()) + image_bytes * len(images.batches[number])
+    return BatchPlan(images, needed, batch_bytes, alone, unroll)
 
 
 def _largest_weights(model: Model) -> int:
-    """Return the bytes of the largest parameter: convolutions lay theirs out anew at every call."""
+    """Return the bytes of the largest parameter, of which convolutions make a copy at every call."""
     each = model.parameters() if isinstance(model, torch.nn.Module) else ()
     return max((parameter.nbytes for parameter in each), default=0)
 
 
-def _batch_size(execution: Execution, stimuli: Stimuli, unroll: Unroll) -> int:
-    """Return the batch size asked for, or the half of it, and so on, that memory can hold."""
-    asked = size = stimuli.batch_size
+def _batch_size(execution: Execution, images: ImageBatches, unroll: UnrollMemory) -> int:
+    """Return the planned batch size, halved until a batch fits into memory."""
+    planned = size = images.batch_size
     if execution.device != "cpu":
         return size
-    room, n_images = available_bytes(), stimuli.n_images
-    while size > 1 and unroll.bytes(min(size, n_images)) > room:
+    room = available_bytes()
+    while size > 1 and unroll.bytes(min(size, images.n_images)) > room:
         size //= 2
-    if size == asked:
+    if size == planned:
         return size
-    needed = format_bytes(unroll.bytes(min(asked, n_images)))
-    why = f"a batch of {asked} images takes about {needed}, and {format_bytes(room)} are available"
+    needed = format_bytes(unroll.bytes(min(planned, images.n_images)))
+    why = f"a batch of {planned} images takes about {needed}, and {format_bytes(room)} are available"
     if execution.batch_size is not None:
         raise ResourceError(f"{why}; a batch size of {size} would fit (--batch-size {size})")
-    _log.warning("%s: the batch size is %d, from which the result differs by rounding only", why, size)
+    _log.warning("%s: the batch size is %d, which changes the result by rounding only", why, size)
     return size

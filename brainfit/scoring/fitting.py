@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,12 +18,10 @@ from brainfit.mappings import make_mapping
 from brainfit.mappings.controls import Transform, make_control
 from brainfit.mappings.per_bin import PerBin
 from brainfit.mappings.projection import Projection, draw_projection
-from brainfit.scoring.memory_plan import Work, check
-from brainfit.scoring.request import Request
+from brainfit.scoring.memory_plan import check_fit, check_responses_fit
+from brainfit.scoring.request import N_FOLDS, Request
 from brainfit.scoring.responses import Responses, prepare
 from brainfit.support.progress import progress_bar
-
-N_FOLDS = 5
 
 
 def prepare_responses(request: Request) -> Responses:
@@ -37,7 +34,7 @@ def prepare_responses(request: Request) -> Responses:
     ResourceError
         If their trials could not be averaged, or ceilings not be computed, in the memory there is.
     """
-    check(_of_responses(request), 0, may_project=False)
+    check_responses_fit(request)
     return prepare(
         request.recording,
         request.features.presentation,
@@ -69,26 +66,18 @@ def fit_batches(
     Raises
     ------
     ResourceError
-        If a stage from here on would not fit into memory: before any batch, and by what the first one took.
+        If a stage from here on would not fit into memory; raised before any batch.
     """
-    train, done = responses.train, 0
-    may_project = judged and request.mapping != "factorized"
     transform = transform or FeatureTransform(responses.steps)
-    work = _of_fit(request, responses, mapping, features, transform, judged)
-    check(work, responses.mean.nbytes, may_project=may_project)
-    with progress_bar(
-        f"unroll training images, {request.layer}", len(train), shown=request.execution.progress
-    ) as advance:
+    check_fit(request, responses, mapping, features, transform, judged=judged)
+    train, done = responses.train, 0
+    label, shown = f"extract features of training images, {request.layer}", request.execution.progress
+    with progress_bar(label, len(train), shown=shown) as on_progress:
         for batch in features.batches(request.layer, train):
-            some = slice(done, done + len(batch.images))
-            shown = transform(batch.trajectory)
-            mapping.partial_fit(shown, responses.mean[batch.images], responses.folds[some])
-            if done == 0:
-                work = work.with_rows(len(batch.images), mapping.n_rows, mapping.row_bytes)
-                work = replace(work, unroll=features.unroll)
-                check(work, responses.mean.nbytes + mapping.row_bytes, may_project=may_project)
-            done = some.stop
-            advance(len(batch.images))
+            folds = responses.folds[done : done + len(batch.images)]
+            mapping.partial_fit(transform(batch.trajectory), responses.mean[batch.images], folds)
+            done += len(batch.images)
+            on_progress(len(batch.images))
 
 
 @dataclass(frozen=True)
@@ -152,9 +141,9 @@ def fit(
     make = partial(make_mapping, request.mapping, request.seed)
     mapping = PerBin(make) if request.control == "per-bin" else make()
     fit_batches(request, responses, mapping, features, transform)
-    label, shown = f"fit {request.mapping} (passes, at most)", request.execution.progress
-    with progress_bar(label, mapping.n_passes, shown=shown) as advance:
-        return mapping.solve(lambda: advance(1))
+    label, shown = f"fit {request.mapping} (passes)", request.execution.progress
+    with progress_bar(label, mapping.n_passes, shown=shown) as on_progress:
+        return mapping.solve(lambda: on_progress(1))
 
 
 def predict(
@@ -166,10 +155,11 @@ def predict(
 ) -> np.ndarray:
     """Predict the responses to held-out images, shape (image, unit, time_bin)."""
     predictions = []
-    with progress_bar("unroll test images", len(responses.test), shown=request.execution.progress) as advance:
+    label, shown = "extract features of test images", request.execution.progress
+    with progress_bar(label, len(responses.test), shown=shown) as on_progress:
         for batch in features.batches(request.layer, responses.test):
             predictions.append(mapping.predict(transform(batch.trajectory), len(batch.images)))
-            advance(len(batch.images))
+            on_progress(len(batch.images))
     return np.concatenate(predictions)
 
 
@@ -177,50 +167,3 @@ def split_features(request: Request, responses: Responses) -> AbstractContextMan
     """Open the features of a request's layer for one pass over training images and one over test images."""
     used = np.union1d(responses.train, responses.test)
     return open_features(request.features, request.execution, used=used, again=responses.test)
-
-
-def _of_responses(request: Request) -> Work:
-    """Return the work on the responses alone, as it is known before any of them is read."""
-    trials = request.recording.responses
-    n_images, n_trials, n_units, n_bins = trials.shape
-    n_test = round(request.test_fraction * n_images)
-    return Work(
-        n_images=n_images,
-        n_train=n_images - n_test,
-        n_test=n_test,
-        n_trials=n_trials,
-        n_units=n_units,
-        n_bins=n_bins,
-        trial_bytes=trials.dtype.itemsize,
-    )
-
-
-def _of_fit(
-    request: Request,
-    responses: Responses,
-    mapping: ResponseMapping,
-    features: Features,
-    transform: FeatureTransform,
-    judged: bool,
-) -> Work:
-    """Return all the work that is left, by what a copy of the map does with the answer to one image."""
-    some, probe = responses.train[:1], deepcopy(mapping)
-    answer = features.sample(request.layer)
-    probe.partial_fit(transform(answer), responses.mean[some], responses.folds[:1])
-    trials, (n_images, n_units, n_bins) = responses.recording.responses, responses.mean.shape
-    work = Work(
-        n_images=n_images,
-        n_train=len(responses.train),
-        n_test=len(responses.test) if judged else 0,
-        n_trials=trials.sizes["trial"],
-        n_units=n_units,
-        n_bins=n_bins,
-        trial_bytes=trials.dtype.itemsize,
-        n_features=probe.n_features,
-        batch_size=features.batch_size,
-        unroll=features.unroll,
-        answer_bytes=float(sum(block.nbytes for block in answer.blocks)),
-        item_bytes=answer.blocks[0].element_size(),
-        solver=lambda n_rows, n_features: probe.working_bytes(n_rows, n_features, n_units, N_FOLDS),
-    )
-    return work.with_rows(1, probe.n_rows, probe.row_bytes)

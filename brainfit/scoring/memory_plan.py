@@ -1,50 +1,56 @@
-"""How much memory a score will take, stage by stage, said before the long work starts."""
+"""Estimate the memory of a score, stage by stage, and refuse before the long work starts what would not fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
+from brainfit.contracts.response_mapping import ResponseMapping
+from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ResourceError
-from brainfit.features.sizing import Unroll
-from brainfit.scoring.responses import CHUNK_BYTES
+from brainfit.features.sizing import UnrollMemory
+from brainfit.features.stream import Features
+from brainfit.scoring.request import N_FOLDS, Request
+from brainfit.scoring.responses import CHUNK_BYTES, Responses
 from brainfit.support import memory
 from brainfit.support.messages import format_bytes
 
 _IMAGE_BYTES = 8
-"""Bytes in which a row says which image it is of."""
+"""Bytes of the image's number in a row."""
 _COPIES = 5
-"""The answer to a batch, and what is made of it on the way into rows."""
+"""Copies of a batch's features that exist at once on their way into rows."""
 _SPLIT_BYTES = 900
-"""That the random halves of `brainfit.noise_ceiling` take for each trial."""
+"""Bytes for each trial of the random halves of `brainfit.noise_ceiling`."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a fit and a score are made of.
+    """The sizes of a fit and a score.
 
     Attributes
     ----------
     n_images
-        Whose trials are averaged.
+        Number of images whose trials are averaged.
     n_train, n_test
-        Images that a map is fitted to, and that it is judged on; none of the latter in a choice of layers.
+        Number of images that a map is fitted to, and of those that it predicts; the latter is 0 in a choice
+        of layers.
     n_trials, n_units, n_bins, trial_bytes
-        Of the responses, and bytes of each number.
+        Sizes of the responses, and bytes of each number.
     n_features, n_rows
-        Features that the map gets, and rows that it keeps of an image.
+        Number of features that the map gets, and of rows that it keeps of an image.
     batch_size
-        Images that go through the model together.
+        Number of images that go through the model together.
     unroll
-        What memory showing images to the model takes.
+        Memory that showing images to the model takes.
     answer_bytes
-        What the layer's answer to an image takes.
+        Bytes of the layer's features of an image.
     item_bytes
-        What a number takes that the map computes with.
+        Bytes of a number that the map computes with.
     feature_bytes
-        What a feature takes in the rows that are kept, on average.
+        Mean bytes of a feature in the rows that are kept.
     solver
-        Bytes that solving takes beside the rows, for so many rows and features.
+        Function from the numbers of rows and features to the bytes that solving takes beside the rows.
     """
 
     n_images: int
@@ -57,7 +63,7 @@ class Work:
     n_features: int = 0
     n_rows: float = 0
     batch_size: int = 0
-    unroll: Unroll = field(default_factory=Unroll)
+    unroll: UnrollMemory = field(default_factory=UnrollMemory)
     answer_bytes: float = 0
     item_bytes: int = 4
     feature_bytes: float = 4
@@ -78,12 +84,12 @@ class Work:
         return self.item_bytes * (1 + self.n_units) + _IMAGE_BYTES
 
     def with_rows(self, n_images: int, n_rows: int, n_bytes: float) -> Work:
-        """Return the same work, knowing how many rows some images became, and what these take."""
+        """Return the same work with the rows per image and bytes per feature of some images that became rows."""
         of_features = n_bytes / n_rows - self._bytes_beside_features
         return replace(self, n_rows=n_rows / n_images, feature_bytes=of_features / self.n_features)
 
     def with_images(self, n_images: int) -> Work:
-        """Return the same work on so many images."""
+        """Return the same work on `n_images` images."""
         share = n_images / self.n_images
         return replace(
             self,
@@ -94,19 +100,19 @@ class Work:
 
 
 def estimate(work: Work) -> dict[str, float]:
-    """Return how many bytes each stage of a score takes at its worst, with what is held through it.
+    """Estimate the peak bytes of each stage of a score, with everything that is held through it.
 
-    Beside these there is what the process had before: libraries, the model, the recording if it is in memory.
+    Not included is what the process held before: libraries, the model, the recording if it is in memory.
 
     Parameters
     ----------
     work
-        What is to be done.
+        Sizes of the work.
 
     Returns
     -------
     dict
-        By the name of the stage, in their order.
+        Bytes by the name of the stage, in the order of the stages.
     """
     per_image = float(work.n_units * work.n_bins)
     trials = work.trial_bytes * work.n_trials * per_image
@@ -131,27 +137,27 @@ def estimate(work: Work) -> dict[str, float]:
 
 
 def peak(stages: dict[str, float]) -> tuple[str, float]:
-    """Return the stage that takes the most memory, and how much."""
+    """Return the stage that takes the most memory, and its bytes."""
     name = max(stages, key=lambda name: stages[name])
     return name, stages[name]
 
 
 def check(work: Work, held: float, *, may_project: bool) -> dict[str, float]:
-    """Refuse what does not fit, and say what would.
+    """Refuse work that does not fit into memory, and name what would fit.
 
     Parameters
     ----------
     work
-        What is to be done.
+        Sizes of the work.
     held
-        Bytes of it that are there already.
+        Bytes of the estimate that are allocated already.
     may_project
-        Whether fewer, projected features are a way out.
+        True if fewer, projected features are a remedy.
 
     Returns
     -------
     dict
-        The estimate.
+        The estimate, in bytes by stage.
 
     Raises
     ------
@@ -168,8 +174,70 @@ def check(work: Work, held: float, *, may_project: bool) -> dict[str, float]:
     return stages
 
 
+def check_responses_fit(request: Request) -> None:
+    """Refuse responses that cannot be averaged, or their ceilings computed, before any is read."""
+    trials = request.recording.responses
+    n_images, n_trials, n_units, n_bins = trials.shape
+    n_test = round(request.test_fraction * n_images)
+    work = Work(
+        n_images=n_images,
+        n_train=n_images - n_test,
+        n_test=n_test,
+        n_trials=n_trials,
+        n_units=n_units,
+        n_bins=n_bins,
+        trial_bytes=trials.dtype.itemsize,
+    )
+    check(work, 0, may_project=False)
+
+
+def check_fit(
+    request: Request,
+    responses: Responses,
+    mapping: ResponseMapping,
+    features: Features,
+    transform: Callable[[Trajectory], Trajectory],
+    *,
+    judged: bool,
+) -> None:
+    """Refuse a fit and the score after it by the features of one image, before any batch is computed.
+
+    Parameters
+    ----------
+    mapping
+        The map before any batch; a copy of it is fitted to the image.
+    judged
+        True if the map will predict held-out images.
+
+    Raises
+    ------
+    ResourceError
+        If a stage would not fit into memory.
+    """
+    one, probe = responses.train[:1], deepcopy(mapping)
+    sample = features.sample(request.layer)
+    probe.partial_fit(transform(sample), responses.mean[one], responses.folds[:1])
+    trials, (n_images, n_units, n_bins) = responses.recording.responses, responses.mean.shape
+    work = Work(
+        n_images=n_images,
+        n_train=len(responses.train),
+        n_test=len(responses.test) if judged else 0,
+        n_trials=trials.sizes["trial"],
+        n_units=n_units,
+        n_bins=n_bins,
+        trial_bytes=trials.dtype.itemsize,
+        n_features=probe.n_features,
+        batch_size=features.batch_size,
+        unroll=features.unroll,
+        answer_bytes=float(sum(block.nbytes for block in sample.blocks)),
+        item_bytes=sample.blocks[0].element_size(),
+        solver=lambda n_rows, n_features: probe.working_bytes(n_rows, n_features, n_units, N_FOLDS),
+    ).with_rows(1, probe.n_rows, probe.row_bytes)
+    check(work, responses.mean.nbytes, may_project=judged and request.mapping != "factorized")
+
+
 def remedies(work: Work, room: float, may_project: bool) -> list[str]:
-    """Return what each would fit into so many bytes alone: a batch size, a number of images, a projection."""
+    """Return the changes that would each alone fit into `room` bytes: batch size, images, projection."""
 
     def fits(changed: Work) -> bool:
         return peak(estimate(changed))[1] <= room
@@ -187,7 +255,7 @@ def remedies(work: Work, room: float, may_project: bool) -> list[str]:
 
 
 def _largest(most: int, fits: Callable[[int], bool], least: int = 1) -> int:
-    """Return the largest whole number from `least` to `most` that fits, where all below it do; 0 if none."""
+    """Return the largest whole number from `least` to `most` that fits, by bisection; 0 if there is none."""
     if most < least or not fits(least):
         return 0
     low, high = least, most

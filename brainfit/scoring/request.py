@@ -22,6 +22,8 @@ from brainfit.support.suggestions import unknown_name
 
 AUTO = "auto"
 """Stands for the layer that the training images choose."""
+N_FOLDS = 5
+"""Number of inner folds of the training images, on which penalties and layers are chosen."""
 TEST_FRACTION = 0.25
 """Share of images held out within each object, unless another one is given."""
 

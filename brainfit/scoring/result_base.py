@@ -194,6 +194,8 @@ def labelled(data: xr.Dataset) -> xr.Dataset:
     """
     made: dict[str, Any] = {}
     for dim in map(str, data.dims):
+        if dim in data.indexes and data[dim].dtype.kind in "OU":  # it has names of its own
+            continue
         edges = [f"{dim}_start", f"{dim}_end"]
         if all(name in data.coords and data[name].dims == (dim,) for name in edges):
             start, end = (data[name].values.astype(float) for name in edges)

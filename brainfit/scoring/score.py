@@ -23,10 +23,10 @@ from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.features.stream import Features
 from brainfit.scoring.evaluation import assemble
-from brainfit.scoring.fitting import N_FOLDS, fit, make_transform, predict, prepare_responses, split_features
+from brainfit.scoring.fitting import fit, make_transform, predict, prepare_responses, split_features
 from brainfit.scoring.layer_choice import choose_layer
 from brainfit.scoring.reliability import N_SPLITS
-from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
+from brainfit.scoring.request import AUTO, N_FOLDS, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
 from brainfit.scoring.result import Score
 from brainfit.statistics.reliability import ALPHA

@@ -24,8 +24,8 @@ from brainfit.figures import layer_votes
 from brainfit.mappings.ridge import RELATIVE_ALPHAS
 from brainfit.registry import lookup
 from brainfit.scoring.layer_choice import vote
+from brainfit.scoring.request import N_FOLDS
 from brainfit.scoring.responses import prepare
-from brainfit.scoring.score import N_FOLDS
 from data_loaders.simulated.recording import simulated
 from data_loaders.simulated.truth import mean_responses
 
@@ -126,7 +126,7 @@ def test_units_that_nothing_predicts_do_not_vote():
     assert found["unit_layer"].values.tolist() == ["first"] * 4 + ["", "second", "second", "second"]
     assert found["votes"].sel(region="pIT").values.tolist() == [3, 0]
     assert float(found["share"].sel(region="pIT").sum()) == 0.75
-    assert "1 unit that no layer predicts did not choose" in layer_votes(found).caption
+    assert "1 unit that no layer predicts did not vote" in layer_votes(found).caption
 
 
 def test_auto_scores_the_layer_that_is_assigned():

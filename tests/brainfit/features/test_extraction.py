@@ -13,7 +13,7 @@ from tiny import TinyModel
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import BrainfitError, ContractError, PluginError, ResourceError, UnknownNameError
-from brainfit.features.extraction import _on_device, rows_of, show, show_last, to_model_input
+from brainfit.features.extraction import _on_device, extract, extract_last, select_rows, to_model_input
 from brainfit.features.model_contract import full_precision
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(6, 16, 16, 3), dtype=np.uint8)
@@ -34,10 +34,12 @@ class Changed(TinyModel):
 def run(model: Any, batch_size: int = 4) -> list[Trajectory]:
     """Show six images as a score does: the last of the first batch alone, too."""
     batches = [IMAGES[start : start + batch_size] for start in range(0, 6, batch_size)]
-    alone = show_last(model, ["small"], batches[0], Presentation())
+    alone = extract_last(model, ["small"], batches[0], Presentation())
     answers = []
     for pixels in batches:
-        seen = show(model, ["small"], pixels, Presentation(), alone=alone if pixels is batches[0] else None)
+        seen = extract(
+            model, ["small"], pixels, Presentation(), alone=alone if pixels is batches[0] else None
+        )
         answers.append(full_precision(seen["small"]))
     return answers
 
@@ -236,10 +238,10 @@ def test_one_image_of_the_first_batch_is_shown_again() -> None:
 
 def test_rows_are_those_of_the_images_asked_for() -> None:
     (whole,) = run(TinyModel(), batch_size=6)
-    some = rows_of(whole, np.array([1, 4]))
+    some = select_rows(whole, np.array([1, 4]))
     torch.testing.assert_close(some.dense(), whole.dense()[[1, 4]])
     assert len(some.blocks[0]) == 1  # what does not depend on the image still does not
-    assert rows_of(whole, np.arange(6)).blocks[1] is whole.blocks[1]
+    assert select_rows(whole, np.arange(6)).blocks[1] is whole.blocks[1]
 
 
 def test_pixels_become_float_images_of_the_models_size() -> None:
@@ -305,7 +307,7 @@ def test_images_go_to_a_gpu_from_pinned_memory_and_on_a_cpu_nothing_is_pinned(mo
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
     images = torch.rand(2, 3, 4, 4)
     assert _on_device(images, "cpu") is images
-    assert show(TinyModel(), ["small"], IMAGES, Presentation())
+    assert extract(TinyModel(), ["small"], IMAGES, Presentation())
     assert done == []
     monkeypatch.setattr(torch.Tensor, "to", copy)
     for device in ("cuda", "cuda:1"):
@@ -320,5 +322,5 @@ def test_a_gpu_without_memory_is_one_line() -> None:
         "Of the allocated memory 1.00 GiB is allocated by PyTorch."
     )
     with pytest.raises(ResourceError, match=r"20\.00 GiB more could not be had; lower --batch-size") as error:
-        show(raising(torch.OutOfMemoryError(said)), ["small"], IMAGES, Presentation())
+        extract(raising(torch.OutOfMemoryError(said)), ["small"], IMAGES, Presentation())
     assert str(error.value).isprintable()

@@ -465,7 +465,7 @@ def test_a_model_that_changes_between_the_plan_and_a_hit_is_computed_anew():
     assert bits(all_of(request)) == wanted
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.integers(0, 2), min_size=8, max_size=16),
     st.sets(st.integers(0, 15), min_size=1, max_size=8),

@@ -16,7 +16,7 @@ from brainfit.cli.app import app
 from brainfit.errors import ResourceError
 from brainfit.execution import Execution
 from brainfit.features import sizing
-from brainfit.features.sizing import Unroll
+from brainfit.features.sizing import UnrollMemory
 from brainfit.scoring import responses
 from brainfit.scoring.memory_plan import Work, check, estimate, peak, remedies
 from brainfit.scoring.score import score
@@ -34,7 +34,7 @@ WORK = Work(
     n_features=10_000,
     n_rows=12.0,
     batch_size=16,
-    unroll=Unroll(1e7, 2e7),
+    unroll=UnrollMemory(1e7, 2e7),
     answer_bytes=1e6,
     solver=lambda n_rows, n_features: 5000.0 * n_features,
 )
@@ -106,9 +106,9 @@ def test_a_refusal_is_one_line_with_the_largest_stage_and_numbers(monkeypatch):
 
 
 def test_what_one_image_takes_is_told_from_what_all_share():
-    unroll = Unroll.of(100.0, 4, 20.0)
+    unroll = UnrollMemory.from_peak(100.0, 4, 20.0)
     assert (unroll.fixed, unroll.each, unroll.bytes(4), unroll.bytes(8)) == (20, 20, 100, 180)
-    assert Unroll.of(100.0, 1, 1e9) == Unroll(50, 50)
+    assert UnrollMemory.from_peak(100.0, 1, 1e9) == UnrollMemory(50, 50)
 
 
 def test_the_watch_sees_what_comes_and_goes():
@@ -148,7 +148,7 @@ def test_batches_are_made_smaller_where_memory_is_short_and_it_is_said(monkeypat
     with caplog.at_level(logging.WARNING):
         found = scored(monkeypatch, 5e7)
     assert max(Large.shown) == found.info["provenance"]["batch_size"] == 4
-    (record,) = caplog.records
+    (record,) = [record for record in caplog.records if record.name == sizing.__name__]
     assert "a batch of 16 images takes about" in record.getMessage()
     assert "the batch size is 4" in record.getMessage()
     np.testing.assert_allclose(found.data["r"].values, wanted.data["r"].values, atol=1e-3)
