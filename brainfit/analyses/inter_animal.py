@@ -25,10 +25,12 @@ from brainfit.scoring.responses import (
     Dropped,
     average_trials,
     complete_units,
+    repeated_images,
     require_trials,
     seen_images,
+    split_images,
 )
-from brainfit.statistics.splits import image_folds, train_test_split
+from brainfit.statistics.splits import image_folds
 from brainfit.support.arguments import whole_number
 from brainfit.support.progress import progress_bar
 from brainfit.support.seeds import generator
@@ -117,9 +119,17 @@ def inter_animal_consistency(
     with progress_bar("average trials (images)", chosen.n_images, shown=execution.progress) as advance:
         averages = average_trials(chosen.responses, advance)
     images = _shared_images(averages, chosen, dropped)
+    repeated = repeated_images(averages)[images]
+    dropped.add("images", int((~repeated).sum()), "under two trials, which halving takes")
+    train, test, groups, _ = split_images(
+        chosen,
+        averages,
+        images[repeated],
+        test_fraction=test_fraction,
+        seed=seed,
+        progress=execution.progress,
+    )
     objects = chosen.responses["object_name"].values
-    split = train_test_split(objects[images], test_fraction=test_fraction, seed=seed)
-    train, test = (images[part] for part in split)
     complete = complete_units(averages, train, test, dropped)
     halvable = complete & (averages.n_trials[train].min(axis=0) >= 2)
     dropped.add("units", int((complete & ~halvable).sum()), "a single trial of some training image")
@@ -142,7 +152,7 @@ def inter_animal_consistency(
         )
 
     animals = trials["animal"].values.astype(str)
-    folds = image_folds(objects[train], N_FOLDS, seed=seed)
+    folds = image_folds(objects[train], N_FOLDS, seed=seed, groups=groups[train])
     directions = list(permutations(np.unique(animals).tolist(), 2))
     found = []
     with progress_bar(

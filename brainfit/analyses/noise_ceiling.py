@@ -12,7 +12,7 @@ from brainfit.errors import ContractError
 from brainfit.execution import Execution, or_default
 from brainfit.scoring.reliability import N_SPLITS, ceilings, measure
 from brainfit.scoring.request import select
-from brainfit.scoring.responses import Dropped, average_trials, require_trials, seen_images
+from brainfit.scoring.responses import Dropped, average_trials, repeated_images, require_trials, seen_images
 from brainfit.statistics.bootstrap import (
     MIN_UNITS,
     Sums,
@@ -81,12 +81,21 @@ def noise_ceiling(
     dropped = Dropped()
     with progress_bar("count trials (images)", chosen.n_images, shown=execution.progress) as advance:
         averages = average_trials(chosen.responses, advance)
-    images = seen_images(averages, dropped)
+    seen = seen_images(averages, dropped)
+    images = seen[repeated_images(averages)[seen]]
+    dropped.add(
+        "images", len(seen) - len(images), "under two trials for more than half of the region's units"
+    )
+    if not len(images):
+        raise ContractError(
+            f"recording {chosen.name!r} has no image with two trials for half of the units of {region!r}; "
+            "a noise ceiling compares trials of the same image"
+        )
     units = averages.n_trials[images].min(axis=0) >= 2
     if not units.any():
         raise ContractError(
-            f"none of {len(units)} units has two trials of every image; "
-            "leave out the images that few units saw"
+            f"none of {len(units)} units has two trials of each of {len(images)} images: units saw different "
+            "images; choose a region or units that saw the same ones"
         )
     dropped.add("units", int((~units).sum()), "under two trials of some image")
     trials = chosen.responses.isel(image=images, unit=np.flatnonzero(units))

@@ -191,6 +191,7 @@ def _dropped(sample: Recording, region: str, seed: int) -> dict[str, Any]:
             test_fraction=_TEST_FRACTION,
             n_folds=N_FOLDS,
             seed=seed,
+            compare_pictures=False,
         )
         records, refused = ready.dropped.records, None
     except ContractError as error:

@@ -114,7 +114,13 @@ def _of_weights(info: Mapping[str, Any]) -> list[Notice]:
 def _of_images(info: Mapping[str, Any]) -> list[Notice]:
     images = info["provenance"].get("images", {})
     found = []
-    if same := images.get("same_picture", 0):
+    if both := images.get("same_picture_in_both", 0):
+        text = (
+            f"{both} test images show the same picture as a training image, by the recording's own split; what is "
+            "known of one is known of the other."
+        )
+        found.append(Notice("The same pictures in training and test", text))
+    elif same := images.get("same_picture", 0):
         text = (
             f"{same} images show the same picture as another image under another name; images of the same "
             "picture were kept together, all in training or all in the test."

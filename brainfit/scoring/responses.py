@@ -13,12 +13,14 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
 from brainfit.contracts.recording_facts import ceiling_obstacle
 from brainfit.errors import ContractError
+from brainfit.scoring.pictures import NEAR, Pictures, find_pictures
 from brainfit.statistics.splits import image_folds, train_test_split
 from brainfit.support.progress import progress_bar
 
 CHUNK_BYTES = 256 * 2**20
 """Of single trials that are read at a time, about, if they are float32."""
 _MIN_SEEN = 0.5
+_MIN_REPEATS = 2
 _LARGE = 1e12
 
 
@@ -68,6 +70,8 @@ class Responses:
         The inner fold of each training image, shape (training image,).
     dropped
         What was left out, and why.
+    split
+        How images were split: who said so, and what was found out about their pictures.
     """
 
     recording: Recording
@@ -77,6 +81,7 @@ class Responses:
     test: np.ndarray
     folds: np.ndarray
     dropped: Dropped
+    split: dict[str, Any] = field(default_factory=dict)
 
 
 def prepare(
@@ -87,21 +92,103 @@ def prepare(
     n_folds: int,
     seed: int,
     progress: bool = False,
+    compare_pictures: bool = True,
 ) -> Responses:
-    """Match bins to steps, average trials, drop what is missing, and split images within object."""
+    """Match bins to steps, average trials, drop what is missing, and split images.
+
+    The recording's own split is used if it has one. Otherwise images are split within object; images that show
+    the same picture stay together, and those that are held out are drawn among the images that have repeats,
+    since a training image needs one trial and a test image two.
+    """
     dropped = Dropped()
     recording, steps = align_bins(recording, presentation, dropped)
     with progress_bar("average trials (images)", recording.n_images, shown=progress) as advance:
         averages = average_trials(recording.responses, advance)
     seen = seen_images(averages, dropped)
-    objects = recording.responses["object_name"].values
-    split = train_test_split(objects[seen], test_fraction=test_fraction, seed=seed)
-    train, test = (seen[part] for part in split)
-    units = complete_units(averages, train, test, dropped)
-    folds = image_folds(objects[train], n_folds, seed=seed)
-    return Responses(
-        recording.select_units(units), averages.mean[:, units], steps, train, test, folds, dropped
+    train, test, groups, how = split_images(
+        recording,
+        averages,
+        seen,
+        test_fraction=test_fraction,
+        seed=seed,
+        progress=progress,
+        compare_pictures=compare_pictures,
     )
+    units = complete_units(averages, train, test, dropped)
+    objects = recording.responses["object_name"].values
+    folds = image_folds(objects[train], n_folds, seed=seed, groups=groups[train])
+    return Responses(
+        recording.select_units(units), averages.mean[:, units], steps, train, test, folds, dropped, how
+    )
+
+
+def split_images(
+    recording: Recording,
+    averages: Averages,
+    seen: np.ndarray,
+    *,
+    test_fraction: float,
+    seed: int,
+    progress: bool = False,
+    compare_pictures: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    """Split the images at some positions into training and test.
+
+    Reading all pictures takes time; without `compare_pictures` each image counts as a picture of its own.
+
+    Returns
+    -------
+    train, test
+        Sorted positions of images.
+    groups
+        Images with the same number show the same picture, shape (image,).
+    how
+        What was done, as plain values.
+    """
+    if compare_pictures:
+        with progress_bar("compare pictures (images)", recording.n_images, shown=progress) as on_progress:
+            pictures = find_pictures(recording.stimuli, on_progress)
+    else:
+        pictures = Pictures(np.arange(recording.n_images), np.empty((recording.n_images, 0)))
+    labels, repeated = recording.responses.coords, repeated_images(averages)
+    if "split" in labels:
+        is_test = labels["split"].values[seen].astype(str) == "test"
+        train, test = seen[~is_test], seen[is_test]
+        how: dict[str, Any] = {"split": "the recording's own"}
+        if len(train) < 2 or len(test) < 2:
+            raise ContractError(
+                f"recording {recording.name!r} has its own split, with {len(train)} training and {len(test)} test "
+                "images that were shown; at least 2 of each are needed"
+            )
+    else:
+        if not repeated[seen].any():
+            raise ContractError(
+                f"recording {recording.name!r} has no image with two trials for half of the region's units; "
+                "noise ceilings take test images with repeats"
+            )
+        parts = train_test_split(
+            labels["object_name"].values[seen],
+            test_fraction=test_fraction,
+            seed=seed,
+            groups=pictures.group[seen],
+            candidates=repeated[seen],
+        )
+        train, test = (seen[part] for part in parts)
+        how = {"split": f"drawn, {test_fraction:.4g} of the images within each object"}
+        if n_single := int((~repeated[seen]).sum()):
+            how["split"] += f"; {n_single} images without repeats are for training only"
+    how |= {
+        "same_picture": pictures.n_repeated,
+        "same_picture_in_both": int(np.isin(pictures.group[test], pictures.group[train]).sum()),
+        "near_duplicates": pictures.near_duplicates(test, train),
+        "near_duplicate_threshold": NEAR,
+    }
+    return train, test, pictures.group, how
+
+
+def repeated_images(averages: Averages) -> np.ndarray:
+    """Return which images at least half of the units have two trials of, shape (image,), bool."""
+    return (averages.n_trials >= _MIN_REPEATS).mean(axis=1) >= _MIN_SEEN
 
 
 def require_trials(recording: Recording) -> None:
@@ -203,8 +290,8 @@ def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, drop
     complete = (averages.n_trials[train].min(axis=0) >= 1) & (averages.n_trials[test].min(axis=0) >= 2)
     if not complete.any():
         raise ContractError(
-            f"none of {len(complete)} units has a trial of every training image and two of every test image; "
-            "leave out the images that few units saw"
+            f"none of {len(complete)} units has a trial of every training image and two of every test image: "
+            "units saw different images; choose a region or units that saw the same ones"
         )
     dropped.add(
         "units", int((~complete).sum()), "no trial of some training image, or under two of some test image"

@@ -154,6 +154,7 @@ def score(
                 request, responses, {**fitted.summary(), **transform.summary()}, content, batch_size
             ),
             **_of_evaluation(data),
+            "images": responses.split,
         },
     }
     result = Score(data.assign(alpha=("unit", fitted.alpha_)), info)
