@@ -19,7 +19,7 @@ from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.registry.lookup import load_recording
 from brainfit.scoring.fitting import prepare_responses
-from brainfit.scoring.layer_choice import LayerFit, fit_layers, vote
+from brainfit.scoring.layer_choice import LayerFit, candidates, fit_layers, vote
 from brainfit.scoring.request import AUTO, N_FOLDS, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
 from brainfit.support.suggestions import unknown_name
@@ -37,16 +37,16 @@ def assign_layers(
     seed: int = 0,
     execution: Execution | None = None,
 ) -> xr.Dataset:
-    """Give each region the layer that most of its units choose, on the training images of a score.
+    """Give each region the layer that most of its units vote for, on the training images of a score.
 
-    A unit chooses the layer of least loss; of layers with as many votes, the region takes the one of lower
-    median loss. A unit that no layer predicts better than its mean does, does not vote. As in the
-    paper, the loss has the time course in it that all images share: a layer is chosen for when it sees
-    the image, too, and with few images or random weights mostly for that.
+    A unit votes for the layer of least loss; of layers with equal votes, the region takes the one of lower median
+    loss. A unit that no layer predicts better than its mean does not vote. The vote is image-driven: each bin's
+    mean over images is taken off features and responses, so that a layer is chosen for what it knows about images
+    and not for when it responds. The plain vote of the paper, in which the time course counts, is beside it.
 
-    The images that a score with this seed holds out choose nothing. All regions are fitted together, a
-    layer at a time, in one search; a score with ``layer="auto"`` does the same for its region alone, where a
-    loss differs by no more than the tolerance of the search, about 1e-4.
+    The images that a score with this seed holds out have no part in it. All regions are fitted together, a layer
+    at a time; a score with ``layer="auto"`` does the same for its region alone, where a loss may differ by the
+    tolerance of the solver.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def assign_layers(
     regions
         By default all that the recording has. ``"IT"`` is ``pIT``, ``cIT`` and ``aIT`` together.
     layers
-        The candidates; by default all of the model, a readout to classes too, for nothing marks one as
-        such. Name the others to leave it out.
+        The candidates, in order; by default all of the model except readouts to classes
+        (`brainfit.contracts.model.readout_layers`), which are candidates only if they are named here.
     seed
         Of the split and the inner folds.
     execution
@@ -131,7 +131,9 @@ def _refuse_text(name: str, value: object) -> None:
 def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
     known = tuple(model.layers)
     if layers is None:
-        return known
+        return candidates(model)
+    if isinstance(layers, (set, frozenset)):
+        raise ContractError("layers is a set, which has no order; give a list of names")
     for name in layers:
         if name not in known:
             raise unknown_name("layer", name, known)
@@ -142,19 +144,22 @@ def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
 
 def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, LayerFit]) -> xr.Dataset:
     layers, regions = list(fits), list(prepared)
-    loss = {region: np.array([one.loss[region] for one in fits.values()]) for region in regions}
-    choices = [vote(layers, loss[region]) for region in regions]
-    chosen_by_units = np.concatenate([choice.units for choice in choices])
-    n_units = [len(choice.units) for choice in choices]
-    by_region, votes = ("region", "layer"), np.array([choice.votes for choice in choices])
-    arrays = {
-        "loss": (("layer", "unit"), np.concatenate(list(loss.values()), axis=1)),
-        "unit_layer": ("unit", np.array([*layers, ""])[chosen_by_units]),  # -1, no vote, is the last: ""
-        "votes": (by_region, votes),
-        "share": (by_region, votes / np.array(n_units)[:, None]),
-        "median_loss": (by_region, np.array([choice.median_loss for choice in choices])),
-        "chosen": ("region", [choice.layer for choice in choices]),
-        "tied": ("region", [choice.tied for choice in choices]),
+    n_units = np.array([prepared[region].mean.shape[1] for region in regions])
+    by_region, arrays = ("region", "layer"), {}
+    for prefix, name in (("", "loss"), ("plain_", "plain_loss")):
+        loss = [np.array([getattr(one, name)[region] for one in fits.values()]) for region in regions]
+        found = [vote(layers, of_region) for of_region in loss]
+        votes, units = np.array([one.votes for one in found]), np.concatenate([one.units for one in found])
+        arrays |= {
+            f"{prefix}loss": (("layer", "unit"), np.concatenate(loss, axis=1)),
+            f"{prefix}unit_layer": ("unit", np.array([*layers, ""])[units]),  # -1, no vote, is the last: ""
+            f"{prefix}votes": (by_region, votes),
+            f"{prefix}share": (by_region, votes / n_units[:, None]),
+            f"{prefix}median_loss": (by_region, np.array([one.median_loss for one in found])),
+            f"{prefix}chosen": ("region", [one.layer for one in found]),
+            f"{prefix}tied": ("region", [one.tied for one in found]),
+        }
+    arrays |= {
         "committed": ("region", [request.model.region_layers.get(region, "") for region in regions]),
         "n_features": ("layer", [one.n_features for one in fits.values()]),
         "converged": ("layer", [one.converged for one in fits.values()]),

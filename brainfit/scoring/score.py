@@ -132,8 +132,8 @@ def score(
     _require_test_images(responses)
     choice: dict[str, Any] = {"how": layer if layer in ("committed", AUTO) else "named"}
     if request.layer == AUTO:
-        chosen = choose_layer(request, responses)
-        request, choice = request.with_layers(chosen.layer), {**choice, **chosen.summary()}
+        chosen, summary = choose_layer(request, responses)
+        request, choice = request.with_layers(chosen), {**choice, **summary}
     with split_features(request, responses) as features:
         transform = make_transform(request, responses, features)
         fitted = fit(request, responses, features, transform)

@@ -52,9 +52,9 @@ def two_animals(
             "time_bin_end": ("time_bin", start + 20),
         },
     )
-    stimuli = xr.DataArray(
-        np.zeros((n_images, 2, 2, 3), np.uint8), dims=("image", "height", "width", "channel")
-    )
+    pixels = np.zeros((n_images, 2, 2, 3), np.uint8)
+    pixels[:, 0, :, 0] = np.stack(np.divmod(np.arange(n_images), 256), axis=1)  # each its own picture
+    stimuli = xr.DataArray(pixels, dims=("image", "height", "width", "channel"))
     return Recording("two", responses, stimuli, simulated=True)
 
 
