@@ -13,6 +13,7 @@ class Lookup(TinyModel):
     """Layers that are given as arrays (image, step, feature); which image it is, its pixels say."""
 
     name = "lookup"
+    readout_layers: tuple[str, ...] = ()
 
     def __init__(self, recording, region_layers, **layers):
         super().__init__(image_size=recording.stimuli.sizes["height"])

@@ -118,7 +118,7 @@ def test_both_directions_windows_and_labels() -> None:
     wanted = recording.responses["unit_id"].values[recording.responses["animal"].values == "Bo"]
     assert of_bo["unit_id"].values.tolist() == wanted.tolist()
     assert found["window"].values.tolist() == ["pooled", "early", "late"]
-    assert found["window_bins"].sel(window="pooled").values.tolist() == [False, False, False, *[True] * 5]
+    assert found["window_bins"].sel(window="pooled").values.tolist() == [*[False] * 4, *[True] * 4]
     assert found["predicted"].dims == ("image", "unit", "time_bin")
     assert found.attrs["n_train_images"] + found.attrs["n_test_images"] == 240
     result = summary(found)
