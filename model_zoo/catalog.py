@@ -51,6 +51,15 @@ def _resnet(name: str, blocks: tuple[int, ...], parameters: int) -> dict[str, Mo
     return {name: ModelEntry(f"networks.resnet:{name}", parameters, layers, None, _SIZES, "He et al. 2016")}
 
 
+def _mini(
+    name: str, factory: str, parameters: int, steps: int, /, **options: str | int | bool
+) -> dict[str, ModelEntry]:
+    source = f"{_N18}, Fig. 2b and 4c, at a small scale"
+    return {
+        name: ModelEntry(f"networks.mini:{factory}", parameters, _INTERMEDIATE, steps, (64,), source, options)
+    }
+
+
 CATALOG = {
     **_median("median_convrnn", f"{_N18}, Fig. 4-5 (rgc_intermediate)"),
     **_median("median_convrnn_nofeedback", f"{_N18}, Fig. 4c (control)", 14_822_056, feedback=False),
@@ -83,6 +92,19 @@ CATALOG = {
     ),
     **_resnet("resnet18", (2, 2, 2, 2), 11_689_512),
     **_resnet("resnet34", (3, 4, 6, 3), 21_797_672),
+    **_mini("median_convrnn_mini", "median_convrnn_mini", 266_472, 17, name="median_convrnn_mini"),
+    **_mini(
+        "median_convrnn_minimal_mini",
+        "median_convrnn_mini",
+        266_472,
+        12,
+        name="median_convrnn_minimal_mini",
+        on_ms=120,
+        off_ms=0,
+    ),
+    **_mini("basenet_mini", "basenet_mini", 254_016, 11),
+    **_mini("ff_mini", "ff_mini", 92_032, 11),
+    **_mini("ff_wide_mini", "ff_wide_mini", 266_029, 11),
     "random_convrnn": ModelEntry(
         "networks.random_convrnn:random_convrnn",
         30_809_960,

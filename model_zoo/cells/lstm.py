@@ -85,7 +85,10 @@ class LSTM(Cell):
         self.forget_bias = forget_bias
         self.gates = JointConv(context.channels, channels, 4 * channels, kernel)
         self.norms = nn.ModuleDict(
-            {part: LayerNorm(channels) if layer_norm else nn.Identity() for part in _NORMS}
+            {
+                part: LayerNorm(channels, context.norm_epsilon) if layer_norm else nn.Identity()
+                for part in _NORMS
+            }
         )
         shape = (channels, context.size, context.size)
         self.peepholes = nn.ParameterDict({gate: torch.empty(shape) for gate in _GATES} if peepholes else {})

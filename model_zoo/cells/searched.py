@@ -103,7 +103,7 @@ class _Renewal(nn.Module):
         self.tau = _Sum(update.tau.paths, context, depth, channels, multiplies=True)
         self.gate = _Sum(update.gate.paths, context, depth, channels, multiplies=True)
         self.inputs = _Sum(update.inputs, context, depth, channels)
-        self.norm = LayerNorm(channels) if layer_norm else nn.Identity()
+        self.norm = LayerNorm(channels, context.norm_epsilon) if layer_norm else nn.Identity()
 
     def sums(self) -> tuple[_Sum, _Sum, _Sum]:
         return self.tau, self.gate, self.inputs

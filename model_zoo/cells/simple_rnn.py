@@ -54,7 +54,7 @@ class SimpleRNN(Cell):
         self.channels = context.channels if channels is None else channels
         self.of_input = Conv(context.channels, self.channels, 3)
         self.of_state = Conv(self.channels, self.channels, 3)
-        self.norm = LayerNorm(self.channels) if layer_norm else nn.Identity()
+        self.norm = LayerNorm(self.channels, context.norm_epsilon) if layer_norm else nn.Identity()
 
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
         """Return what comes in from below (channels)."""

@@ -20,6 +20,9 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+from torch.utils.checkpoint import checkpoint
 
 from brainfit.contracts.diagram import Edge, Part, Wiring, in_words
 from brainfit.contracts.presentation import Presentation
@@ -30,6 +33,9 @@ from brainfit.support.suggestions import unknown_name
 from .inputs import check_request, normalizer
 from .node import Node, NodeDrive, State
 from .weights_name import WeightsName
+
+_VARYING = (_NormBase, _DropoutNd, nn.RReLU)
+"""Modules that, in training mode, depend on the whole batch, draw random numbers or count their calls."""
 
 
 class Edges(NamedTuple):
@@ -148,18 +154,18 @@ class GraphModel(nn.Module):
     def unroll(
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:
-        """Show `images` and return what each of `layers` did: what `step` gives, with less work.
+        """Show `images` and return the activity of each of `layers`: that of `step`, with less work.
 
         Nothing is approximated. A drive is computed again only when its input is another tensor object;
-        what does not depend on the image (gray, and all before the signal arrives) stays a batch of
-        one; and what can no longer reach one of `layers` is left out.
+        activity that does not depend on the image (gray, and all before the signal arrives) stays a batch of
+        one; and nodes that can no longer reach one of `layers` are left out.
 
         Parameters
         ----------
         images
             Pixels in [0, 1], shape (image, 3, image_size, image_size); moved to the model's device.
         presentation
-            What is shown when.
+            Times at which the image and the gray are on.
         layers
             Some of `self.layers`.
 
@@ -169,22 +175,72 @@ class GraphModel(nn.Module):
             For an unknown layer; for images or a presentation that do not fit.
         """
         layers = check_request(self, images, presentation, layers)
+        return self._unroll(images, presentation, layers)
+
+    def unroll_training(
+        self,
+        images: Tensor,
+        presentation: Presentation,
+        layers: Sequence[str],
+        *,
+        recompute: bool = False,
+    ) -> dict[str, Trajectory]:
+        """Do as `unroll`, with gradients: those of the plain loop over `step`, to rounding.
+
+        A layer without a state, or the part of a layer that depends on its input alone, is computed and
+        differentiated once for as long as its input stays the same. On a GPU, nothing waits for the device:
+        the range of the pixels is not checked. A network with dropout or batch statistics in training mode
+        runs as in torch: every node at every step, for every image.
+
+        Parameters
+        ----------
+        images, presentation, layers
+            As for `unroll`.
+        recompute
+            Keep only states and outputs for the backward pass, and compute each step's intermediate results
+            again in it (activation checkpointing): less memory, for one more forward pass.
+
+        Raises
+        ------
+        UnknownNameError, ContractError
+            As `unroll`, but for the range of the pixels.
+        """
+        layers = check_request(self, images, presentation, layers, look_at_pixels=False)
+        return self._unroll(images, presentation, layers, recompute=recompute)
+
+    def _unroll(
+        self, images: Tensor, presentation: Presentation, layers: tuple[str, ...], *, recompute: bool = False
+    ) -> dict[str, Trajectory]:
         images = images.to(next(self.parameters())).contiguous(memory_format=torch.channels_last)
-        shown = (frame for frame, steps in presentation.frames(images, self.normalize) for _ in range(steps))
-        outputs, cells = self.initial_state(_like(images))
+        # What is drawn or counted anew at every call does not repeat.
+        varies = any(isinstance(part, _VARYING) and part.training for part in self.modules())
+        images_shown = len(images) if varies else 1
+        frames = (
+            frame.expand(len(images), -1, -1, -1) if varies else frame
+            for frame, steps in presentation.frames(images, self.normalize)
+            for _ in range(steps)
+        )
+        outputs, cells = self.initial_state(_like(images), images_shown)
         drives: dict[str, tuple[Tensor, NodeDrive]] = {}  # for each node the input it last saw, and its drive
         kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-        for frame, wanted in zip(shown, self._needed(layers, presentation.n_steps), strict=True):
+        needed = self._needed(self.layers if varies else layers, presentation.n_steps)
+        for frame, wanted in zip(frames, needed, strict=True):
             now = {}
             for name, node in self._items():
                 if name not in wanted:
                     continue
                 source, feedback = self.edges[name]
                 ff = frame if source is None else outputs[source]
-                if name not in drives or drives[name][0] is not ff:
+                if varies or name not in drives or drives[name][0] is not ff:
                     drives[name] = ff, node.drive(ff)
                 fb = [outputs[origin] for origin in feedback]
-                now[name], cells[name] = node.recur(drives[name][1], fb, cells[name])
+                given = drives[name][1], fb, cells[name]
+                if recompute and node.cell is not None:
+                    now[name], cells[name] = checkpoint(
+                        node.recur, *given, use_reentrant=False, preserve_rng_state=varies
+                    )
+                else:
+                    now[name], cells[name] = node.recur(*given)
             outputs = now
             for layer, steps in kept.items():
                 steps.append(outputs[layer])

@@ -14,7 +14,7 @@ _RESIDUAL_GAIN = 0.5
 
 
 @torch.no_grad()
-def fill(model: nn.Module, seed: int) -> None:
+def fill(model: nn.Module, seed: int, readout_gain: float = 1.0) -> None:
     """Draw weights so that activities neither die nor blow up in many layers and many more steps.
 
     Weights are normal with variance 1 / fan-in, times the square of 0.1 where they close a loop
@@ -28,9 +28,13 @@ def fill(model: nn.Module, seed: int) -> None:
         with the fan-in behind dimension 0.
     seed
         Of a generator of its own, on the CPU; parameters are drawn in the order of their names in `model`.
+    readout_gain
+        Factor of the weights of readout layers. A small one, such as 0.01, starts a training at an even guess:
+        a cross-entropy of ln(classes).
     """
     generator = torch.Generator().manual_seed(seed)
     gains = _gains(model)
+    gains |= {f"nodes.{layer}.": readout_gain for layer in getattr(model, "readout_layers", ())}
     for name, parameter in model.named_parameters():
         if "bias" in name.rpartition(".")[2]:
             parameter.zero_()

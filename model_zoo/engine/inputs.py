@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, MappingView, Sequence, Set
 from dataclasses import dataclass
@@ -30,8 +31,15 @@ class Normalizer:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Normalise; the shape stays."""
-        shift, scale = (images.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        shift, scale = (_constant(values, images.dtype, images.device) for values in (self.mean, self.std))
         return (images - shift) / scale
+
+
+@functools.lru_cache(maxsize=64)  # a copy to a GPU makes the processor wait
+@torch.inference_mode(False)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return the values by channel, (3, 1, 1)."""
+    return torch.tensor(values, dtype=dtype, device=device).view(3, 1, 1)
 
 
 def normalizer(mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Normalizer:
@@ -79,9 +87,21 @@ def ordered(name: str, values: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def check_request(
-    model: Model, images: torch.Tensor, presentation: Presentation, layers: Iterable[str]
+    model: Model,
+    images: torch.Tensor,
+    presentation: Presentation,
+    layers: Iterable[str],
+    *,
+    look_at_pixels: bool = True,
 ) -> tuple[str, ...]:
-    """Raise unless `model` can be asked for this.
+    """Check a request to `unroll`.
+
+    Parameters
+    ----------
+    model, images, presentation, layers
+        As for `brainfit.contracts.model.Model.unroll`.
+    look_at_pixels
+        Check the range of the pixels, for which a GPU must be waited for.
 
     Returns
     -------
@@ -101,6 +121,8 @@ def check_request(
         if layer not in model.layers:
             raise unknown_name(f"layer of {model.name}", layer, model.layers)
     _check_images(model, images)
+    if look_at_pixels:
+        _check_pixels(model, images)
     if not isinstance(presentation, Presentation):
         raise ContractError(
             f"{model.name} is shown images as a brainfit.Presentation says, got {type(presentation).__name__}"
@@ -138,6 +160,9 @@ def _check_images(model: Model, images: torch.Tensor) -> None:
         raise ContractError(
             f"{model.name} takes float pixels in [0, 1], got {images.dtype}; divide 8-bit pixels by 255"
         )
+
+
+def _check_pixels(model: Model, images: torch.Tensor) -> None:
     low, high = map(float, images.detach().aminmax())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ContractError(

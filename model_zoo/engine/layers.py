@@ -102,17 +102,18 @@ class SeparableConv(nn.Module):
 class LayerNorm(nn.Module):
     """Mean 0 and variance 1 of each image over channels and map together, then an affine map by channel.
 
-    The one of TensorFlow 1's ``contrib``, with its epsilon. `torch.nn.LayerNorm` has a gain for each pixel.
+    The one of TensorFlow 1's ``contrib``, whose epsilon is 1e-12. `torch.nn.LayerNorm` has a gain for each pixel.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, epsilon: float) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.gamma = nn.Parameter(torch.ones(channels))
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(image, channel, height, width) -> the same."""
-        return F.group_norm(x, 1, self.gamma, self.beta, eps=1e-12)
+        return F.group_norm(x, 1, self.gamma, self.beta, eps=self.epsilon)
 
 
 class MaxPool(nn.Module):

@@ -43,6 +43,9 @@ class CellContext(NamedTuple):
         Height and width of x.
     feedback
         Channels of each feedback source, in the order of the edges.
+    norm_epsilon
+        For the norms of the cell, if it has any: added to the variance. The published weights need 1e-12, with
+        which gradients explode (a map that no image has reached is constant); train with about 0.1.
     """
 
     layer: str
@@ -50,6 +53,7 @@ class CellContext(NamedTuple):
     channels: int
     size: int
     feedback: tuple[int, ...] = ()
+    norm_epsilon: float = 1e-12
 
 
 class Cell(nn.Module, ABC):

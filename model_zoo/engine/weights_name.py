@@ -34,8 +34,9 @@ class WeightsName(NamedTuple):
 
     @classmethod
     def of(cls, module: nn.Module | None, text: str | None) -> WeightsName:
-        """Name the weights that `module` has now."""
-        return cls(text, None if module is None else hash_values(module))
+        """Name the weights that `module` has now; on the meta device it has none."""
+        named = module is not None and not any(weight.is_meta for weight in module.parameters())
+        return cls(text, hash_values(module) if module is not None and named else None)
 
     def current(self, module: nn.Module | None) -> str:
         """Return the name if `module` still has the same values; else text that begins with "unknown"."""

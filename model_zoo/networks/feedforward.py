@@ -39,6 +39,7 @@ def ff(
     *,
     n_classes: int = 1000,
     channel_divisor: int = 1,
+    readout_gain: float = 1.0,
 ) -> GraphModel:
     """Build the shallow network without cells; parameters as for `model_zoo.networks.shallow.shallow_convrnn`.
 
@@ -49,7 +50,7 @@ def ff(
     (('conv5', 'readout'), 6)
     """
     stack = _convolutions(
-        Stack(image_size, weights, shallow.SMALLEST),
+        Stack(image_size, weights, shallow.SMALLEST, readout_gain=readout_gain),
         shallow.CHANNELS,
         shallow.CHANNELS,
         channel_divisor,
@@ -64,9 +65,12 @@ def ff_wider(
     *,
     n_classes: int = 1000,
     channel_divisor: int = 1,
+    readout_gain: float = 1.0,
 ) -> GraphModel:
     """Build `ff` with more channels; parameters as there."""
-    stack = _convolutions(Stack(image_size, weights, shallow.SMALLEST), WIDER, WIDER, channel_divisor)
+    stack = _convolutions(
+        Stack(image_size, weights, shallow.SMALLEST, readout_gain=readout_gain), WIDER, WIDER, channel_divisor
+    )
     return _finish(stack, ConvReadout, n_classes, "ff_wider", shallow.REGION_LAYERS, seed)
 
 
@@ -77,10 +81,11 @@ def ff_deeper(
     *,
     n_classes: int = 1000,
     channel_divisor: int = 1,
+    readout_gain: float = 1.0,
 ) -> GraphModel:
     """Build the one of ten layers; parameters as for `ff`, but images of 32 pixels or more."""
     stack = _convolutions(
-        Stack(image_size, weights, intermediate.SMALLEST),
+        Stack(image_size, weights, intermediate.SMALLEST, readout_gain=readout_gain),
         intermediate.CHANNELS,
         intermediate.POOLED,
         channel_divisor,

@@ -27,6 +27,8 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import nn
 
 from brainfit.contracts.presentation import Presentation
@@ -59,12 +61,14 @@ def intermediate_convrnn(
     off_ms: int = 50,
     n_classes: int = 1000,
     channel_divisor: int = 1,
+    norm_epsilon: float = 1e-12,
+    readout_gain: float = 1.0,
 ) -> GraphModel:
     """Build the intermediate network with a cell of your choice in its last seven layers.
 
     Parameters
     ----------
-    cell, seed, weights, name, n_classes, channel_divisor
+    cell, seed, weights, name, n_classes, channel_divisor, norm_epsilon, readout_gain
         As for `model_zoo.networks.shallow.shallow_convrnn`.
     image_size
         As there, but 32 or more.
@@ -72,7 +76,8 @@ def intermediate_convrnn(
         The presentation that it was trained under.
     """
     presentation = Presentation(on_ms, off_ms)
-    return _build(find_cell(cell), image_size, seed, weights, name, presentation, n_classes, channel_divisor)
+    stack = Stack(image_size, weights, SMALLEST, norm_epsilon=norm_epsilon, readout_gain=readout_gain)
+    return residual_layers(stack, find_cell(cell), seed, name, presentation, n_classes, channel_divisor)
 
 
 def basenet(
@@ -82,26 +87,29 @@ def basenet(
     *,
     n_classes: int = 1000,
     channel_divisor: int = 1,
+    readout_gain: float = 1.0,
 ) -> GraphModel:
     """Build the feedforward network of the same layers; parameters as for `intermediate_convrnn`."""
     presentation = Presentation(on_ms=110, off_ms=0)
-    return _build(None, image_size, seed, weights, "basenet", presentation, n_classes, channel_divisor)
+    stack = Stack(image_size, weights, SMALLEST, readout_gain=readout_gain)
+    return residual_layers(stack, None, seed, "basenet", presentation, n_classes, channel_divisor)
 
 
-def _build(
+def residual_layers(
+    stack: Stack,
     make_cell: MakeCell | None,
-    image_size: int | None,
     seed: int,
-    weights: str,
     name: str,
     presentation: Presentation,
     n_classes: int,
     channel_divisor: int,
+    *,
+    pooled: Collection[str] = POOLED,
 ) -> GraphModel:
-    stack = Stack(image_size, weights, SMALLEST)
+    """Build these ten layers on an empty `stack`, with any cell or none, and with pools after any of them."""
     for layer, full in CHANNELS.items():
         context = stack.context(layer, divide_channels(full, channel_divisor))
-        pool = layer in POOLED
+        pool = layer in pooled
         if stack.below is None:
             stack.add(context, elu=True, pool=pool)
             continue

@@ -27,7 +27,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from brainfit.contracts.presentation import Presentation
 
@@ -73,6 +73,7 @@ def median_convrnn(
     n_classes: int = 1000,
     channel_divisor: int = 1,
     clip_kernels: bool = False,
+    readout_gain: float = 1.0,
 ) -> GraphModel:
     """Build the median ConvRNN.
 
@@ -81,7 +82,7 @@ def median_convrnn(
     image_size
         Height and width of its images in pixels, 32 or more. Default: what the weights were trained on
         (224 for the published ones), or 128 (the size of [1]).
-    seed, weights, name, n_classes, channel_divisor
+    seed, weights, name, n_classes, channel_divisor, readout_gain
         As for `model_zoo.networks.shallow.shallow_convrnn`.
     feedback
         Whether it has its long-range feedback: the control of [1]_, Fig. 4c, has none.
@@ -97,17 +98,11 @@ def median_convrnn(
     >>> model.layers[:3], model.region_layers["pIT"], model.weights
     (('conv1', 'conv2', 'conv3'), 'conv7', 'random:0')
     """
-
-    def make_cell(context: CellContext) -> Cell:
-        kernel = min(CELL_KERNEL, context.size) if clip_kernels else CELL_KERNEL
-        return ReciprocalGatedMedian(context, divide_channels(CELL_DEPTH, channel_divisor), kernel)
-
     return ten_layers(
-        make_cell,
+        Stack(image_size, weights, SMALLEST, readout_gain=readout_gain),
+        median_cell(channel_divisor, clip_kernels=clip_kernels),
         FEEDBACK if feedback else {},
-        image_size,
         seed,
-        weights,
         name=name,
         presentation=Presentation(on_ms, off_ms),
         n_classes=n_classes,
@@ -115,27 +110,51 @@ def median_convrnn(
     )
 
 
+def median_cell(channel_divisor: int, *, clip_kernels: bool = False) -> MakeCell:
+    """Return the function that makes the median model's cell, with fewer channels."""
+
+    def make_cell(context: CellContext) -> Cell:
+        kernel = min(CELL_KERNEL, context.size) if clip_kernels else CELL_KERNEL
+        return ReciprocalGatedMedian(context, divide_channels(CELL_DEPTH, channel_divisor), kernel)
+
+    return make_cell
+
+
 def ten_layers(
-    make_cell: MakeCell,
+    stack: Stack,
+    make_cell: MakeCell | None,
     feedback: Mapping[str, tuple[str, ...]],
-    image_size: int | None,
     seed: int,
-    weights: str,
     *,
     name: str,
     presentation: Presentation,
     n_classes: int,
     channel_divisor: int,
+    channels: Mapping[str, int] = CHANNELS,
+    pooled: Collection[str] = POOLED,
 ) -> GraphModel:
-    """Build a network of these layers with any cells and any feedback: for each target its sources."""
-    stack = Stack(image_size, weights, SMALLEST)
-    for layer, channels in CHANNELS.items():
+    """Build these layers on an empty `stack`.
+
+    Parameters
+    ----------
+    stack
+        Holds the size of the images, and the weights.
+    make_cell
+        Maker of the cells of the last seven layers; None for a feedforward network.
+    feedback
+        For each layer that has feedback its sources.
+    seed, name, presentation, n_classes, channel_divisor
+        As for `median_convrnn`.
+    channels, pooled
+        Channels of each layer before they are divided, and the layers with a pool.
+    """
+    for layer, full in channels.items():
         sources = feedback.get(layer, ())
-        fed_back = tuple(divide_channels(CHANNELS[source], channel_divisor) for source in sources)
-        context = stack.context(layer, divide_channels(channels, channel_divisor), fed_back)
-        cell = make_cell(context) if layer in RECURRENT else None
+        fed_back = tuple(divide_channels(channels[source], channel_divisor) for source in sources)
+        context = stack.context(layer, divide_channels(full, channel_divisor), fed_back)
+        cell = make_cell(context) if make_cell and layer in RECURRENT else None
         # The cell's output has been through an ELU already.
-        stack.add(context, cell, elu=cell is None, pool=layer in POOLED, feedback=sources)
+        stack.add(context, cell, elu=cell is None, pool=layer in pooled, feedback=sources)
     return stack.finish(
         MeanReadout,
         n_classes,

@@ -26,8 +26,8 @@ from brainfit.support.seeds import generator
 from ..cells.search_space import LARGEST_KERNEL, CellConfig, Gate, Path, Paths, Source, Update
 from ..cells.searched import Searched
 from ..engine.graph import GraphModel
-from .median_convrnn import RECURRENT, ten_layers
-from .stack import divide_channels
+from .median_convrnn import RECURRENT, SMALLEST, ten_layers
+from .stack import Stack, divide_channels
 
 NONLINEARITIES = ("sigmoid", "tanh")  # of gates
 STATE_ACTIVATIONS = ("elu", "relu", "tanh")
@@ -43,13 +43,16 @@ def random_convrnn(
     *,
     n_classes: int = 1000,
     channel_divisor: int = 1,
+    norm_epsilon: float = 1e-12,
+    readout_gain: float = 1.0,
 ) -> GraphModel:
     """Build a ConvRNN that the seed draws: see `architecture` for what was drawn.
 
     Parameters
     ----------
-    image_size, weights, n_classes, channel_divisor
-        As for `model_zoo.networks.median_convrnn.median_convrnn`. Weights from a file fit only the same seed.
+    image_size, weights, n_classes, channel_divisor, norm_epsilon, readout_gain
+        As for `model_zoo.networks.shallow.shallow_convrnn`, but images of 32 pixels or more. Weights from a
+        file fit only the same seed.
     seed
         Of the architecture, and of random weights; the architecture does not depend on the weights.
 
@@ -63,11 +66,10 @@ def random_convrnn(
     config, feedback = architecture(seed)
     narrow = replace(config, depth=config.depth and divide_channels(config.depth, channel_divisor))
     return ten_layers(
+        Stack(image_size, weights, SMALLEST, norm_epsilon=norm_epsilon, readout_gain=readout_gain),
         partial(Searched, config=narrow),
         feedback,
-        image_size,
         seed,
-        weights,
         name="random_convrnn",
         presentation=Presentation(on_ms=120, off_ms=50),
         n_classes=n_classes,

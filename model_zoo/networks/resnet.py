@@ -30,14 +30,19 @@ from torch import Tensor, nn
 from brainfit.support.arguments import whole_number
 
 from ..adapters import ModuleModel, from_module
-from ..weights.load import choose_image_size, set_weights
+from ..weights.load import choose_image_size, set_random_or_loaded
 
 CHANNELS = (64, 128, 256, 512)
 SMALLEST = 32  # pixels: then the last map is a single one
 
 
 def resnet18(
-    image_size: int | None = None, seed: int = 0, weights: str = "random", *, n_classes: int = 1000
+    image_size: int | None = None,
+    seed: int = 0,
+    weights: str = "random",
+    *,
+    n_classes: int = 1000,
+    readout_gain: float = 1.0,
 ) -> ModuleModel:
     """Build ResNet-18: 10 layers, each two convolutions but for the first and the last.
 
@@ -53,6 +58,8 @@ def resnet18(
         As for `model_zoo.networks.shallow.shallow_convrnn`.
     n_classes
         Outputs of ``fc``.
+    readout_gain
+        As for `model_zoo.networks.shallow.shallow_convrnn`, of ``fc``.
 
     Examples
     --------
@@ -60,14 +67,19 @@ def resnet18(
     >>> model.layers[:3], model.region_layers["pIT"], model.weights
     (('maxpool', 'layer1.0', 'layer1.1'), 'layer3.1', 'random:0')
     """
-    return _build("resnet18", (2, 2, 2, 2), image_size, seed, weights, n_classes)
+    return _build("resnet18", (2, 2, 2, 2), image_size, seed, weights, n_classes, readout_gain)
 
 
 def resnet34(
-    image_size: int | None = None, seed: int = 0, weights: str = "random", *, n_classes: int = 1000
+    image_size: int | None = None,
+    seed: int = 0,
+    weights: str = "random",
+    *,
+    n_classes: int = 1000,
+    readout_gain: float = 1.0,
 ) -> ModuleModel:
     """Build ResNet-34: 18 layers; parameters as for `resnet18`."""
-    return _build("resnet34", (3, 4, 6, 3), image_size, seed, weights, n_classes)
+    return _build("resnet34", (3, 4, 6, 3), image_size, seed, weights, n_classes, readout_gain)
 
 
 class Block(nn.Module):
@@ -119,7 +131,7 @@ def _stage(inputs: int, outputs: int, n_blocks: int) -> nn.Sequential:
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, seed: int) -> None:
+def initialise(network: nn.Module, seed: int, readout_gain: float = 1.0) -> None:
     """Draw the weights of `network` from `seed`; batch normalisation stays as it was made, without effect."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
@@ -127,6 +139,7 @@ def initialise(network: nn.Module, seed: int) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
         elif isinstance(module, nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
+            module.weight *= readout_gain
             nn.init.zeros_(module.bias)
 
 
@@ -137,11 +150,12 @@ def _build(
     seed: int,
     weights: str,
     n_classes: int,
+    readout_gain: float,
 ) -> ModuleModel:
     size = choose_image_size(image_size, weights, SMALLEST)
     with torch.random.fork_rng(devices=[]):  # torch's own layers draw weights when they are made
         network = ResNet(blocks, whole_number("n_classes", n_classes, 1))
-    called = set_weights(network, weights, seed, initialise)
+    called = set_random_or_loaded(network, weights, seed, initialise, readout_gain)
     stages = [f"layer{stage}.{k}" for stage, n in enumerate(blocks, 1) for k in range(n)]
     v4, pit, it = f"layer2.{blocks[1] - 1}", f"layer3.{blocks[2] - 1}", f"layer4.{blocks[3] - 2}"
     return from_module(

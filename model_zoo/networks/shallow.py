@@ -48,6 +48,8 @@ def shallow_convrnn(
     name: str = "shallow",
     n_classes: int = 1000,
     channel_divisor: int = 1,
+    norm_epsilon: float = 1e-12,
+    readout_gain: float = 1.0,
 ) -> GraphModel:
     """Build the shallow network with a cell of your choice in its last three layers.
 
@@ -67,10 +69,15 @@ def shallow_convrnn(
     n_classes
         Outputs of ``readout``.
     channel_divisor
-        Divides all channels, without remainder; for tests.
+        Divisor of all channels, without remainder: for small networks.
+    norm_epsilon
+        For the norms of cells that have them (`model_zoo.engine.node.CellContext`): 1e-12 for the published
+        weights, about 0.1 for a training.
+    readout_gain
+        Factor of the readout's random weights. Take 0.01 for a training: its loss then starts at ln(classes).
     """
     make_cell = find_cell(cell)
-    stack = Stack(image_size, weights, SMALLEST)
+    stack = Stack(image_size, weights, SMALLEST, norm_epsilon=norm_epsilon, readout_gain=readout_gain)
     for layer, channels in CHANNELS.items():
         context = stack.context(layer, divide_channels(channels, channel_divisor))
         recurrent = make_cell(context) if layer in RECURRENT else None

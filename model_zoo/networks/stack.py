@@ -9,12 +9,13 @@ from torch import nn
 
 from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError
-from brainfit.support.arguments import whole_number
+from brainfit.support.arguments import number, whole_number
 
 from ..engine.graph import Edges, GraphModel
+from ..engine.init import fill
 from ..engine.layers import Conv, ConvReadout, MaxPool, MeanReadout
 from ..engine.node import Cell, CellContext, Node
-from ..weights.load import choose_image_size, set_weights
+from ..weights.load import choose_image_size, set_random_or_loaded
 
 READOUT = "readout"
 """Name of the layer that gives the classes; the authors of the published weights call it ``imnetds``."""
@@ -44,6 +45,10 @@ class Stack:
         As in `model_zoo.weights.load.set_weights`.
     least
         Pixels of the smallest image that it can take.
+    norm_epsilon
+        As in `CellContext`.
+    readout_gain
+        As for `model_zoo.engine.init.fill`.
 
     Attributes
     ----------
@@ -53,11 +58,21 @@ class Stack:
         The last layer, and its output's channels and map; at first those of the image.
     """
 
-    def __init__(self, image_size: int | None, weights: str, least: int) -> None:
+    def __init__(
+        self,
+        image_size: int | None,
+        weights: str,
+        least: int,
+        *,
+        norm_epsilon: float = 1e-12,
+        readout_gain: float = 1.0,
+    ) -> None:
         self.nodes: dict[str, Node] = {}
         self.edges: dict[str, Edges] = {}
         self.below: str | None = None
         self.weights = weights
+        self.norm_epsilon = number("norm_epsilon", norm_epsilon, 1e-12, 1)
+        self.readout_gain = readout_gain
         self.image_size = choose_image_size(image_size, weights, least)
         self.channels = 3
         self.size = self.image_size
@@ -65,7 +80,7 @@ class Stack:
     def context(self, layer: str, channels: int, feedback: tuple[int, ...] = ()) -> CellContext:
         """Return the context of a cell in the layer that comes next."""
         size = self.size if self.below else math.ceil(self.size / 2)
-        return CellContext(layer, self.channels, channels, size, feedback)
+        return CellContext(layer, self.channels, channels, size, feedback, self.norm_epsilon)
 
     def add(
         self,
@@ -123,5 +138,5 @@ class Stack:
             presentation=presentation,
             readout_layers=(READOUT,),
         )
-        model.weights = set_weights(model, self.weights, seed)
+        model.weights = set_random_or_loaded(model, self.weights, seed, fill, self.readout_gain)
         return model

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage.checksums import check_file
-from brainfit.support.arguments import whole_number
+from brainfit.support.arguments import number, whole_number
 from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
 
@@ -64,6 +64,19 @@ def set_weights(
     info = read_info(path)
     load_tensors(module, tensors, f"{path} (of model {printable(info.model or 'unknown')})", info.image_size)
     return f"sha256:{sha256}"
+
+
+def set_random_or_loaded(
+    module: nn.Module,
+    weights: str,
+    seed: int,
+    initialise: Callable[[nn.Module, int, float], None],
+    readout_gain: float,
+) -> str:
+    """Do as `set_weights`, with a factor of the random readout, which then becomes part of the name."""
+    gain = number("readout_gain", readout_gain, 0, 1)
+    name = set_weights(module, weights, seed, lambda each, drawn: initialise(each, drawn, gain))
+    return f"{name}, readout x {gain:g}" if weights == "random" and gain != 1 else name
 
 
 def _check_cached(weights: str, path: Path, sha256: str) -> None:

@@ -24,6 +24,7 @@ from model_zoo.engine.init import fill
 from model_zoo.engine.node import Cell, CellContext
 from model_zoo.networks.median_convrnn import RECURRENT, ten_layers
 from model_zoo.networks.random_convrnn import architecture, draw, random_convrnn
+from model_zoo.networks.stack import Stack
 
 PLAIN = CellContext("conv5", inputs=6, channels=6, size=7)
 PROJECTED = CellContext("conv6", inputs=4, channels=6, size=7)
@@ -251,10 +252,17 @@ def test_random_weights_are_small_in_loops_and_gates() -> None:
 def test_feedback_that_no_path_takes_is_refused() -> None:
     for config, taken in ((SHALLOW, False), (MEDIAN, True), *((few(seed), True) for seed in range(6))):
         assert Searched(FED_BACK, config).takes_feedback is taken
-    make, fed_back, options = partial(Searched, config=SHALLOW), {"conv5": ("conv8",)}, (32, 0, "random")
+    make, fed_back = partial(Searched, config=SHALLOW), {"conv5": ("conv8",)}
     with pytest.raises(ContractError, match=r"conv5.*no cell that takes it"):
         ten_layers(
-            make, fed_back, *options, name="a", presentation=Presentation(), n_classes=2, channel_divisor=16
+            Stack(32, "random", 32),
+            make,
+            fed_back,
+            0,
+            name="a",
+            presentation=Presentation(),
+            n_classes=2,
+            channel_divisor=16,
         )
 
 

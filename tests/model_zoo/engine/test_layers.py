@@ -57,7 +57,7 @@ def test_feedback_is_the_convolution_of_resized_sources() -> None:
 
 
 def test_layer_norm_is_over_channels_and_map_together(rng) -> None:
-    layer = LayerNorm(3).double()
+    layer = LayerNorm(3, 1e-12).double()
     gamma, beta, x = rng.normal(size=3), rng.normal(size=3), 5 + rng.normal(size=(2, 3, 4, 5))
     layer.load_state_dict({"gamma": torch.from_numpy(gamma), "beta": torch.from_numpy(beta)})
     ours = layer(torch.from_numpy(x)).detach().numpy()
