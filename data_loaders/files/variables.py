@@ -26,6 +26,8 @@ from .signatures import check_not_matlab, is_hdf5
 
 _CLASSIC = 4
 """Bytes to which classic netCDF pads a variable."""
+_CLASSIC_HEADERS = (b"CDF\x01", b"CDF\x02")
+"""Beginnings of the classic files that SciPy knows too."""
 _NOT_A_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 _PREFIX = "_nc4_non_coord_"
 """Marks, in HDF5, a netCDF variable that has the name of a dimension but other dimensions."""
@@ -138,6 +140,7 @@ class VariableFile(SourceFile):
                 with h5py.File(self.path, "r") as file:
                     yield _of_hdf5(file)
             else:
+                _check_header(self)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     data = netCDF4.Dataset(self.path)
@@ -262,6 +265,15 @@ def _check_classic(source: SourceFile, data: netCDF4.Dataset) -> None:
         raise IntegrityError(
             f"{source} is damaged: its {source.size} bytes cannot hold what it says it holds"
         )
-    if data.data_model != "NETCDF3_64BIT_DATA":
-        with netcdf_file(source.path, mmap=True):  # finds every variable in its place, and reads no value
-            pass
+
+
+def _check_header(source: SourceFile) -> None:
+    """Read the header of a classic file with SciPy, which raises where the netCDF library would not end.
+
+    It finds every variable in its place, and reads no value.
+    """
+    with source.path.open("rb") as file:
+        start = file.read(4)
+    if start in _CLASSIC_HEADERS:
+        with warnings.catch_warnings(), netcdf_file(source.path, mmap=True):
+            warnings.simplefilter("ignore")
