@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,14 @@ Model = Annotated[str, typer.Option(help=MODEL_HELP)]
 Region = Annotated[str, typer.Option(help=REGION_HELP)]
 Recording = Annotated[
     str, typer.Option(help="A name of `brainfit list recordings` or the path of a recording's file.")
+]
+Presentations = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Name of the table of presentations in an NWB file that has several.",
+        show_default="the only one",
+    ),
 ]
 Layer = Annotated[
     str | None,
@@ -81,6 +89,11 @@ NoCache = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+def loader_options(**given: object) -> dict[str, Any]:
+    """Return the options of a recording's loader that were given."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def execution(

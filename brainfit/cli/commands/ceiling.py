@@ -25,6 +25,7 @@ _NAMES = {
 def ceiling(
     region: options.Region,
     recording: options.Recording = "simulated",
+    presentations: options.Presentations = None,
     images: options.Images = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split of the trials into halves.")] = 0,
     as_json: options.AsJson = False,
@@ -40,7 +41,9 @@ def ceiling(
     from brainfit.analyses.noise_ceiling import noise_ceiling
 
     with user_code():
-        data = lookup.load_recording(recording, n_images=images)
+        data = lookup.load_recording(
+            recording, n_images=images, **options.loader_options(presentations=presentations)
+        )
         found = noise_ceiling(data, region=region, n_images=images, seed=seed, execution=options.execution())
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: its ceiling says nothing about brains")

@@ -43,8 +43,9 @@ def compare(
 ) -> None:
     """Compare runs on the same images and units, pair by pair.
 
-    The difference is the median over units of the first normalised score minus the second. Its interval and
-    p-value generalise to new images and new units; Holm's method corrects p for the number of pairs.
+    The difference is the median over units of the first normalised score minus the second: first for the
+    image-driven scores, without the time course that all images share, then with it. Its interval and p-value
+    generalise to new images and new units; Holm's method corrects p for the number of pairs.
     With --report, the last line printed is the report's path.
 
     Example: brainfit compare runs/gru_shallow-pIT-conv4-ridge-seed0 runs/ff-pIT-conv4-ridge-seed0
@@ -59,13 +60,16 @@ def compare(
     pairs = compute(scores, seed=seed)
     if scores[0].info["simulated"]:
         note("the recording is simulated: the differences say nothing about brains")
+    for place, score in enumerate(scores, start=1):
+        for notice in score.notices:
+            note(f"run {place} ({score.info['model']}): {notice.title}")
     written = None if report is None else _write(scores, report, format or REPORT_FORMATS[0], pairs)
     if as_json:
         rows = [_row(folder, score) for folder, score in zip(folders, scores, strict=True)]
         path = {} if written is None else {"report": str(written)}
         print_json({"runs": rows, "differences": [pair.to_dict() for pair in pairs], **path})
         return
-    heads = ["", "model", "layer", "map", "weights", "normalized", "95 % interval", "image-\ndriven"]
+    heads = ["", "model", "layer", "map", "weights", "image-\ndriven", "95 % interval", "with time\ncourse"]
     rows = [[f"{k}", *_cells(score)] for k, score in enumerate(scores, start=1)]
     title = f"{scores[0].info['region']} of {scores[0].info['recording']}, pooled"
     if len(maps := {row[3] for row in rows}) == 1:  # terminals are narrow
@@ -73,7 +77,7 @@ def compare(
         heads, *rows = ([*row[:3], *row[4:]] for row in (heads, *rows))
     print_table(heads, rows, title=title)
     print_table(
-        ["pair", "bins", "difference", "95 % interval", "p", "p (Holm)", "units"],
+        ["pair", "measure", "bins", "difference", "95 % interval", "p", "p (Holm)", "units"],
         [_pair_cells(pair) for pair in pairs],
     )
     if written is not None:
@@ -100,6 +104,8 @@ def _row(folder: Path, score: Score) -> dict[str, Any]:
         "recording",
         "simulated",
         "seed",
+        "headline",
+        "notices",
         "pooled",
     )
     return {"run": str(folder), **{name: summary[name] for name in names}, "windows": summary["windows"]}
@@ -109,14 +115,15 @@ def _cells(score: Score) -> list[str]:
     from brainfit.figures.labels import map_name, weights_name
 
     info, pooled = score.info, score.pooled
-    interval = " to ".join(map(number, pooled["ci95"]))
+    interval = " to ".join(map(number, pooled["image_driven_ci95"]))
     texts = [info["model"], info["layer"], map_name(score), weights_name(score)]
-    return [*texts, number(pooled["normalized"]), interval, number(pooled["image_driven"])]
+    return [*texts, number(pooled["image_driven"]), interval, number(pooled["normalized"])]
 
 
 def _pair_cells(pair: Difference) -> list[str]:
     return [
         f"{pair.first + 1} - {pair.second + 1}",
+        pair.measure.replace("_", "-").replace("plain", "with time course"),
         pair.window,
         number(pair.difference, "+"),
         " to ".join(number(bound, "+") for bound in pair.ci95),

@@ -53,6 +53,7 @@ def info(
         str,
         typer.Argument(metavar="PATH|NAME", help="A recording's file, or a name as for `brainfit score`."),
     ],
+    presentations: options.Presentations = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Describe a recording, and what a score would leave out of it.
@@ -66,7 +67,7 @@ def info(
     from brainfit.contracts.recording_facts import recording_facts
 
     with user_code():
-        recording = lookup.load_recording(name)
+        recording = lookup.load_recording(name, **options.loader_options(presentations=presentations))
         facts = survey(recording, progress=sys.stderr.isatty())
     if name not in lookup.list_recordings() and lookup.is_recording_file(name):
         size = Path(name).stat().st_size / 1e9
@@ -95,6 +96,7 @@ def convert(
             show_default="the one beside SRC",
         ),
     ] = None,
+    presentations: options.Presentations = None,
     to: Annotated[WrittenLayout, typer.Option(help="Layout to write.")] = WRITTEN_LAYOUTS[0],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
@@ -109,7 +111,7 @@ def convert(
             "--force does not apply to --to brainio, whose files are never replaced; choose another folder"
         )
     with user_code():
-        given: dict[str, Any] = {} if stimuli is None else {"stimuli": stimuli}
+        given = options.loader_options(stimuli=stimuli, presentations=presentations)
         recording = lookup.load_recording(source, **given)
         if to == "netcdf":
             written = _loaders("netcdf.recording:to_netcdf")(

@@ -16,6 +16,7 @@ _NUMBERS = ("consistency", "image_driven", "normalized", "r")
 def inter_animal(
     region: options.Region,
     recording: options.Recording = "simulated",
+    presentations: options.Presentations = None,
     images: options.Images = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the split of the images and of the halves of the trials.")
@@ -35,7 +36,9 @@ def inter_animal(
     from brainfit.analyses.inter_animal import inter_animal_consistency, summary
 
     with user_code():
-        data = lookup.load_recording(recording, n_images=images)
+        data = lookup.load_recording(
+            recording, n_images=images, **options.loader_options(presentations=presentations)
+        )
         found = inter_animal_consistency(
             data, region=region, n_images=images, seed=seed, execution=options.execution()
         )

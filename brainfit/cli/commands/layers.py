@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def layers(
     model: options.Model,
     recording: options.Recording = "simulated",
+    presentations: options.Presentations = None,
     region: Annotated[
         list[str] | None,
         typer.Option(help=f"{options.REGION_HELP.removesuffix('.')}; may be repeated.", show_default="all"),
@@ -54,7 +55,9 @@ def layers(
 
     with user_code(), logged():
         net = build_model(model, weights, image_size, seed)
-        data = lookup.load_recording(recording, n_images=images)
+        data = lookup.load_recording(
+            recording, n_images=images, **options.loader_options(presentations=presentations)
+        )
         found = assign_layers(
             net,
             data,

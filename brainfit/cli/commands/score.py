@@ -58,6 +58,7 @@ def score(
             show_default="simulated",
         ),
     ] = None,
+    presentations: options.Presentations = None,
     layer: options.Layer = None,
     mapping: options.Mapping = None,
     control: options.Control = None,
@@ -109,7 +110,9 @@ def score(
 
     with user_code():
         net = build_model(model, weights, image_size, seed)
-        data = lookup.load_recording(chosen.recording, n_images=images)
+        data = lookup.load_recording(
+            chosen.recording, n_images=images, **options.loader_options(presentations=presentations)
+        )
     if net.weights.startswith(RANDOM_WEIGHTS):
         note(f"the weights of {net.name} are random ({net.weights}), so the score is a baseline")
     if holds_image(net):
@@ -145,8 +148,6 @@ def score(
                 device=device, precision=precision, batch_size=batch_size, no_cache=no_cache
             ),
         )
-    if result.info["provenance"].get("fit", {}).get("converged") is False:
-        note("the fit stopped before it converged, so the score may be too low")
     provenance = {**result.info["provenance"], "command": shlex.join(["brainfit", *sys.argv[1:]])}
     if benchmark:
         facts = ("version", "reference")
@@ -155,7 +156,10 @@ def score(
     try:
         report = run_folder.write_run(result, folder, replace=out is not None)
     except IntegrityError:  # the work is done, so its result is shown even if no file can be written
-        print_json(result.to_dict()) if as_json else _print_summary(result)
+        if as_json:
+            print_json(result.to_dict())
+        else:
+            _print_summary(result)
         raise
     if report.parent != folder:
         note(f"{folder} holds another run; this one is in {report.parent}")
@@ -237,21 +241,22 @@ def _default_folder(
 def _print_summary(score: Score) -> None:
     summary = score.to_dict()
     info = score.info
-    defined = int(score.data["window_normalized"].sel(window="pooled").notnull().sum())
+    headline = score.headline
     rows = [
         [
             name,
-            *(number(window[key]) for key in ("r", "ceiling", "normalized")),
-            " to ".join(dict.fromkeys(map(number, window["ci95"]))),
-            *(number(window[key]) for key in ("time_course", "image_driven")),
+            number(window["image_driven"]),
+            " to ".join(dict.fromkeys(map(number, window["image_driven_ci95"]))),
+            *(number(window[key]) for key in ("normalized", "time_course", "r", "ceiling")),
         ]
         for name, window in {"pooled": summary["pooled"], **summary["windows"]}.items()
     ]
     recording = f"{info['recording']}{' (simulated)' if info['simulated'] else ''}"
     weights = ", random weights" if info["weights"].startswith(RANDOM_WEIGHTS) else ""
     print_table(
-        ["bins", "r", "ceiling", "normalized", "95 % interval", "time\ncourse", "image-\ndriven"],
+        ["bins", "image-\ndriven", "95 % interval", "with time\ncourse", "time\ncourse", "r", "ceiling"],
         rows,
         title=f"{info['model']} {info['layer']} on {info['region']} of {recording}{weights}: "
-        f"normalized {number(summary['pooled']['normalized'])}, {defined} of {summary['n_units']} units",
+        f"image-driven {number(headline['normalized'])}, "
+        f"{headline['n_defined']} of {headline['n_units']} units",
     )

@@ -113,7 +113,7 @@ def test_score_writes_a_run_and_prints_its_report_last(asked, tmp_path):
     assert {item.name for item in folder.iterdir()} == FILES
     assert [item.name for item in folder.parent.iterdir()] == [folder.name]
     assert (tmp_path / result.stdout.splitlines()[-1]) == folder / "report.html"
-    assert "normalized" in result.stdout
+    assert "image-driven" in result.stdout
     assert "random" in result.stderr
     assert "simulated" in result.stderr
     assert asked["layer"] == "committed"
@@ -329,7 +329,7 @@ def test_a_run_that_fails_at_the_end_leaves_the_earlier_one(asked, tmp_path, mon
     (error,) = (line for line in result.stderr.splitlines() if "error:" in line)
     assert "No space left on device; the score was kept in " in error
     assert run_folder.read_run(re.findall(r"kept in (\S+):", error)[0]).info["model"] == "tiny"
-    assert "normalized" in result.stdout  # the finished work is shown, too
+    assert "image-driven" in result.stdout  # the finished work is shown, too
     assert (tmp_path / "mine" / "score.json").stat().st_ino == before
     assert [item.name for item in tmp_path.iterdir()] == ["mine"]
 
