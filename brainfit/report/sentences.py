@@ -242,7 +242,7 @@ def _control(score: Score) -> Notices:
     if control is None:
         return []
     text = (
-        f"The map was given {_CONTROLS[control]}. "
+        f"The map was given {_CONTROLS.get(control, 'features that this version cannot describe')}. "
         "This score is a reference for others, not a score of the model itself."
     )
     return [(f"Control: {control}", text)]
