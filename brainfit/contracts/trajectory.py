@@ -1,4 +1,4 @@
-"""What one layer of a model did over one presentation, each distinct block stored once."""
+"""Hold a layer's activations over one presentation, each distinct block once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from brainfit.errors import ContractError
 class Trajectory:
     """Activations of one layer for a batch of images over all steps.
 
-    A step's activations are named by index into the *distinct* blocks: a feedforward net under
-    a 100 ms image needs three blocks for 25 steps (nothing yet, image, gray), a recurrent one
-    needs one for each step after its input arrives.
+    Each step refers to one of the *distinct* blocks: a feedforward network that sees an image for 100 ms needs
+    three blocks for 25 steps (no input yet, image, gray), a recurrent one needs a block for each step after
+    its input arrives.
 
     Attributes
     ----------
@@ -43,12 +43,12 @@ class Trajectory:
 
     @property
     def run_lengths(self) -> tuple[int, ...]:
-        """For each block, in how many steps it applies."""
+        """Number of steps in which each block applies."""
         return tuple(self.index.count(k) for k in range(len(self.blocks)))
 
     @classmethod
     def from_steps(cls, steps: list[torch.Tensor]) -> Trajectory:
-        """Build from one tensor a step; steps that are the *same object* share a block."""
+        """Build a trajectory from one tensor a step; steps that are the *same object* share a block."""
         position: dict[int, int] = {}
         for tensor in steps:
             position.setdefault(id(tensor), len(position))
@@ -58,7 +58,7 @@ class Trajectory:
     def average(self, steps: Sequence[Sequence[int]]) -> Trajectory:
         """Average over groups of steps, one group for each time bin of a recording.
 
-        A bin of one step, or of steps with the same block, shares that block; no work is repeated.
+        A bin of one step, or of steps with the same block, shares that block, so no work is repeated.
         """
         made: dict[tuple[int, ...], torch.Tensor] = {}
         for group in steps:
@@ -76,14 +76,17 @@ class Trajectory:
         return total / len(blocks)
 
     def stacked(self, n_images: int | None = None) -> torch.Tensor:
-        """Distinct blocks as one tensor of shape (image, block, feature), features flattened.
+        """Return the distinct blocks as one tensor, shape (image, block, feature), features flattened.
 
-        `n_images` need be given only where no block may depend on the image.
+        Parameters
+        ----------
+        n_images
+            Number of images; needed only if no block depends on the image.
         """
         n = n_images or max(block.shape[0] for block in self.blocks)
         flat = [block.flatten(1).expand(n, -1) for block in self.blocks]
         return torch.stack(flat, dim=1)
 
     def dense(self, n_images: int | None = None) -> torch.Tensor:
-        """Every step spelled out: shape (image, step, feature), features flattened; `n_images` as above."""
+        """Return every step, shape (image, step, feature); `n_images` as for `stacked`."""
         return self.stacked(n_images)[:, list(self.index)]
