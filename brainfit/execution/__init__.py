@@ -1,4 +1,4 @@
-"""Where work runs: one value, `Execution`, says it."""
+"""Say where work runs, in one value: `Execution`."""
 
 from brainfit.execution.execution import Execution, or_default
 

@@ -11,7 +11,7 @@ from brainfit.support.arguments import one_of, whole_number
 
 @dataclass(frozen=True)
 class Execution:
-    """Where and how work runs. Of these settings, only `precision` moves a score by more than rounding.
+    """Settings of where and how work runs; only `precision` moves a score by more than rounding.
 
     Attributes
     ----------

@@ -1,1 +1,1 @@
-"""Compute what layers do for images, once, and keep it."""
+"""Features of layers: computed once, kept and streamed."""

@@ -115,8 +115,8 @@ class _Reader(pickle.Pickler):
 def code_identity(modules: set[str]) -> list[tuple[str, str]]:
     """Return the versions of the packages that these modules are in, and the hashes of all other source.
 
-    Of a module that is in no installed package, all Python files in its folder count, or in its whole package,
-    with the plain values of its variables; and so do such modules that it has imported from elsewhere.
+    For a module in no installed package, every Python file in its folder (or its whole package, if it is in
+    one) is hashed, with the numbers and texts among its variables; likewise for the modules that it imports.
 
     Raises
     ------

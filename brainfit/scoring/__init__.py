@@ -1,1 +1,1 @@
-"""The method: who reads `brainfit.scoring.score` has read it."""
+"""The method: `brainfit.scoring.score` reads as the whole of it."""

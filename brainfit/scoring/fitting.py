@@ -89,7 +89,7 @@ class FeatureTransform:
     steps
         Model steps of each time bin, over which features are averaged.
     control
-        What a control does to the time course; None if nothing.
+        Change that a control makes to the time course; None for none.
     projection
         Random projection of the features; None if they stay whole.
     """

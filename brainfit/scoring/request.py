@@ -1,4 +1,4 @@
-"""What is asked of a fit, checked before any work is done."""
+"""Check what is asked of a fit, before any work is done."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Request:
     features
         The features that are fitted: those of `layer`, or of every candidate if it is `AUTO`.
     execution
-        Where and how the work runs.
+        Device, precision, batch size, cache and progress bars of the work.
     recording
         The units of `region`, and the images asked for.
     region, layer, mapping, control, projection, test_fraction, seed

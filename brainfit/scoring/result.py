@@ -121,7 +121,7 @@ class Score(Result):
         alpha                                     unit                  the ridge penalty of the unit
         ========================================= ===================== ====================================
     info
-        What was scored, as plain JSON values: model, recording, benchmark, region, layer, mapping, control,
+        Description of the score as plain JSON values: model, recording, benchmark, region, layer, mapping, control,
         seed, n_images, n_train_images, n_test_images, weights, simulated, dropped, seconds,
         peak_memory_gb, provenance.
     """

@@ -43,7 +43,7 @@ class Result:
         animal (and what else tells them apart) where ids repeat. So
         ``result.data.sel(time_bin=100, method="nearest")`` and ``.plot()`` work.
     info
-        What was computed, and from what, as plain JSON values; other values are converted to the closest.
+        Description of the result and its sources as plain JSON values; other values are converted.
     """
 
     DIMS: ClassVar[Mapping[str, tuple[str, ...]]] = {}

@@ -156,8 +156,8 @@ def _with_layer(request: Request, responses: Responses, asked: str) -> tuple[Req
     """Return the request with its layer chosen, if that was asked for, and how the layer was chosen."""
     if request.layer != AUTO:
         return request, {"how": "committed" if asked == "committed" else "named"}
-    choice = choose_layer(request, responses)
-    return request.with_layers(choice.layer), {"how": AUTO, **choice.summary()}
+    chosen, votes = choose_layer(request, responses)
+    return request.with_layers(chosen), {"how": AUTO, **votes}
 
 
 def _require_test_images(responses: Responses) -> None:
