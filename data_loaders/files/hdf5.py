@@ -130,10 +130,12 @@ def unreadable(what: str, error: BaseException) -> IntegrityError | ResourceErro
     >>> unreadable("mine.h5 as HDF5", OSError("bad heap"))
     IntegrityError('cannot read mine.h5 as HDF5, it may be damaged: bad heap')
     >>> unreadable("mine.h5 as HDF5", MemoryError())
-    ResourceError('memory ran out while reading mine.h5 as HDF5; close other programs or raise the limit')
+    ResourceError('memory ran out while reading mine.h5 as HDF5; raise the limit, or replace a damaged file')
     """
     if out_of_memory(error) or "memory allocation" in str(error).lower():
-        return ResourceError(f"memory ran out while reading {what}; close other programs or raise the limit")
+        return ResourceError(
+            f"memory ran out while reading {what}; raise the limit, or replace a damaged file"
+        )
     return IntegrityError(f"cannot read {what}, it may be damaged: {damage(error)}")
 
 

@@ -17,13 +17,11 @@ import h5py
 import netCDF4
 import numpy as np
 import pytest
-from brainio_files import trial_level
 from h5py import h5d, h5p, h5s, h5t
-from hvm_file import hvm_arrays, write_hvm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from layout_files import write_brainio, write_hvm_file, write_nwb_file, write_own, write_plain
 from scipy.io import savemat
-from tiny import tiny_recording
 from typer.testing import CliRunner
 
 from brainfit.cli.app import app
@@ -32,44 +30,8 @@ from data_loaders import layouts
 from data_loaders.files.hdf5 import MOST_SQUEEZED, Hdf5File, inspect, labels, read_values, select
 from data_loaders.files.variables import VariableFile
 from data_loaders.layouts import read
-from data_loaders.netcdf.recording import to_netcdf
 
 SECRET = b"a secret of this machine" * 1000
-
-
-def write_plain(path):
-    tiny = tiny_recording()
-    with h5py.File(path, "w") as file:
-        file["responses"], file["images"] = tiny.responses.values, tiny.stimuli.values
-        file["region"] = tiny.responses["region"].values.astype("S")
-    return {"used": "responses", "shape": tiny.responses.shape}
-
-
-def write_own(path):
-    to_netcdf(tiny_recording(), path)
-    return {"used": "responses", "shape": tiny_recording().responses.shape}
-
-
-def write_brainio(path):
-    trial_level(path.parent)[0].rename(path)
-    with h5py.File(path) as file:
-        return {"used": "data", "shape": file["data"].shape}
-
-
-def write_hvm_file(path):
-    write_hvm(path, hvm_arrays(np.random.default_rng(0)), holding=("time_averaged",))
-    with h5py.File(path) as file:
-        return {"used": "images", "shape": file["images"].shape}
-
-
-def write_nwb_file(path):
-    nwb_file = pytest.importorskip("nwb_file")
-    images = [f"im{k % 3}" for k in range(6)]
-    pixels = {f"im{k}": np.full((4, 4, 3), k, np.uint8) for k in range(3)}
-    nwb_file.write_nwb(
-        path, spikes=[np.linspace(0, 6, 20)] * 5, onsets=np.arange(6.0), images=images, pixels=pixels
-    )
-    return {"used": "stimulus/templates/pictures/im1", "shape": (4, 4, 3)}
 
 
 WRITERS = [write_plain, write_own, write_brainio, write_hvm_file, write_nwb_file]

@@ -1,8 +1,6 @@
 """The HvM file: known values come back, lazily, and what is off is said in one line."""
 
-import hashlib
 import pickle
-from contextlib import suppress
 
 import h5py
 import numpy as np
@@ -313,7 +311,7 @@ def test_files_that_are_none(tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_damaged_files_give_a_recording_or_one_line_and_stay_as_they_are(tmp_path, arrays, rng):
+def test_a_file_that_was_cut_short_is_refused(tmp_path, arrays, rng):
     path = tmp_path / "hvm.hdf5"
     write_hvm(path, arrays, holding=("time_averaged",))
     whole = path.read_bytes()
@@ -321,17 +319,6 @@ def test_damaged_files_give_a_recording_or_one_line_and_stay_as_they_are(tmp_pat
         path.write_bytes(whole[:n])
         with pytest.raises(IntegrityError, match=r"hvm\.hdf5"):
             from_hvm(path)
-    for _ in range(300):
-        damaged = bytearray(whole)
-        for n in rng.integers(0, len(whole), rng.integers(1, 40)):
-            damaged[n] ^= 1 << int(rng.integers(8))
-        path.write_bytes(damaged)
-        with suppress(BrainfitError):
-            recording = from_hvm(path)
-            check_recording(recording)
-            assert recording.responses.values.shape == recording.responses.shape
-            assert recording.stimuli.values.shape == recording.stimuli.shape
-        assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(damaged).digest()
 
 
 @pytest.mark.parametrize("name", ["time_averaged_trial_averaged", "images"])
