@@ -23,7 +23,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from brainfit.contracts.recording import check_recording
+from brainfit.contracts.recording import Recording, check_recording
 from brainfit.errors import BrainfitError
 from data_loaders.arrays import from_arrays
 from data_loaders.brainio.write import to_brainio
@@ -217,8 +217,13 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def one(path: Path, load: Callable[[Path], Any], stage: Callable[[str], None]) -> str:
-    """Return what a reader makes of a file: ``recording``, ``one line``, or a failure in words."""
+def one(
+    path: Path, load: Callable[[Path], Any], stage: Callable[[str], None], whole: Recording | None = None
+) -> str:
+    """Return what a reader makes of a file: ``recording``, ``one line``, or a failure in words.
+
+    Where `whole` is given, any other recording than that one is a failure.
+    """
     forget_peak()
     before, _ = resident()
     try:
@@ -226,9 +231,10 @@ def one(path: Path, load: Callable[[Path], Any], stage: Callable[[str], None]) -
         recording = load(path)
         check_recording(recording)
         stage("values")
-        _ = recording.responses.values, recording.stimuli.values
-        _ = replace(recording, name="again")
+        responses, stimuli = recording.responses.load(), recording.stimuli.load()
         result = "recording"
+        if whole and not (responses.identical(whole.responses) and stimuli.identical(whole.stimuli)):
+            result = "another recording than the file was written with"
     except BrainfitError as error:
         result = "one line" if "\n" not in str(error) and str(error) else f"several lines: {error}"
     except BaseException:  # noqa: BLE001 - whatever it is, it is a failure to report
@@ -236,6 +242,11 @@ def one(path: Path, load: Callable[[Path], Any], stage: Callable[[str], None]) -
     if (rise := resident()[1] - before) > LIMIT:
         result = f"memory: {rise / 2**20:.0f} MiB; {result}"
     return result
+
+
+def tell(sender: Any, number: int, stage: str) -> None:
+    """Send the stage that a file is in."""
+    sender.send((number, stage, None))
 
 
 def work(sender: Any, layout: str, numbers: range) -> None:
@@ -246,9 +257,10 @@ def work(sender: Any, layout: str, numbers: range) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder), np.random.default_rng(0))
         whole = path.read_bytes()
+        written = from_arrays(**arrays(np.random.default_rng(0))) if layout == "own" else None
         for number in numbers:
             path.write_bytes(damaged(whole, np.random.default_rng([number, *layout.encode()])))
-            result = one(path, load, lambda stage, number=number: sender.send((number, stage, None)))
+            result = one(path, load, partial(tell, sender, number), written)
             sender.send((number, "done", result))
 
 

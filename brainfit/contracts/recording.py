@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from brainfit.contracts.recording_facts import recording_facts, units_by_region
+from brainfit.contracts.response_labels import text_labels, time_bins, units_by_region
 from brainfit.contracts.vocabulary import IT_REGIONS, REGION_CHOICES
 from brainfit.errors import ContractError
 from brainfit.support.arguments import number, text, whole_number
@@ -123,6 +124,62 @@ class Recording:
                 f"it has {units_by_region(self.responses)}"
             )
         return self.select_units(units)
+
+
+def recording_facts(recording: Recording) -> dict[str, str]:
+    """Describe a recording by its labels, without reading a response or a pixel.
+
+    Returns
+    -------
+    dict
+        A line of text by the name of the fact: ``images``, ``trials``, ``units``, ``time bins`` and
+        ``noise ceiling``; where the recording has them also ``split``, ``presentation`` and
+        ``response window``.
+
+    Examples
+    --------
+    >>> from data_loaders.simulated.recording import simulated
+    >>> for fact, line in recording_facts(simulated(n_images=64, n_trials=4)).items():
+    ...     print(f"{fact}: {line}")
+    images: 64 of 64 objects, 128 × 128 pixels, uint8
+    trials: up to 4 per image
+    units: V4 88 (Ada 44, Bo 44); pIT 76 (Ada 6, Bo 70); cIT 75 (Ada 58, Bo 17); aIT 17 (Ada 17)
+    time bins: 25 from 0 to 250 ms, each 10 ms wide
+    noise ceiling: from single trials
+    """
+    responses, stimuli = recording.responses, recording.stimuli
+    objects = len(np.unique(text_labels(responses["object_name"])))
+    pixels = f"{stimuli.sizes['height']} × {stimuli.sizes['width']} pixels, {stimuli.dtype}"
+    facts = {"images": f"{recording.n_images:,} of {objects} object{'s' * (objects != 1)}, {pixels}"}
+    if "split" in responses.coords:
+        counts = Counter(text_labels(responses["split"]))
+        facts["split"] = ", ".join(f"{counts[part]:,} {part} images" for part in ("train", "test"))
+    if recording.on_ms is not None:
+        facts["presentation"] = f"image for {recording.on_ms} ms, then gray for {recording.off_ms} ms"
+    n_trials = responses.sizes.get("trial")
+    facts["trials"] = "averaged" if n_trials is None else f"up to {n_trials:,} per image"
+    facts["units"] = units_by_region(responses)
+    facts["time bins"] = time_bins(responses)
+    if recording.response_window is not None:
+        facts["response window"] = "{:g} to {:g} ms".format(*recording.response_window)
+    obstacle = ceiling_obstacle(recording)
+    facts["noise ceiling"] = f"none, so it cannot be scored: {obstacle}" if obstacle else "from single trials"
+    return facts
+
+
+def ceiling_obstacle(recording: Recording) -> str | None:
+    """Return why a recording has no noise ceiling, and so no score; None if nothing stands in the way.
+
+    Only its shape is known here: a recording with trials may still have too few images that repeat.
+    """
+    n_trials = recording.responses.sizes.get("trial", 0)
+    if n_trials >= 2:
+        return None
+    return (
+        f"recording {printable(repr(recording.name))} has {('no single trials', 'one trial')[n_trials]} "
+        f"({', '.join(map(str, recording.responses.dims))}), but a noise ceiling needs at least 2 trials per "
+        "image; give the responses of single trials (image, trial, unit, time_bin)"
+    )
 
 
 def unique_unit_ids(unit_id: np.ndarray, *groups: np.ndarray) -> tuple[np.ndarray, str | None]:

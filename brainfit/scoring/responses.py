@@ -10,8 +10,7 @@ import numpy as np
 import xarray as xr
 
 from brainfit.contracts.presentation import Presentation
-from brainfit.contracts.recording import Recording
-from brainfit.contracts.recording_facts import ceiling_obstacle
+from brainfit.contracts.recording import Recording, ceiling_obstacle
 from brainfit.errors import ContractError
 from brainfit.scoring.pictures import NEAR, Pictures, find_pictures
 from brainfit.statistics.splits import image_folds, train_test_split

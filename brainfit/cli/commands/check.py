@@ -85,8 +85,7 @@ def _check_model(model: Model) -> dict[str, Any]:
 
 def _check_recording(recording: Recording) -> dict[str, Any]:
     from brainfit.analyses.recording_summary import read_some
-    from brainfit.contracts.recording import check_recording
-    from brainfit.contracts.recording_facts import recording_facts
+    from brainfit.contracts.recording import check_recording, recording_facts
 
     check_recording(recording)
     read = read_some(recording)

@@ -64,7 +64,7 @@ def info(
     Example: brainfit data info my_recording.nc
     """
     from brainfit.analyses.recording_summary import survey
-    from brainfit.contracts.recording_facts import recording_facts
+    from brainfit.contracts.recording import recording_facts
 
     with user_code():
         recording = lookup.load_recording(name, **options.loader_options(presentations=presentations))

@@ -11,8 +11,7 @@ from pages import Page
 from tiny import tiny_recording
 
 from brainfit.contracts.presentation import Presentation
-from brainfit.contracts.recording import check_recording, unique_unit_ids
-from brainfit.contracts.recording_facts import recording_facts
+from brainfit.contracts.recording import check_recording, recording_facts, unique_unit_ids
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.scoring.responses import Dropped, align_bins, average_trials, complete_units, require_trials
 from brainfit.support.lazy_arrays import lazy_variable
