@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from brainfit.contracts.vocabulary import RANDOM_WEIGHTS, UNKNOWN_WEIGHTS
 from brainfit.figures.panels import Panel, Panels
 from brainfit.figures.style import MUTED, STYLE, boxes_for_letters
 from brainfit.scoring.result import Score
@@ -103,13 +104,13 @@ def subjects(scores: Sequence[Score]) -> str:
 
 
 def has_random_weights(score: Score) -> bool:
-    """Return True if the model was not trained: its weights are ``"random:<seed>"``."""
-    return str(score.info["weights"]).startswith("random")
+    """Return True if the model was not trained."""
+    return str(score.info["weights"]).startswith(RANDOM_WEIGHTS)
 
 
 def has_unknown_weights(score: Score) -> bool:
     """Return True if the model did not name its weights."""
-    return str(score.info["weights"]).startswith("unknown")
+    return str(score.info["weights"]).startswith(UNKNOWN_WEIGHTS)
 
 
 def shorten(name: Any) -> str:

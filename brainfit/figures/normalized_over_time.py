@@ -41,8 +41,7 @@ def normalized_over_time(score: Score) -> Display:
     """
     numbers = numbers_over_time(score)
     pooled = score.data.sel(window="pooled")
-    headline = float(pooled["window_image_driven"].median())
-    low, high = pooled["window_image_driven_ci95"].values.tolist()
+    headline, (low, high) = score.headline["normalized"], score.headline["ci95"]
     inside = pooled["window_bins"].values.astype(bool)
     for name, value in (("headline", headline), ("low", low), ("high", high)):
         numbers[name] = np.where(inside, value, np.nan)

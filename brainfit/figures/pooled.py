@@ -41,15 +41,13 @@ def pooled_scores(scores: Sequence[Score]) -> Display:
         [
             {
                 "model": name,
-                "image_driven": float(pooled["window_image_driven"].median()),
-                "low": float(pooled["window_image_driven_ci95"].sel(bound="low")),
-                "high": float(pooled["window_image_driven_ci95"].sel(bound="high")),
-                "normalized": float(pooled["window_normalized"].median()),
-                "time_course": float(pooled["window_time_course"].median()),
+                "image_driven": pooled["image_driven"],
+                "low": pooled["image_driven_ci95"][0],
+                "high": pooled["image_driven_ci95"][1],
+                "normalized": pooled["normalized"],
+                "time_course": pooled["time_course"],
             }
-            for name, pooled in zip(
-                labels(scores), (score.data.sel(window="pooled") for score in scores), strict=True
-            )
+            for name, pooled in zip(labels(scores), (score.pooled for score in scores), strict=True)
         ]
     )
     seen = " ".join(

@@ -10,7 +10,7 @@ import numpy as np
 
 from brainfit.contracts.presentation import Presentation
 from brainfit.figures.numbers import MISSING, count
-from brainfit.report.sentences import driven_interval, is_static, window_ms
+from brainfit.report.sentences import is_static, window_ms
 from brainfit.scoring.evaluation import TRAJECTORY_MS
 from brainfit.scoring.result import Score
 from brainfit.statistics.bootstrap import MIN_UNITS
@@ -233,7 +233,7 @@ def ceiling(score: Score) -> str:
 
 def interval_of(score: Score) -> str:
     """Write how the interval was computed."""
-    if not np.isfinite(driven_interval(score, "pooled")).all():
+    if not np.isfinite(score.headline["ci95"]).all():
         return f"There is no 95% interval, which needs at least {count(MIN_UNITS, 'defined unit')}."
     return (
         "The 95% interval is the median ± Student’s t times a standard error from a bootstrap over images "

@@ -14,8 +14,6 @@ from brainfit.report.pair_tables import models_table, pairs_table
 from brainfit.report.references import cited
 from brainfit.report.sentences import (
     basis_of_pairs,
-    driven,
-    driven_interval,
     headline_of_pairs,
     is_static,
     left_out,
@@ -72,8 +70,8 @@ def comparison_document(
         tiles=[
             (
                 name,
-                number(driven(score, "pooled")),
-                f"image-driven; 95% interval {interval(*driven_interval(score, 'pooled'))}",
+                number(score.headline["normalized"]),
+                f"image-driven; 95% interval {interval(*score.headline['ci95'])}",
             )
             for name, score in zip(names, scores, strict=True)
         ],

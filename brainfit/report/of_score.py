@@ -19,9 +19,6 @@ from brainfit.report.methods import FORMULAS, methods
 from brainfit.report.references import cited
 from brainfit.report.sentences import (
     basis,
-    driven,
-    driven_interval,
-    driven_r,
     headline,
     is_static,
     left_out,
@@ -90,11 +87,19 @@ def document(score: Score) -> Document:
 
 
 def _tiles(score: Score) -> list[tuple[str, str, str]]:
-    pooled, (r, ceiling) = score.pooled, driven_r(score, "pooled")
-    bounds, temporal = interval(*driven_interval(score, "pooled")), _temporal(score)
+    found, pooled, temporal = score.headline, score.pooled, score.temporal
+    ceiling = temporal["temporal_correlation_ceiling"]
     return [
-        ("Image-driven", number(driven(score, "pooled")), f"normalised; 95% interval {bounds}"),
-        ("Correlation r", number(r), f"image-driven, under a ceiling of {number(ceiling)} (Pearson)"),
+        (
+            "Image-driven",
+            number(found["normalized"]),
+            f"normalised; 95% interval {interval(*found['ci95'])}",
+        ),
+        (
+            "Correlation r",
+            number(found["r"]),
+            f"image-driven, under a ceiling of {number(found['ceiling'])} (Pearson)",
+        ),
         (
             "Plain",
             number(pooled["normalized"]),
@@ -102,17 +107,8 @@ def _tiles(score: Score) -> list[tuple[str, str, str]]:
         ),
         (
             "Temporal r",
-            number(temporal[""]),
-            f"within images, of at most {number(temporal['_ceiling'])}; the mean time course alone has "
-            f"{number(temporal['_time_course'])}",
+            number(temporal["temporal_correlation"]),
+            f"within images, of at most {number(ceiling)}; the mean time course alone has "
+            f"{number(temporal['temporal_correlation_time_course'])}",
         ),
     ]
-
-
-def _temporal(score: Score) -> dict[str, float]:
-    """Return the median temporal correlation over defined units, its ceiling, and that of the time course."""
-    defined = score.data["window_image_driven"].sel(window="pooled").notnull()
-    return {
-        suffix: float(score.data[f"temporal_correlation{suffix}"].where(defined).median())
-        for suffix in ("", "_ceiling", "_time_course")
-    }

@@ -9,7 +9,7 @@ import pandas as pd
 
 from brainfit.figures.labels import map_name, weights_name
 from brainfit.figures.numbers import interval, number
-from brainfit.report.sentences import driven, driven_interval, p_value
+from brainfit.report.sentences import p_value
 from brainfit.report.tables import HEADLINE, MEDIANS, RANKS, Table, table_of
 from brainfit.scoring.result import Score
 
@@ -26,8 +26,7 @@ def models_table(scores: Sequence[Score], names: Sequence[str]) -> Table:
             "map": map_name(score),
             "weights": weights_name(score),
             **{key: score.pooled[key] for key in MEDIANS},
-            "image_driven": driven(score, "pooled"),
-            "ci95": interval(*driven_interval(score, "pooled")),
+            "ci95": interval(*score.headline["ci95"]),
         }
         for name, score in zip(names, scores, strict=True)
     ]

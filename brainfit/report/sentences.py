@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 """Significance level of a corrected p-value."""
-READABLE = 0.2
-"""Share of defined units below which a score is not to be read (docs/calibration.md)."""
-AT_EDGE = 0.1
-"""Share of units at an edge of the penalty grid above which the page says so."""
 
 _CONTROLS = {
     "per-bin": "the features of one time bin at a time, with a separate map for each bin",
@@ -30,10 +26,10 @@ _CONTROLS = {
 def headline(score: Score) -> str:
     """Write the result in one sentence, with its interval, and mark simulated data and unsure weights."""
     model, where = _model(score), _where(score)
-    value = driven(score, "pooled")
+    value = score.headline["normalized"]
     if not math.isfinite(value):
         return f"{model} cannot be scored in {where}: no unit has a response that stands out from noise."
-    bounds = interval(*driven_interval(score, "pooled"))
+    bounds = interval(*score.headline["ci95"])
     return f"{model} reaches {number(value)} of the noise ceiling in {where}, image-driven (95% interval {bounds})."
 
 
@@ -50,29 +46,6 @@ def _where(score: Score) -> str:
     return f"{'simulated ' if score.info['simulated'] else ''}{score.info['region']}"
 
 
-def driven(score: Score, window: str) -> float:
-    """Return the median over units of the image-driven normalised score in a window."""
-    return float(score.data["window_image_driven"].sel(window=window).median())
-
-
-def driven_interval(score: Score, window: str) -> list[float]:
-    """Return the 95% interval of `driven`."""
-    return score.data["window_image_driven_ci95"].sel(window=window).values.tolist()
-
-
-def driven_r(score: Score, window: str) -> tuple[float, float]:
-    """Return the medians over defined units of the image-driven correlation and of its ceiling."""
-    here = score.data.sel(window=window)
-    defined = here["window_image_driven"].notnull()
-    ceiling = here["window_image_driven_reliability"].where(defined) ** 0.5
-    return float(here["window_image_driven_r"].where(defined).median()), float(ceiling.median())
-
-
-def n_defined(score: Score, window: str = "pooled") -> int:
-    """Return the number of units with an image-driven score."""
-    return int(score.data["window_image_driven"].sel(window=window).notnull().sum())
-
-
 def is_static(score: Score) -> bool:
     """Return True if there is a single time bin."""
     return score.data.sizes["time_bin"] == 1
@@ -80,15 +53,14 @@ def is_static(score: Score) -> bool:
 
 def basis(score: Score) -> str:
     """Write what the headline is based on, and the plain score beside it."""
-    info, data, pooled = score.info, score.data, score.pooled
-    units, images = n_defined(score), count(info["n_test_images"], "held-out image")
+    info, data, pooled, found = score.info, score.data, score.pooled, score.headline
+    units, images = found["n_defined"], count(info["n_test_images"], "held-out image")
     where = f"{images} of “{info['recording']}”"
     if not units:
         return f"{count(data.sizes['unit'], 'unit')} and {where} were tried; the tables below show what was found."
-    r, ceiling = driven_r(score, "pooled")
     text = (
-        f"Median over {units} of {count(data.sizes['unit'], 'unit')}: r = {number(r)} under a ceiling of "
-        f"{number(ceiling)}, over {where}"
+        f"Median over {units} of {count(data.sizes['unit'], 'unit')}: r = {number(found['r'])} under a ceiling of "
+        f"{number(found['ceiling'])}, over {where}"
     )
     if is_static(score):
         return f"{text}."
@@ -111,7 +83,7 @@ def window_ms(score: Score, window: str) -> tuple[float, float]:
 def headline_of_pairs(scores: Sequence[Score], names: Sequence[str], pairs: Sequence[Difference]) -> str:
     """Write in one sentence which score is best, and whether it is better than the next."""
     where = _where(scores[0])
-    values = [driven(score, "pooled") for score in scores]
+    values = [score.headline["normalized"] for score in scores]
     order = sorted((k for k, value in enumerate(values) if math.isfinite(value)), key=lambda k: -values[k])
     if len(order) < 2:
         return f"The models cannot be compared in {where}: no unit has a response that stands out from noise."
@@ -174,103 +146,26 @@ def basis_of_pairs(scores: Sequence[Score], pairs: Sequence[Difference]) -> str:
 
 def notices(score: Score) -> list[tuple[str, str]]:
     """Return the reasons for reading the score with care, the gravest first: titles and texts."""
-    return [
-        *_unreadable(score),
-        *_time_course(score),
-        *_weights(score),
-        *_simulated(score),
-        *_control(score),
-        *_fit(score),
-    ]
-
-
-Notices = list[tuple[str, str]]
-
-
-def _unreadable(score: Score) -> Notices:
-    units, n = score.data.sizes["unit"], n_defined(score)
-    if not 0 < n < READABLE * units:
-        return []
-    text = (
-        f"Only {n} of {count(units, 'unit')} have a response that stands out from noise. So few were partly "
-        "selected by luck: their ceiling is too high, and the score is not meaningful."
-    )
-    return [("Do not read this score", text)]
-
-
-def _time_course(score: Score) -> Notices:
-    if is_static(score):
-        return []
-    found, plain, alone = [], score.pooled["normalized"], score.pooled["time_course"]
-    if plain < alone:
+    found = [(notice.title, notice.text) for notice in score.notices]
+    if score.info["simulated"]:
         text = (
-            f"The plain pooled score ({number(plain)}) is lower than that of the mean time course "
-            f"({number(alone)}), which does not depend on the image."
+            f"The responses in “{score.info['recording']}” were computed, not recorded. "
+            "This score tests the method; it says nothing about a brain."
         )
-        found.append(("Plain score below the time course", text))
-    if plain * driven(score, "pooled") < 0:
-        text = f"The plain pooled score is {number(plain)}, the image-driven one {number(driven(score, 'pooled'))}."
-        found.append(("Scores of opposite sign", text))
-    return found
-
-
-def _weights(score: Score) -> Notices:
-    if has_random_weights(score):
+        found.append(("Simulated recording", text))
+    if (control := score.info["control"]) is not None:
         text = (
-            f"The weights were drawn and not trained ({score.info['weights']}). "
-            "This score is a baseline for the architecture, not a result for a trained model."
+            f"The map was given {_CONTROLS.get(control, 'features that this version cannot describe')}. "
+            "This score is a reference for others, not a score of the model itself."
         )
-        return [("Random weights", text)]
-    if has_unknown_weights(score):
-        text = "The model does not name its weights, so this score cannot be attributed to a trained network."
-        return [("Unknown weights", text)]
-    return []
-
-
-def _simulated(score: Score) -> Notices:
-    if not score.info["simulated"]:
-        return []
-    text = (
-        f"The responses in “{score.info['recording']}” were computed, not recorded. "
-        "This score tests the method; it says nothing about a brain."
-    )
-    return [("Simulated recording", text)]
-
-
-def _control(score: Score) -> Notices:
-    control = score.info["control"]
-    if control is None:
-        return []
-    text = (
-        f"The map was given {_CONTROLS.get(control, 'features that this version cannot describe')}. "
-        "This score is a reference for others, not a score of the model itself."
-    )
-    return [(f"Control: {control}", text)]
-
-
-def _fit(score: Score) -> Notices:
-    fit, units = score.info["provenance"].get("fit", {}), score.data.sizes["unit"]
-    found = []
-    if not fit.get("converged", True):
-        residual = fit.get("residual_at_chosen_alpha")
-        reached = f" (relative residual {residual:.1g})" if residual else ""
-        text = f"The solver used up its budget before the fit converged{reached}. The score can be too low."
-        found.append(("Fit not converged", text))
-    for edge in ("lowest", "highest"):
-        n = fit.get(f"units_at_{edge}_alpha", 0)
-        if n > AT_EDGE * units:
-            text = (
-                f"{n} of {count(units, 'unit')} chose the {edge} penalty of the grid, so a penalty outside "
-                "of it could predict better."
-            )
-            found.append((f"Penalties at the {edge} edge", text))
+        found.append((f"Control: {control}", text))
     return found
 
 
 def left_out(score: Score) -> list[tuple[str, str]]:
     """List what was dropped before scoring and what is undefined, with reasons."""
     found = [(f"{item['n']} {item['what']}", str(item["why"])) for item in score.info["dropped"]]
-    units = score.data.sizes["unit"] - n_defined(score)
+    units = score.headline["n_units"] - score.headline["n_defined"]
     if units:
         found.append(
             (

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from brainfit.figures.numbers import MISSING, count, interval, number
-from brainfit.report.sentences import driven, driven_interval, duration
+from brainfit.report.sentences import duration
 from brainfit.scoring.result import Score
 
 Column = tuple[str, str, Callable[[Any], str]]
@@ -59,7 +59,7 @@ def windows_frame(score: Score) -> pd.DataFrame:
     for window, medians in score.windows.items():
         here = data.sel(window=window)
         bins = here["window_bins"].values
-        low, high = driven_interval(score, window)
+        low, high = medians["image_driven_ci95"]
         rows.append(
             {
                 "window": window,
@@ -68,7 +68,6 @@ def windows_frame(score: Score) -> pd.DataFrame:
                 "n_bins": int(bins.sum()),
                 "n_defined": int(here["window_image_driven"].notnull().sum()),
                 **{name: medians[name] for name in MEDIANS},
-                "image_driven": driven(score, window),
                 "low": low,
                 "high": high,
             }
