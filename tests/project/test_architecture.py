@@ -1,7 +1,6 @@
 """The layout of docs/architecture.md, enforced: which folder may import which, and what each one is for."""
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ ORDER = {
     ),
     "model_zoo": ("catalog", "networks", "adapters", "decoders", "cells", "weights", "engine"),
     "data_loaders": (
-        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "arrays", "simulated", "images",
-        "files",
+        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "arrays", "simulated", "trials",
+        "images", "files",
     ),
 }  # fmt: skip
 """The parts of each package, highest first: a part imports only itself and what stands after it."""
@@ -97,4 +96,6 @@ def test_every_folder_says_its_sentence_and_stands_in_the_architecture(folder):
     assert text
     assert text.splitlines()[0].endswith(".")
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    assert f"`{folder.relative_to(ROOT)}/`" in re.sub(r"\s", "", page)
+    if folder.relative_to(ROOT) == Path("brainfit"):
+        return  # the page as a whole describes it
+    assert f"| `{folder.relative_to(ROOT)}/` | {text.splitlines()[0].replace('``', '`')} |" in page
