@@ -141,7 +141,7 @@ def scored(monkeypatch, room, batch_size=None):
     )
 
 
-def test_batches_are_made_smaller_where_memory_is_short_and_it_is_said(monkeypatch, caplog):
+def test_batches_shrink_where_memory_is_short_and_a_warning_says_so(monkeypatch, caplog):
     wanted = scored(monkeypatch, 1e9)
     assert set(Large.shown) == {1, 16, 8}
     assert wanted.info["provenance"]["batch_size"] == 16
