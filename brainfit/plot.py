@@ -18,12 +18,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from brainfit import figures
+from brainfit.analyses.layer_assignment import LayerAssignment
+from brainfit.analyses.temporal_generalization import TemporalGeneralization
 from brainfit.errors import ContractError
 from brainfit.figures.display import LETTERS_PER_INCH, Display
 from brainfit.figures.panels import Panel, Panels
@@ -72,7 +73,7 @@ def temporal(scores: Score | Sequence[Score], ax: Axes | None = None) -> Axes:
     return _on_axes(figures.temporal_correlations(several), ax)
 
 
-def generalization(found: xr.Dataset, ax: Axes | None = None) -> Axes:
+def generalization(found: TemporalGeneralization, ax: Axes | None = None) -> Axes:
     """Draw train time by test time: `figures.generalization_matrix`."""
     return _on_axes(figures.generalization_matrix(found), ax)
 
@@ -108,7 +109,7 @@ def residuals(score: Score, figure: Figure | SubFigure | None = None) -> np.ndar
     return _in_figure(figures.residuals_by_category(score), figure)
 
 
-def layers(found: xr.Dataset, figure: Figure | SubFigure | None = None) -> np.ndarray:
+def layers(found: LayerAssignment, figure: Figure | SubFigure | None = None) -> np.ndarray:
     """Draw which layer units choose, one pair of axes a region: `figures.layer_votes`."""
     return _in_figure(figures.layer_votes(found), figure)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from brainfit.scoring.responses import (
     seen_images,
     split_images,
 )
+from brainfit.scoring.result_base import Result
 from brainfit.statistics.splits import image_folds
 from brainfit.support.arguments import whole_number
 from brainfit.support.progress import progress_bar
@@ -44,6 +46,13 @@ no narrower interval than from about the least of them to the largest."""
 _NAMES = ("consistency", "image_driven", "normalized", "r")
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class InterAnimalConsistency(Result):
+    """How well animals predict each other; `inter_animal_consistency` describes the variables."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("window", "unit")
+
+
 def inter_animal_consistency(
     recording: Recording | str | Path,
     *,
@@ -54,7 +63,7 @@ def inter_animal_consistency(
     n_halvings: int = N_HALVINGS,
     seed: int = 0,
     execution: Execution | None = None,
-) -> xr.Dataset:
+) -> InterAnimalConsistency:
     r"""Predict the units of each animal from those of each other one, and score it as a model is scored.
 
     The features are the source animal's trial-averaged units of the region, bin by bin; one linear map for
@@ -88,7 +97,7 @@ def inter_animal_consistency(
 
     Returns
     -------
-    Dataset
+    InterAnimalConsistency
         Over (window, unit), a unit once for each animal that predicts it: the coordinate `source` says which,
         `animal` whose unit it is. Variables, windows and NaN as in `brainfit.mapping_consistency`, the bins
         of a window being the same for all animals. `summary` has the medians.
@@ -183,11 +192,11 @@ def inter_animal_consistency(
             some = held_out.isel(unit=these).coords
             coords = {name: c for name, c in some.items() if "trial" not in c.dims}
             found.append(xr.Dataset(arrays, {**coords, "source": ("unit", [source] * len(these))}))
-    attributes = {
+    info = {
         "recording": chosen.name,
         "region": region,
         "mapping": mapping,
-        "simulated": int(chosen.simulated),
+        "simulated": chosen.simulated,
         "n_train_images": len(train),
         "n_test_images": len(test),
         "n_halvings": halves.shape[1],
@@ -197,33 +206,33 @@ def inter_animal_consistency(
     }
     data = xr.concat(found, dim="unit", data_vars="all", coords="minimal", compat="equals", join="exact")
     data = data.assign(window_bins=(("window", "time_bin"), reliability.bins))
-    return data.assign_coords(window=list(reliability.windows)).assign_attrs(attributes)
+    return InterAnimalConsistency(data.assign_coords(window=list(reliability.windows)), info)
 
 
-def summary(found: xr.Dataset) -> dict[str, Any]:
+def summary(result: InterAnimalConsistency) -> dict[str, Any]:
     """Return medians over units, of each direction and of all pooled, as plain values.
 
     Parameters
     ----------
-    found
+    result
         What `inter_animal_consistency` returned.
 
     Returns
     -------
     dict
-        The attributes of `found`; `directions`, a list with for each its `source` and `target`, the numbers
+        The `info` of the result; `directions`, a list with for each its `source` and `target`, the numbers
         of their units, and `windows`; `pooled`, the same over the units of all directions. A window has the
         medians of `consistency`, `image_driven`, `normalized` and `r` over all units that tell images apart
         for sure, whether the map does well on them or fails; None if there is none. `n_defined` is how many.
     """
+    found = result.data
     source, target = (found[name].values.astype(str) for name in ("source", "animal"))
     directions = []
     for one, other in permutations(np.unique(target).tolist(), 2):
         here = found.isel(unit=(source == one) & (target == other))
         n_source = len(np.unique(found["unit_id"].values[target == one]))
         directions.append({"source": one, "target": other, "n_source_units": n_source, **_medians(here)})
-    attributes = {**found.attrs, "simulated": bool(found.attrs["simulated"])}
-    return {**attributes, "directions": directions, "pooled": _medians(found)}
+    return {**result.info, "directions": directions, "pooled": _medians(found)}
 
 
 def _medians(found: xr.Dataset) -> dict[str, Any]:

@@ -6,7 +6,9 @@ A unit chooses by how well each layer predicts it (`brainfit.scoring.layer_choic
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import xarray as xr
@@ -22,7 +24,15 @@ from brainfit.scoring.fitting import prepare_responses
 from brainfit.scoring.layer_choice import LayerFit, candidates, fit_layers, vote
 from brainfit.scoring.request import AUTO, N_FOLDS, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
+from brainfit.scoring.result_base import Result
 from brainfit.support.suggestions import unknown_name
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerAssignment(Result):
+    """The layer of each region and the votes for it; `assign_layers` describes the variables."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("region", "layer")
 
 
 def assign_layers(
@@ -36,7 +46,7 @@ def assign_layers(
     n_images: int | None = None,
     seed: int = 0,
     execution: Execution | None = None,
-) -> xr.Dataset:
+) -> LayerAssignment:
     """Give each region the layer that most of its units vote for, on the training images of a score.
 
     A unit votes for the layer of least loss; of layers with equal votes, the region takes the one of lower median
@@ -64,7 +74,7 @@ def assign_layers(
 
     Returns
     -------
-    Dataset
+    LayerAssignment
         Over layer, unit and region:
 
         =========== ============= ===================================================================
@@ -120,7 +130,7 @@ def assign_layers(
     requests += [check_request(requests[0].model, recording, region=name, **options) for name in wanted[1:]]
     first = requests[0].with_layers(*_candidates(requests[0].model, layers))
     prepared = {request.region: prepare_responses(request) for request in requests}
-    return _dataset(first, prepared, fit_layers(first, prepared))
+    return _result(first, prepared, fit_layers(first, prepared))
 
 
 def _refuse_text(name: str, value: object) -> None:
@@ -142,7 +152,7 @@ def _candidates(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(layers))
 
 
-def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, LayerFit]) -> xr.Dataset:
+def _result(request: Request, prepared: dict[str, Responses], fits: dict[str, LayerFit]) -> LayerAssignment:
     layers, regions = list(fits), list(prepared)
     n_units = np.array([prepared[region].mean.shape[1] for region in regions])
     by_region, arrays = ("region", "layer"), {}
@@ -168,11 +178,11 @@ def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, L
     labels = ("unit_id", "animal", "array")
     coords = {name: ("unit", np.concatenate([of[name].values for of in units])) for name in labels}
     first = prepared[regions[0]]
-    attributes = {
+    info = {
         "model": request.model.name,
         "weights": request.model.weights,
         "recording": request.recording.name,
-        "simulated": int(request.recording.simulated),
+        "simulated": request.recording.simulated,
         "n_train_images": len(first.train),
         "inner_folds": N_FOLDS,
         "seed": request.seed,
@@ -184,4 +194,4 @@ def _dataset(request: Request, prepared: dict[str, Responses], fits: dict[str, L
     }
     unit_region = ("unit", np.repeat(regions, n_units))
     coords |= {"unit_region": unit_region, "layer": layers, "region": regions}
-    return xr.Dataset(arrays, coords, attributes)
+    return LayerAssignment(xr.Dataset(arrays, coords), info)

@@ -7,9 +7,9 @@ the fault of the trials that the map was made from, not of the model.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import xarray as xr
@@ -26,12 +26,20 @@ from brainfit.scoring.fitting import prepare_responses, split_features
 from brainfit.scoring.reliability import N_SPLITS, measure
 from brainfit.scoring.request import AUTO, N_FOLDS, TEST_FRACTION, Request, check_request
 from brainfit.scoring.responses import Responses
+from brainfit.scoring.result_base import Result
 from brainfit.support.arguments import whole_number
 from brainfit.support.memory import check_memory
 from brainfit.support.progress import progress_bar
 from brainfit.support.seeds import generator
 
 N_HALVINGS = 10
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MappingConsistency(Result):
+    """Scores corrected for the noise of the map; `mapping_consistency` describes the variables."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("window", "unit")
 
 
 def mapping_consistency(
@@ -47,7 +55,7 @@ def mapping_consistency(
     n_halvings: int = N_HALVINGS,
     seed: int = 0,
     execution: Execution | None = None,
-) -> xr.Dataset:
+) -> MappingConsistency:
     r"""Score a model with the noise of its map and that of the responses both taken off.
 
     With :math:`Y` the trial-averaged responses to held-out images, :math:`X` their prediction by a map that
@@ -81,7 +89,7 @@ def mapping_consistency(
 
     Returns
     -------
-    Dataset
+    MappingConsistency
         Over (window, unit), windows ``pooled``, ``early``, ``late`` as in `brainfit.scoring.result.Score`: `r`,
         Pearson, [-1, 1]; `predictor_reliability` and `response_reliability`, the two factors under the root,
         [0, 1] and (0, 1]; `normalized`, r over the root of the second alone; `consistency`, r over the root
@@ -151,14 +159,14 @@ def mapping_consistency(
         "window_bins": (("window", "time_bin"), reliability.bins),
     }
     coords = {name: c for name, c in held_out.coords.items() if "trial" not in c.dims}
-    attributes = {
+    info = {
         "model": request.model.name,
         "weights": request.model.weights,
         "layer": request.layer,
         "mapping": request.mapping,
         "recording": request.recording.name,
         "region": region,
-        "simulated": int(request.recording.simulated),
+        "simulated": request.recording.simulated,
         "n_train_images": len(responses.train),
         "n_test_images": len(responses.test),
         "n_halvings": training.shape[1],
@@ -168,7 +176,8 @@ def mapping_consistency(
             f"{record['n']} {record['what']}: {record['why']}" for record in responses.dropped.records
         ],
     }
-    return xr.Dataset(arrays, coords={**coords, "window": list(reliability.windows)}, attrs=attributes)
+    data = xr.Dataset(arrays, {**coords, "window": list(reliability.windows)})
+    return MappingConsistency(data, info)
 
 
 def _with_halves(responses: Responses, halves: np.ndarray) -> tuple[Responses, np.ndarray]:

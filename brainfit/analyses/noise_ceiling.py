@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import xarray as xr
@@ -13,6 +15,7 @@ from brainfit.execution import Execution, or_default
 from brainfit.scoring.reliability import N_SPLITS, ceilings, measure
 from brainfit.scoring.request import select
 from brainfit.scoring.responses import Dropped, average_trials, repeated_images, require_trials, seen_images
+from brainfit.scoring.result_base import Result
 from brainfit.statistics.bootstrap import (
     MIN_UNITS,
     Sums,
@@ -27,6 +30,13 @@ from brainfit.support.seeds import generator
 N_RESAMPLES = 1000
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseCeiling(Result):
+    """How well the trials of each unit agree; `noise_ceiling` describes the variables."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("window", "unit")
+
+
 def noise_ceiling(
     recording: Recording | str | Path,
     *,
@@ -35,7 +45,7 @@ def noise_ceiling(
     n_splits: int = N_SPLITS,
     seed: int = 0,
     execution: Execution | None = None,
-) -> xr.Dataset:
+) -> NoiseCeiling:
     """Estimate how well a perfect model could predict each unit of a region.
 
     A score has the same numbers for its held-out images; here all images serve.
@@ -57,7 +67,7 @@ def noise_ceiling(
 
     Returns
     -------
-    Dataset
+    NoiseCeiling
         `split_half`, `reliability`, `ceiling`, `pearson_reliability`, `defined` over (unit, time_bin), and
         the same with the prefix ``window_`` over (window, unit), windows ``pooled``, ``early``, ``late``,
         as in `brainfit.scoring.result.Score`. NaN where a unit is not reliable for sure. `window_ci95` over (window,
@@ -140,19 +150,18 @@ def noise_ceiling(
         "window_bins": (("window", "time_bin"), found.bins),
     }
     coords = {name: c for name, c in trials.coords.items() if not {"trial", "image"} & set(c.dims)}
-    attributes = {
+    info = {
         "recording": chosen.name,
         "region": region,
-        "simulated": int(chosen.simulated),
+        "simulated": chosen.simulated,
         "n_images": len(images),
         "n_splits": n_splits,
         "halving": found.halving,
         "seed": seed,
         "dropped": [f"{record['n']} {record['what']}: {record['why']}" for record in dropped.records],
     }
-    return xr.Dataset(
-        arrays, coords={**coords, "window": list(found.windows), "bound": ["low", "high"]}, attrs=attributes
-    )
+    coords |= {"window": list(found.windows), "bound": ["low", "high"]}
+    return NoiseCeiling(xr.Dataset(arrays, coords), info)
 
 
 def ceiling_interval(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,10 +20,18 @@ from brainfit.features.stream import open_features
 from brainfit.registry.lookup import load_recording
 from brainfit.scoring.request import resolve_layer, select
 from brainfit.scoring.responses import average_trials
+from brainfit.scoring.result_base import Result
 from brainfit.statistics.decoding import decode_dprime
 from brainfit.statistics.solution_times import object_solution_times
 from brainfit.support.arguments import numbers, whole_number
 from brainfit.support.memory import check_memory
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SolutionTimes(Result):
+    """When a population solves each image; `neural_solution_times` describes the variables."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("image",)
 
 
 def neural_solution_times(
@@ -30,7 +40,7 @@ def neural_solution_times(
     *,
     region: str = "IT",
     seed: int = 0,
-) -> xr.Dataset:
+) -> SolutionTimes:
     """Return solution times of a region's units, averaged over trials.
 
     Parameters
@@ -46,7 +56,7 @@ def neural_solution_times(
 
     Returns
     -------
-    Dataset
+    SolutionTimes
         `dprime` over (image, time_bin), `criterion` and `solution_time` (ms; NaN: never solved) over image,
         images in the order of the recording.
 
@@ -81,7 +91,7 @@ def model_solution_times(
     presentation: Presentation | None = None,
     seed: int = 0,
     execution: Execution | None = None,
-) -> xr.Dataset:
+) -> SolutionTimes:
     """Return solution times of a model's layer for the images of a recording, each of its steps a bin.
 
     Parameters
@@ -98,7 +108,7 @@ def model_solution_times(
 
     Returns
     -------
-    Dataset
+    SolutionTimes
         As `neural_solution_times` returns it.
 
     Raises
@@ -161,7 +171,7 @@ def _for_each_image(criterion: np.ndarray, recording: Recording) -> np.ndarray:
 
 def _times(
     recording: Recording, dprime: np.ndarray, criterion: np.ndarray, start: np.ndarray, end: np.ndarray
-) -> xr.Dataset:
+) -> SolutionTimes:
     arrays = {
         "dprime": (("image", "time_bin"), dprime),
         "criterion": ("image", criterion),
@@ -169,5 +179,5 @@ def _times(
     }
     coords = {name: c for name, c in recording.responses.coords.items() if c.dims == ("image",)}
     bins = {"time_bin_start": ("time_bin", start), "time_bin_end": ("time_bin", end)}
-    attributes = {"recording": recording.name, "simulated": int(recording.simulated)}
-    return xr.Dataset(arrays, {**coords, **bins}, attributes)
+    info = {"recording": recording.name, "simulated": recording.simulated}
+    return SolutionTimes(xr.Dataset(arrays, {**coords, **bins}), info)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -17,7 +18,15 @@ from brainfit.mappings import make_mapping
 from brainfit.mappings.per_bin import PerBin
 from brainfit.scoring.fitting import fit_batches, prepare_responses, split_features
 from brainfit.scoring.request import TEST_FRACTION, check_request
+from brainfit.scoring.result_base import Result
 from brainfit.support.progress import progress_bar
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TemporalGeneralization(Result):
+    """The matrix of trained and tested bins; `temporal_generalization` describes the variable."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("unit", "trained_bin", "tested_bin")
 
 
 def temporal_generalization(
@@ -32,7 +41,7 @@ def temporal_generalization(
     n_images: int | None = None,
     seed: int = 0,
     execution: Execution | None = None,
-) -> xr.Dataset:
+) -> TemporalGeneralization:
     r"""Fit a map to each time bin, and use it in every other.
 
     A matrix that is high on its diagonal only belongs to a model whose features come to mean something else
@@ -49,7 +58,7 @@ def temporal_generalization(
 
     Returns
     -------
-    Dataset
+    TemporalGeneralization
         `r`, dims (unit, trained_bin, tested_bin): Pearson over held-out images between the response in the
         tested bin and the prediction from the model's features in the tested bin by the map of the
         trained bin; [-1, 1]; NaN where either is the same for all images. The diagonal is the `r` of a
@@ -97,20 +106,21 @@ def temporal_generalization(
                 sums += [v.sum(axis=0) for v in (predicted, predicted**2, predicted * response)]
                 advance(len(batch.images))
     held_out = responses.mean[responses.test][:, :, None] - center
-    return xr.Dataset(
+    data = xr.Dataset(
         {"r": (("unit", "trained_bin", "tested_bin"), _pearson(sums, held_out))},
-        coords=_coordinates(responses.recording.responses),
-        attrs={
-            "model": request.model.name,
-            "weights": request.model.weights,
-            "layer": request.layer,
-            "mapping": request.mapping,
-            "recording": request.recording.name,
-            "region": request.region,
-            "simulated": int(request.recording.simulated),
-            "seed": request.seed,
-        },
+        _coordinates(responses.recording.responses),
     )
+    info = {
+        "model": request.model.name,
+        "weights": request.model.weights,
+        "layer": request.layer,
+        "mapping": request.mapping,
+        "recording": request.recording.name,
+        "region": request.region,
+        "simulated": request.recording.simulated,
+        "seed": request.seed,
+    }
+    return TemporalGeneralization(data, info)
 
 
 def _pearson(sums: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -10,6 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from brainfit.analyses.layer_assignment import LayerAssignment
 from brainfit.figures.display import Display, column, shorten
 from brainfit.figures.numbers import count
 from brainfit.figures.panels import Panels, say_empty
@@ -21,12 +25,12 @@ LONGEST_LABELS = 60
 """Total letters of layer names that fit side by side; longer labels are rotated."""
 
 
-def layer_votes(found: xr.Dataset) -> Display:
+def layer_votes(result: LayerAssignment) -> Display:
     """Show for each region how many of its units choose each layer.
 
     Parameters
     ----------
-    found
+    result
         The result of `brainfit.assign_layers`.
 
     Returns
@@ -41,6 +45,7 @@ def layer_votes(found: xr.Dataset) -> Display:
     Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
     NeurIPS. arXiv:1807.00053, Fig. 5b.
     """
+    found = result.data
     numbers = _numbers(found)
     seen = " ".join(_in_words(found.sel(region=region)) for region in found["region"].values)
     undecided = int((found["unit_layer"] == "").sum())
@@ -54,7 +59,7 @@ def layer_votes(found: xr.Dataset) -> Display:
             f"Diamonds: the layer that the model commits to for the region. {seen}{silent}"
         ),
         alt=f"Bar chart, a panel a region, of the share of units that choose each layer. {seen}{silent}",
-        subject=_subject(found),
+        subject=_subject(result.info),
         numbers=numbers,
         draw=Panels(_draw, size=(7.2, MARGIN + PANEL * found.sizes["region"])),
     )
@@ -87,9 +92,8 @@ def _in_words(region: xr.Dataset) -> str:
     return f"{name}: {shorten(chosen)}, by {votes} of {count(n_units, 'unit')}."
 
 
-def _subject(found: xr.Dataset) -> str:
+def _subject(of: Mapping[str, Any]) -> str:
     """Name in one line model and recording, and mark simulated data and random weights."""
-    of = found.attrs
     parts = [shorten(of["model"]), shorten(of["recording"])]
     parts += ["SIMULATED RECORDING"] if of["simulated"] else []
     parts += ["RANDOM WEIGHTS"] if str(of["weights"]).startswith("random") else []

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
+from brainfit.analyses.temporal_generalization import TemporalGeneralization
 from brainfit.figures.display import Display, column, shorten
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, say_empty
@@ -14,12 +15,12 @@ from brainfit.figures.style import FAINT, HEAT, INK
 from brainfit.scoring.result import MIN_DEFINED
 
 
-def generalization_matrix(found: xr.Dataset) -> Display:
+def generalization_matrix(result: TemporalGeneralization) -> Display:
     """Show how well the map of each bin predicts the responses in every other bin.
 
     Parameters
     ----------
-    found
+    result
         The result of `brainfit.temporal_generalization`.
 
     Returns
@@ -34,9 +35,9 @@ def generalization_matrix(found: xr.Dataset) -> Display:
     King & Dehaene (2014), Characterizing the dynamics of mental representations: the temporal generalization
     method. Trends Cogn. Sci. 18, 203-210.
     """
+    found, of = result.data, result.info
     numbers = _numbers(found)
     seen = _in_words(numbers)
-    of = found.attrs
     parts = [shorten(of[name]) for name in ("model", "layer", "region", "recording")]
     parts += ["SIMULATED RECORDING"] if of["simulated"] else []
     parts += ["RANDOM WEIGHTS"] if str(of["weights"]).startswith("random") else []

@@ -66,6 +66,10 @@ class Result:
         heads, rows = self._table()
         return html_table(self._title(), rows, heads=heads, notes=self._notes())
 
+    def __getitem__(self, name: str) -> xr.DataArray:
+        """Return a variable or coordinate of `data`."""
+        return self.data[name]
+
     def frame(self, *dims: str) -> pd.DataFrame:
         """Return a tidy table: a row for each combination of `dims`, a column for each variable over them.
 

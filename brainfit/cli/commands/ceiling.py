@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from brainfit.analyses.noise_ceiling import NoiseCeiling
+
 _NAMES = {
     "split_half": "split-\nhalf",
     "reliability": "relia-\nbility",
@@ -63,11 +65,11 @@ def ceiling(
         note(f"dropped {line}")
 
 
-def _summary(found: xr.Dataset) -> dict[str, Any]:
+def _summary(result: NoiseCeiling) -> dict[str, Any]:
     """Return medians over defined units as plain values; None where no unit is defined."""
     from brainfit.scoring.result import MIN_DEFINED
 
-    per_bin = []
+    found, per_bin = result.data, []
     for t in range(found.sizes["time_bin"]):
         at = found.isel(time_bin=t)
         enough = float(at["defined"].mean()) >= MIN_DEFINED
@@ -80,8 +82,7 @@ def _summary(found: xr.Dataset) -> dict[str, Any]:
         }
         for name in found["window"].values
     }
-    attributes = {**found.attrs, "simulated": bool(found.attrs["simulated"])}
-    return {**attributes, "n_units": found.sizes["unit"], "windows": windows, "per_bin": per_bin}
+    return {**result.info, "n_units": found.sizes["unit"], "windows": windows, "per_bin": per_bin}
 
 
 def _medians(data: xr.Dataset, prefix: str, defined: xr.DataArray) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from brainfit.contracts.vocabulary import DEVICES, PRECISIONS
 from brainfit.registry import lookup
 
 if TYPE_CHECKING:
-    import xarray as xr
+    from brainfit.analyses.layer_assignment import LayerAssignment
 
 
 def layers(
@@ -86,14 +86,15 @@ def layers(
             typer.echo(figure)
 
 
-def _summary(found: xr.Dataset) -> dict[str, Any]:
+def _summary(result: LayerAssignment) -> dict[str, Any]:
     """Return the votes as plain values; None for a region to which the model commits no layer."""
-    regions = {}
+    found, regions = result.data, {}
     for name in found["region"].values.tolist():
         at = found.sel(region=name)
         of_region = at["unit_layer"].values[at["unit_region"].values == name]
         regions[name] = {
             "chosen": at["chosen"].item(),
+            "plain_chosen": at["plain_chosen"].item(),
             "committed": at["committed"].item() or None,
             "tied": at["tied"].item(),
             "n_units": len(of_region),
@@ -103,17 +104,18 @@ def _summary(found: xr.Dataset) -> dict[str, Any]:
                 for layer in at["layer"].values.tolist()
             },
         }
-    return {**found.attrs, "simulated": bool(found.attrs["simulated"]), "regions": regions}
+    return {**result.info, "regions": regions}
 
 
-def _print(found: xr.Dataset) -> None:
+def _print(found: LayerAssignment) -> None:
     summary = _summary(found)
     regions = summary["regions"]
     rows = [
         [layer, *(_cell(region["layers"][layer]) for region in regions.values())]
         for layer in found["layer"].values.tolist()
     ]
-    rows += [[key, *(region[key] or "–" for region in regions.values())] for key in ("chosen", "committed")]
+    labels = {"chosen": "chosen", "plain_chosen": "with the time\ncourse", "committed": "committed"}
+    rows += [[label, *(region[key] or "–" for region in regions.values())] for key, label in labels.items()]
     heads = [f"{name}\n{region['n_units']} units" for name, region in regions.items()]
     print_table(
         ["share of units\nmedian loss", *heads],

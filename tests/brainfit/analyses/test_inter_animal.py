@@ -10,7 +10,12 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import brainfit
-from brainfit.analyses.inter_animal import MIN_UNITS, inter_animal_consistency, summary
+from brainfit.analyses.inter_animal import (
+    MIN_UNITS,
+    InterAnimalConsistency,
+    inter_animal_consistency,
+    summary,
+)
 from brainfit.cli.app import app
 from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError, UnknownNameError
@@ -58,7 +63,7 @@ def two_animals(
     return Recording("two", responses, stimuli, simulated=True)
 
 
-def consistency(recording: Recording, **options: Any) -> xr.Dataset:
+def consistency(recording: Recording, **options: Any) -> InterAnimalConsistency:
     return inter_animal_consistency(recording, **{"region": "V4", "n_halvings": 4, **options})
 
 
@@ -111,16 +116,16 @@ def test_a_time_course_in_common_is_not_image_driven(shared, driven) -> None:
 def test_both_directions_windows_and_labels() -> None:
     recording = two_animals(units=(12, 15))
     found = consistency(recording)
-    assert found.sizes["unit"] == 27
+    assert found.data.sizes["unit"] == 27
     source, animal = found["source"].values, found["animal"].values
     assert set(zip(source, animal, strict=True)) == {("Ada", "Bo"), ("Bo", "Ada")}
-    of_bo = found.isel(unit=animal == "Bo")
+    of_bo = found.data.isel(unit=animal == "Bo")
     wanted = recording.responses["unit_id"].values[recording.responses["animal"].values == "Bo"]
     assert of_bo["unit_id"].values.tolist() == wanted.tolist()
     assert found["window"].values.tolist() == ["pooled", "early", "late"]
     assert found["window_bins"].sel(window="pooled").values.tolist() == [*[False] * 4, *[True] * 4]
     assert found["predicted"].dims == ("image", "unit", "time_bin")
-    assert found.attrs["n_train_images"] + found.attrs["n_test_images"] == 240
+    assert found.info["n_train_images"] + found.info["n_test_images"] == 240
     result = summary(found)
     assert [(d["source"], d["target"], d["n_source_units"], d["n_units"]) for d in result["directions"]] == [
         ("Ada", "Bo", 12, 15),
@@ -197,7 +202,7 @@ def test_units_that_miss_images_do_not_count() -> None:
     where = np.isin("i3", consistency(recording)["image_id"].values)
     assert not where  # a training image: under seed 0
     found = consistency(gaps)
-    assert found.attrs["dropped"] == ["1 units: a single trial of some training image"]
+    assert found.info["dropped"] == ["1 units: a single trial of some training image"]
     assert "u0" not in found["unit_id"].values
     responses[3, 1:, 12] = np.nan
     with pytest.raises(ContractError, match="got Ada 11, Bo 9"):
@@ -207,7 +212,7 @@ def test_units_that_miss_images_do_not_count() -> None:
 def test_a_third_animal_with_few_units_is_left_out() -> None:
     found = consistency(two_animals(n_images=80, units=(10, 10, 3)))
     assert set(found["animal"].values) == {"Ada", "Bo"}
-    assert found.attrs["dropped"] == ["3 units: all that Cy has, under 10"]
+    assert found.info["dropped"] == ["3 units: all that Cy has, under 10"]
     assert len(summary(consistency(two_animals(n_images=80, units=(10, 10, 10))))["directions"]) == 6
 
 
@@ -217,8 +222,8 @@ def test_only_images_that_animals_share_are_used() -> None:
     bo = (responses["animal"] == "Bo").values
     responses[:10, :, bo] = np.nan
     found = consistency(replace(recording, responses=responses))
-    assert found.attrs["n_train_images"] + found.attrs["n_test_images"] == 70
-    assert found.attrs["dropped"] == ["10 images: no trial for more than half of an animal's units"]
+    assert found.info["n_train_images"] + found.info["n_test_images"] == 70
+    assert found.info["dropped"] == ["10 images: no trial for more than half of an animal's units"]
     responses[10:, :, ~bo] = np.nan
     with pytest.raises(ContractError, match="no image in common"):
         consistency(replace(recording, responses=responses))

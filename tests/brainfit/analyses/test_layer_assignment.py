@@ -57,8 +57,8 @@ def test_the_layer_that_is_the_truth_of_a_region_is_given_to_it(simulation):
         assert float(found["plain_share"].sel(region=region, layer=region)) > 0.9
         assert float(found["share"].sel(region=region, layer=region)) > 0.85
     assert found["committed"].values.tolist() == ["", ""]
-    assert found.attrs["n_train_images"] == 54
-    assert found.attrs["simulated"] == 1
+    assert found.info["n_train_images"] == 54
+    assert found.info["simulated"] is True
 
 
 @pytest.mark.parametrize("kind", ["loss", "plain_loss"])
@@ -141,7 +141,7 @@ def test_auto_scores_the_layer_that_is_assigned():
         assert result.info["layer"] == str(assigned["chosen"].sel(region=region).values) == layer
         choice = result.info["provenance"]["layer_choice"]
         assert (choice["how"], choice["n_units"], choice["tied"]) == ("auto", 4, False)
-        here = assigned.sel(region=region)
+        here = assigned.data.sel(region=region)
         for name in model.layers:
             candidate = choice["candidates"][name]
             assert candidate["share"] == float(here["share"].sel(layer=name))
@@ -211,7 +211,7 @@ def test_each_region_keeps_the_split_of_its_own_score():
     np.testing.assert_array_equal(
         both["loss"].values[:, both["unit_region"].values == "pIT"], whole["loss"].values
     )
-    assert any(line.startswith("V4: 7 images") for line in both.attrs["dropped"])
+    assert any(line.startswith("V4: 7 images") for line in both.info["dropped"])
 
 
 @pytest.mark.parametrize(

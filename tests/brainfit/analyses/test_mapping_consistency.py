@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 
 import brainfit
-from brainfit.analyses.mapping_consistency import mapping_consistency
+from brainfit.analyses.mapping_consistency import MappingConsistency, mapping_consistency
 from brainfit.analyses.trial_halves import halve, noise_corrected
 from brainfit.contracts.recording import Recording
 from brainfit.contracts.trajectory import Trajectory
@@ -80,12 +80,12 @@ def pixel_recording(
     return Recording("pixels", responses, stimuli, simulated=True)
 
 
-def consistency(recording: Recording, model: Any = None, **options: Any) -> xr.Dataset:
+def consistency(recording: Recording, model: Any = None, **options: Any) -> MappingConsistency:
     options = {"region": "V4", "presentation": SHOWN, "n_halvings": 4, **options}
     return mapping_consistency(model or Pixels(), recording, execution=Execution(batch_size=64), **options)
 
 
-def pooled(found: xr.Dataset, name: str) -> float:
+def pooled(found: MappingConsistency, name: str) -> float:
     return float(found[name].sel(window="pooled").median("unit"))
 
 
@@ -93,7 +93,7 @@ def pooled(found: xr.Dataset, name: str) -> float:
 def test_a_known_share_of_the_truth_is_found_though_map_and_response_are_noisy(layer, share) -> None:
     """What the layer lacks is noise to the map as well, but the same in both halves: it is not corrected."""
     found = consistency(pixel_recording(n_images=800, n_units=24, noise=2.0), layer=layer)
-    lacking = (1 - share) / share * (share * N_PIXELS) / found.attrs["n_train_images"]
+    lacking = (1 - share) / share * (share * N_PIXELS) / found.info["n_train_images"]
     truth = (share / (1 + lacking)) ** 0.5
     assert pooled(found, "consistency") == pytest.approx(truth, abs=0.03)
     assert (
@@ -253,7 +253,7 @@ def test_the_median_counts_the_units_that_a_model_fails_on() -> None:
     responses[:, :, 6:] = (
         responses[:, :, 6:] - responses[:, :, 6:].mean("trial") + (rng.normal(size=(400, 1, 6, 1)) * COURSE)
     )
-    found = consistency(replace(recording, responses=responses)).sel(window="pooled")
+    found = consistency(replace(recording, responses=responses)).data.sel(window="pooled")
     each = found["consistency"].values
     assert found["n_known"].item() == 12
     assert np.isfinite(each).all()
@@ -268,7 +268,7 @@ def test_a_model_that_says_the_same_of_all_images_scores_zero() -> None:
         def unroll(self, images: Any, presentation: Any, layers: Any) -> dict[str, Trajectory]:
             return super().unroll(torch.zeros_like(images), presentation, layers)
 
-    found = consistency(pixel_recording(), Blank()).sel(window="pooled")
+    found = consistency(pixel_recording(), Blank()).data.sel(window="pooled")
     for name in ("consistency", "image_driven", "normalized", "r"):
         values = found[name].values
         assert np.isfinite(values).sum() == found["n_known"].item() > 10
@@ -285,9 +285,9 @@ def test_units_without_signal_are_undefined_and_units_that_cannot_be_halved_are_
     trained_on = np.flatnonzero(~np.isin(responses["image_id"].values, kept["image_id"].values))
     responses[trained_on[0], 1:, 1] = np.nan
     found = consistency(replace(recording, responses=responses))
-    assert found.sizes["unit"] == 15
+    assert found.data.sizes["unit"] == 15
     assert "u1" not in found["unit_id"].values
-    assert found.attrs["dropped"] == ["1 units: a single trial of some training image"]
+    assert found.info["dropped"] == ["1 units: a single trial of some training image"]
     undefined = [name for name, values in found.items() if values.dims == ("window", "unit")]
     assert len(undefined) == 6
     assert all(np.isnan(found[name].sel(window="pooled").values[0]) for name in undefined)

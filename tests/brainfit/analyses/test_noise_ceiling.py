@@ -33,7 +33,7 @@ def test_more_trials_are_more_reliable_and_all_images_count() -> None:
         for r in (few, recording)
     ]
     assert medians[0] < medians[1] < 1
-    assert brainfit.noise_ceiling(recording, region="V4").attrs["n_images"] == 80
+    assert brainfit.noise_ceiling(recording, region="V4").info["n_images"] == 80
 
 
 def test_the_interval_holds_the_median_and_shrinks_with_images() -> None:
@@ -41,7 +41,7 @@ def test_the_interval_holds_the_median_and_shrinks_with_images() -> None:
     widths = []
     for n_images in (40, 160):
         some = recording.select_images(np.arange(n_images))
-        found = brainfit.noise_ceiling(some, region="V4").sel(window="pooled")
+        found = brainfit.noise_ceiling(some, region="V4").data.sel(window="pooled")
         low, high = found["window_ci95"].values
         assert 0 < low < float(found["window_ceiling"].median()) < high <= 1
         widths.append(high - low)
@@ -64,8 +64,8 @@ def test_what_cannot_be_estimated_is_refused_or_dropped() -> None:
     gaps = recording.responses.copy()
     gaps[3, 1:, 0] = np.nan  # one unit, the first of V4, has one trial of one image
     found = brainfit.noise_ceiling(replace(recording, responses=gaps), region="V4")
-    assert found.sizes["unit"] == 2
-    assert found.attrs["dropped"] == ["1 units: under two trials of some image"]
+    assert found.data.sizes["unit"] == 2
+    assert found.info["dropped"] == ["1 units: under two trials of some image"]
 
 
 def test_command_prints_a_table_or_json(tmp_path) -> None:

@@ -179,7 +179,7 @@ def test_units_of_a_recording() -> None:
     responses[:, :, :, 5:] = responses[:, :, :, 5:] + told[:, None, None, None]
     responses[7, :, 1] = np.nan
     found = neural_solution_times(replace(recording, responses=responses), np.full(40, 2.0), region="pIT")
-    assert found.sizes == {"image": 40, "time_bin": 25}
+    assert found.data.sizes == {"image": 40, "time_bin": 25}
     assert np.median(found["dprime"][:, :5]) < 1
     assert 40 < float(found["solution_time"].median()) <= 55
     averaged = replace(recording, responses=responses.mean("trial", keep_attrs=True))

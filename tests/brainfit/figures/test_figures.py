@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from brainfit import list_models, plot
+from brainfit.analyses.temporal_generalization import TemporalGeneralization
 from brainfit.errors import ContractError, UnknownNameError
 from brainfit.figures import (
     accuracy_against_parameters,
@@ -425,19 +426,20 @@ def test_units_that_are_asked_for_are_shown_in_their_order(score):
         example_trajectories(score, ["Tito_P_999"])
 
 
-def generalization(n_bins=5, n_units=6, **attrs):
+def generalization(n_bins=5, n_units=6, width=20, **attrs):
     start = 20.0 * np.arange(n_bins)
     r = np.random.default_rng(0).uniform(-0.2, 0.8, (n_units, n_bins, n_bins))
     r[:, 0] = np.nan
     r[:4, 1, 1] = np.nan
     coords = {
-        f"{kind}_bin_{edge}": (f"{kind}_bin", start + (20 if edge == "end" else 0))
+        f"{kind}_bin_{edge}": (f"{kind}_bin", start + (width if edge == "end" else 0))
         for kind in ("trained", "tested")
         for edge in ("start", "end")
     }
     about = {"model": "ff", "layer": "conv4", "region": "pIT", "recording": "simulated", "simulated": 1}
     about |= {"weights": "random:0", **attrs}
-    return xr.Dataset({"r": (("unit", "trained_bin", "tested_bin"), r)}, coords, about)
+    data = xr.Dataset({"r": (("unit", "trained_bin", "tested_bin"), r)}, coords)
+    return TemporalGeneralization(data, about)
 
 
 def test_the_matrix_is_the_median_over_units_of_the_bins_it_names():
@@ -462,7 +464,7 @@ def test_the_matrix_is_the_median_over_units_of_the_bins_it_names():
 def test_the_matrix_has_the_fit_on_the_vertical_axis():
     found = generalization()
     found["r"][:] = 0.0
-    found["r"].loc[{"trained_bin": 1, "tested_bin": 3}] = 0.9
+    found["r"][:, 1, 3] = 0.9
     display = generalization_matrix(found)
     (mesh,) = [c for c in display.figure().axes[0].collections if isinstance(c, QuadMesh)]
     corners = np.asarray(mesh.get_coordinates())
@@ -472,10 +474,7 @@ def test_the_matrix_has_the_fit_on_the_vertical_axis():
 
 
 def test_cells_of_bins_that_overlap_are_of_one_size_about_their_middles():
-    found = generalization()
-    for kind in ("trained", "tested"):
-        found[f"{kind}_bin_end"] = found[f"{kind}_bin_start"] + 30
-    axes = generalization_matrix(found).figure().axes[0]
+    axes = generalization_matrix(generalization(width=30)).figure().axes[0]
     (mesh,) = [c for c in axes.collections if isinstance(c, QuadMesh)]
     np.testing.assert_array_equal(np.asarray(mesh.get_coordinates())[0, :, 0], [0, 25, 45, 65, 85, 110])
 

@@ -123,7 +123,7 @@ def test_a_model_that_has_the_features_reaches_the_ceiling(score):
 
 def test_the_noise_ceiling_by_itself_has_one_bin_too(recording):
     ceiling = brainfit.noise_ceiling(recording, region="pIT")
-    assert ceiling.sizes["time_bin"] == 1
+    assert ceiling.data.sizes["time_bin"] == 1
     for unit in (0, 3):
         trials = recording.responses.values[:, :, unit, 0]
         assert float(ceiling["reliability"][unit, 0]) == pytest.approx(
