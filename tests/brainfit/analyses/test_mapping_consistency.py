@@ -288,7 +288,7 @@ def test_units_without_signal_are_undefined_and_units_that_cannot_be_halved_are_
     assert found.data.sizes["unit"] == 15
     assert "u1" not in found["unit_id"].values
     assert found.info["dropped"] == ["1 units: a single trial of some training image"]
-    undefined = [name for name, values in found.items() if values.dims == ("window", "unit")]
+    undefined = [name for name, values in found.data.items() if values.dims == ("window", "unit")]
     assert len(undefined) == 6
     assert all(np.isnan(found[name].sel(window="pooled").values[0]) for name in undefined)
     responses[trained_on[0], 1:] = np.nan
