@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -66,7 +66,7 @@ class Result:
         heads, rows = self._table()
         return html_table(self._title(), rows, heads=heads, notes=self._notes())
 
-    def __getitem__(self, name: str) -> xr.DataArray:
+    def __getitem__(self, name: Hashable) -> xr.DataArray:
         """Return a variable or coordinate of `data`."""
         return self.data[name]
 
