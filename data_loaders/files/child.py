@@ -17,6 +17,9 @@ from brainfit.support.messages import printable
 from brainfit.support.out_of_memory import out_of_memory
 
 _SECONDS = 900
+"""Longest time that a reader may take."""
+_LEAST_SECONDS, _BYTES_PER_SECOND = 120.0, 5e6
+"""Time that a reader may take for a small file, and the speed below which it is believed to hang."""
 _HERE = "BRAINFIT_CHILD"
 """Environment variable that marks a process started here, which starts no other."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -49,7 +52,7 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     Raises
     ------
     IntegrityError
-        If the process crashes, or does not answer within a quarter of an hour.
+        If the process crashes, or takes far longer than a file of that size needs.
     ResourceError
         If the process runs out of memory, or is killed, as systems do when memory runs out.
     BrainfitError
@@ -57,19 +60,21 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     """
     if _HERE in os.environ:
         return function(*arguments)
+    size = path.stat().st_size if path.exists() else 0
+    seconds = min(_SECONDS, _LEAST_SECONDS + size / _BYTES_PER_SECOND)
     call = pickle.dumps(_safe_path()) + pickle.dumps((function, arguments))
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _MAIN],
             input=call,
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=seconds,
             check=False,
             env={**os.environ, **_ONE_THREAD, _HERE: "1"},
         )
     except subprocess.TimeoutExpired as error:
         raise IntegrityError(
-            f"reading {printable(path, 300)} did not end within {_SECONDS} s; the file may be damaged: get it anew"
+            f"reading {printable(path, 300)} did not end within {seconds:.3g} s; the file may be damaged: get it anew"
         ) from error
     except OSError as error:
         raise out_of_memory(error) or IntegrityError(
