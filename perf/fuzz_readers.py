@@ -39,7 +39,7 @@ from data_loaders.brainio.write import to_brainio
 from data_loaders.layouts import read
 from data_loaders.netcdf import to_netcdf
 
-SECONDS = 20
+SECONDS = 5
 """Time after which a reader hangs."""
 LIMIT = 512 * 2**20
 """Bytes by which reading a file of some KB may raise the resident memory."""

@@ -102,9 +102,9 @@ def answer_of(call: Any) -> Any:
 
 
 def _safe_path() -> list[str]:
-    """Return `sys.path` without the current folder, whose files must not stand in for Python's or others'.
+    """Return `sys.path` without the current folder, whose files must not replace those of Python or libraries.
 
-    Where this package itself lies there, its folder comes last.
+    The folder of this package comes last, in case the package itself lies in the current folder.
     """
     here = Path.cwd().resolve()
     safe = [entry for entry in sys.path if entry and Path(entry).resolve() != here]

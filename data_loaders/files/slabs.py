@@ -1,20 +1,21 @@
-"""Any selection of a large array on disk, through the few contiguous blocks that hold it."""
+"""Read any selection of a large array on disk through the few contiguous blocks that hold it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
 
 CHUNK_BYTES = 2**20
-"""Of one chunk on disk, at most: small enough that a few units cost little."""
+"""Largest chunk on disk, small enough that reading a few units costs little."""
 BLOCK_BYTES = 64 * 2**20
-"""Of what is read or written at once."""
+"""Size of what is read or written at once."""
 
 
 def chunk_shape(shape: Sequence[int], itemsize: int, most: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of chunks of at most `CHUNK_BYTES`, and at most so many entries along each axis.
+    """Return the shape of chunks of at most `CHUNK_BYTES`, and at most `most` entries along each axis.
 
     Later axes are filled first.
 
@@ -47,20 +48,20 @@ def read_selection(
     Parameters
     ----------
     read
-        Called with one slice an axis; returns that part of the array.
+        Function of one slice an axis that returns this part of the array.
     positions
         One 1-d integer array an axis, in any order, repeats allowed.
     chunks
-        Entries along each axis that are stored together: gaps shorter than that are read over, because
-        they would be unpacked anyway.
+        Number of entries along each axis that are stored together. Shorter gaps between wanted entries are
+        read rather than skipped, because they would be unpacked anyway.
     dtype
-        Of the result.
+        Type of the result.
     """
     values = np.empty(tuple(map(len, positions)), dtype)
     if not values.size:
         return values
     runs = [list(_runs(where, gap)) for where, gap in zip(positions, chunks, strict=True)]
-    widest = int(np.prod([max(last - first for first, last, _ in of) for of in runs[1:]]))
+    widest = math.prod(max(last - first for first, last, _ in axis) for axis in runs[1:])
     rows = [
         (start, stop, members[(positions[0][members] >= start) & (positions[0][members] < stop)])
         for first, last, members in runs[0]
@@ -74,7 +75,7 @@ def read_selection(
 
 
 def _runs(where: np.ndarray, gap: int) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield first and last + 1 of each stretch without a gap of so many, and which entries lie in it."""
+    """Yield the first position, the last + 1 and the entries of each stretch without a gap over `gap`."""
     order = np.argsort(where, kind="stable")
     breaks = np.flatnonzero(np.diff(where[order]) > gap) + 1
     for members in np.split(order, breaks):
@@ -82,7 +83,7 @@ def _runs(where: np.ndarray, gap: int) -> Iterator[tuple[int, int, np.ndarray]]:
 
 
 def _cut(first: int, last: int, row_bytes: int, chunk: int) -> Iterator[tuple[int, int]]:
-    """Cut a run of rows where a chunk begins, so that none is unpacked twice."""
+    """Cut a run of rows where chunks begin, so that no chunk is unpacked twice."""
     base = first - first % chunk
     for part in blocks(last - base, row_bytes, chunk):
         start, stop = max(first, base + part.start), base + part.stop

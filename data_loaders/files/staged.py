@@ -1,4 +1,4 @@
-"""A netCDF file that is being written, which gets its name once it is whole and on the disk."""
+"""Write a file under a temporary name, and give it its own once it is whole and on the disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_free(path: Path, overwrite: bool) -> None:
     Raises
     ------
     ContractError
-        If something is there that is not to be replaced, or the path is not UTF-8.
+        If something exists there that must not be replaced, or the path is not UTF-8.
     """
     try:
         str(path.absolute()).encode()
@@ -36,17 +36,17 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 @contextmanager
 def staged(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a new file beside `path`, which takes its place once it is whole; nothing else is left.
+    """Yield the path of a new file beside `path`, which takes its place at the end; nothing else is left.
 
     Raises
     ------
     ContractError
-        If there is a file by then that is not to be replaced.
+        If a file exists by then that must not be replaced.
     IntegrityError
-        If it cannot be written.
+        If the file cannot be written.
     """
     try:
-        # Not `brainfit.storage.atomic_files.replaced`: whether the disk is full shows only while the partial file is there.
+        # Unlike `replaced` of atomic_files, this can ask whether the disk is full while the partial file exists.
         folder = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
     except OSError as error:
         raise IntegrityError(
@@ -57,11 +57,11 @@ def staged(path: Path, overwrite: bool) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        check_free(path, overwrite)  # which it was when this began
+        check_free(path, overwrite)  # another process may have written it meanwhile
         os.replace(partial, path)
     except BrainfitError:
         raise
-    except (OSError, RuntimeError) as error:  # netCDF4 says "HDF error" of whatever the disk refuses
+    except (OSError, RuntimeError) as error:  # netCDF4 raises "HDF error" for any failure of the disk
         full = getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(folder).free < 1 << 20
         why = "No space left on device; free some" if full else f"{reason(error)}; choose another folder"
         raise IntegrityError(f"cannot write {printable(path, 300)}: {why}") from error

@@ -98,7 +98,7 @@ class Variable:
 
 @dataclass(frozen=True, eq=False)
 class Variables:
-    """What an open file holds at its top.
+    """Variables, dimensions and attributes at the top of an open file.
 
     Attributes
     ----------
