@@ -1,1 +1,1 @@
-"""Models that unroll in time: the graph engine, the ConvRNNs, and adapters for other networks."""
+"""Networks that respond in time: the paper's, the engine that steps them, and adapters for your own."""

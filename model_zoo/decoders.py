@@ -1,10 +1,11 @@
-"""What a network says in the end: from its answers in time to one answer.
+"""Decoders: reduce the logits of all steps to one answer for each image.
 
-    last            that of the last step
-    max_confidence  that of the step at which it is most certain of a class
-    threshold       that of the first step at which it is certain enough; of the most certain one, if none is
+    last            logits of the last step
+    max_confidence  logits of the step with the highest confidence
+    threshold       logits of the first step whose confidence reaches a threshold; if no step does, those of
+                    `max_confidence`
 
-How certain it is of a class is ``softmax(beta * logits)``, the largest over classes.
+Confidence is ``softmax(beta * logits)``, the largest over classes.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""What a model is made of and what is connected to what, as plain values."""
+"""A model's layers and connections as plain values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Part:
     Attributes
     ----------
     name
-        Of the layer.
+        Name of the layer.
     cell
-        What makes it recurrent, in words; None if it is not.
+        Kind of recurrent cell, in words; None if the layer has none.
     shape
-        Of one image's output: (channel, height, width) or (class,).
+        Shape of one image's output: (channel, height, width) or (class,).
     parameters
-        How many numbers training changes in it.
+        Number of trainable parameters.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Wiring:
-    """A model as a graph: what `brainfit.figures.schematic` draws.
+    """A model as a graph, for `brainfit.figures.schematic` to draw.
 
     A model that has a method ``wiring()`` which returns one can be drawn by name: ``brainfit draw``.
 
@@ -58,7 +58,7 @@ class Wiring:
     edges
         Connections between them.
     steps
-        Of the presentation that it is trained under; None if that is not known.
+        Number of steps of the presentation in training; None if unknown.
 
     Raises
     ------

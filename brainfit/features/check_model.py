@@ -1,4 +1,4 @@
-"""The contract of a model as a function: run it on a model of your own before you score it."""
+"""The contract of a model as a function, to run on a model of your own before scoring it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _ALL = 18  # steps of the whole: enough for the signal to reach the deepest laye
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """What was seen of one layer.
+    """Observed properties of one layer.
 
     Attributes
     ----------
     layer
-        Its name.
+        Name of the layer.
     feature_shape
         Shape of one image's activities at one step.
     distinct_blocks, n_steps
-        How many steps were different from each other, of how many.
+        Number of distinct steps, and of all steps.
     """
 
     layer: str
@@ -43,33 +43,33 @@ class LayerCheck:
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """A model that has met the contract, and its layers from the input up."""
+    """A model that keeps the contract, and its layers from the input up."""
 
     model: str
     layers: tuple[LayerCheck, ...]
 
 
 def check_model(model: Model, n_images: int = 4, seed: int = 0) -> ModelCheck:
-    """Raise unless `model` does what the rest of brainfit relies on.
+    """Check that `model` keeps the contract that the rest of brainfit relies on.
 
-    It is shown a few random images for 13 steps, then gray for 5, several times over: the answers must have
-    the promised form, be finite and the same each time, be those of each image by itself, and depend on
-    nothing that is shown later, nor on for how long.
+    The model sees a few random images for 13 steps, then gray for 5, several times. Its answers must have the
+    right form, be finite and the same each time, and must not depend on the other images of the batch, nor
+    on later frames or their duration.
 
     Parameters
     ----------
     model
-        Anything with the attributes and the method of `brainfit.contracts.model.Model`. One that says by an
-        attribute `holds_image` that it cannot be shown gray sees the image for all 18 steps.
+        An object with the attributes and the method of `brainfit.contracts.model.Model`. A model with
+        ``holds_image=True`` sees the image for all 18 steps.
     n_images
-        How many images, 2 or more.
+        Number of images, 2 or more.
     seed
-        Of the random images.
+        Seed of the random images.
 
     Raises
     ------
     ContractError
-        At the first thing that is wrong, in one line.
+        At the first violation, in one line.
     PluginError, ResourceError
         If the model's code fails, or runs out of memory.
     """

@@ -1,4 +1,4 @@
-"""What a model must be, and what `Model.unroll` must return: asked of every model, checked or scored."""
+"""Run a model, and check that its answer keeps the contract; used for every check and every score."""
 
 from __future__ import annotations
 
@@ -27,28 +27,27 @@ def unroll(
     layers: Sequence[str],
     precision: str = "float32",
 ) -> dict[str, Trajectory]:
-    """Ask `model` for `layers`, and return what it did if that has the promised form.
+    """Unroll `model`, and check the trajectories that it returns.
 
     Parameters
     ----------
     model
-        Whose attributes are known to be right (`check_attributes`).
+        A model whose attributes have been checked (`check_attributes`).
     images, presentation, layers
         As for `brainfit.contracts.model.Model.unroll`.
     precision
-        What torch computes in, in any model: see `brainfit.features.precision`.
+        Precision of torch's computations: see `brainfit.features.precision`.
 
     Returns
     -------
     dict
-        The trajectory of each of `layers`, in their order, without gradients; of the type that the model
-        returns them in (`full_precision`).
+        The trajectory of each of `layers`, in their order, without gradients and in the model's own dtype
+        (`full_precision` widens it).
 
     Raises
     ------
     ContractError
-        If anything but finite trajectories of these images and steps comes back, or for a precision that
-        there is not.
+        If the answer is not finite trajectories of these images and steps, or the precision is unknown.
     PluginError
         If the model's code fails.
     ResourceError
@@ -68,13 +67,13 @@ def unroll(
 
 
 def check_trajectory(model: Model, layer: str, unrolled: object, n_images: int, n_steps: int) -> Trajectory:
-    """Return the trajectory of `layer` in what a model returned, without gradients.
+    """Return the trajectory of `layer` from a model's answer, without gradients.
 
     Raises
     ------
     ContractError
-        If there is none, or it is not one of so many images and steps, in dense blocks of one shape of
-        finite floating-point numbers.
+        If there is none, or it does not have `n_images` images and `n_steps` steps in dense blocks of one
+        shape, with finite floating-point numbers.
     """
     where = _where(model, layer)
     seen = unrolled.get(layer) if isinstance(unrolled, Mapping) else None
@@ -115,23 +114,23 @@ def image_of(seen: Trajectory, image: int) -> Trajectory:
 
 
 def full_precision(seen: Trajectory) -> Trajectory:
-    """Return `seen` in float32 where it has fewer bits."""
+    """Return `seen` with blocks of fewer than 32 bits as float32."""
     wide = (block if block.dtype == torch.float64 else block.float() for block in seen.blocks)
     return Trajectory(tuple(wide), seen.index)
 
 
 def same(a: Trajectory, b: Trajectory, tolerance: float | None = None, steps: int | None = None) -> bool:
-    """Whether two answers of a layer agree.
+    """Return True if two trajectories of a layer agree.
 
     Parameters
     ----------
     a, b
-        Of the same images.
+        Trajectories of the same images.
     tolerance
-        Largest difference, in units of the largest activity of `a`. Default: what rounding makes where
-        the batch has another size, or other work was skipped.
+        Largest allowed difference, in units of the largest activity of `a`. Default: rounding differences
+        between batches of different sizes, or with other work skipped.
     steps
-        Compare so many from the first; all by default.
+        Number of first steps to compare; all by default.
     """
     if a.blocks[0].shape[1:] != b.blocks[0].shape[1:]:
         return False

@@ -1,4 +1,4 @@
-"""How many bits a model computes with: 32, or 16 where a product of matrices is concerned.
+"""Precision of a model's computations: 32 bits, or 16 bits in products of matrices.
 
 In ``"bfloat16"`` torch's autocast runs convolutions and other products with 8 bits of mantissa. The model
 itself stays as it is: weights are rounded as they are used, and what it adds up in float32 (a leaky sum)
@@ -27,12 +27,12 @@ def computing_in(precision: str, device: str = "cpu") -> Iterator[None]:
     precision
         One of `PRECISIONS`; float32 changes nothing.
     device
-        Where the images are: ``"cpu"`` or ``"cuda"``.
+        Device of the images: ``"cpu"`` or ``"cuda"``.
 
     Raises
     ------
     ContractError
-        If it is no such precision, or the GPU cannot compute in it.
+        If the precision is unknown, or the GPU cannot compute in it.
     """
     one_of("precision", precision, PRECISIONS)
     narrow = ()

@@ -1,4 +1,4 @@
-"""What all adapters do: run somebody else's network in evaluation mode, and check what comes out."""
+"""The common part of all adapters: run a network in evaluation mode, and check its outputs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from brainfit.support.suggestions import unknown_name
 from ..engine.inputs import check_request, names_of
 from ..engine.weights_name import WeightsName
 
-# Modes and hooks are the module's, whoever runs it: networks run one at a time.
+# Modes and hooks belong to the module: networks run one at a time.
 _running = RLock()
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter(ABC):
-    """Somebody else's network as a model; the attributes are those of `brainfit.contracts.model.Model`.
+    """A network of the user's own as a model; the attributes are those of `brainfit.contracts.model.Model`.
 
     Raises
     ------
@@ -65,20 +65,20 @@ class Adapter(ABC):
     def _steps(
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, list[Tensor]]:
-        """Return one tensor a step for each layer; the same object where the answer is the same."""
+        """Return one tensor per step for each layer; equal steps may share one object."""
 
     @torch.no_grad()  # not inference mode, in which autocast keeps no weights that it has cast
     def unroll(
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:
-        """Show `images` and return what each of `layers` did; see `brainfit.contracts.model.Model.unroll`."""
+        """Show `images` and return the activity of `layers`: see `brainfit.contracts.model.Model.unroll`."""
         layers = check_request(self, images, presentation, layers)
         with _running, evaluating(self.network):
             steps = self._steps(images, presentation, layers)
         return {layer: Trajectory.from_steps(blocks) for layer, blocks in steps.items()}
 
     def _frames(self, images: Tensor, presentation: Presentation) -> Iterator[tuple[Tensor, int]]:
-        """Yield the normalised frames and their lengths, where and of the type the parameters are."""
+        """Yield the normalised frames and their lengths, with the device and dtype of the parameters."""
         parameters = self.network.parameters() if self.network is not None else ()
         reference = next((weight for weight in parameters if weight.is_floating_point()), images)
         for frame, length in presentation.frames(images.to(reference.device), self.normalize):
@@ -86,7 +86,7 @@ class Adapter(ABC):
 
 
 def network_of(function: Callable[..., Any]) -> nn.Module | None:
-    """Return the module that a function is, or is a method of."""
+    """Return the module that a function is or belongs to, or None."""
     if not callable(function):
         raise ContractError(f"wanted a function, a method or a module, got {type(function).__name__}")
     owner = function.__self__ if inspect.ismethod(function) else function
@@ -95,7 +95,7 @@ def network_of(function: Callable[..., Any]) -> nn.Module | None:
 
 @contextmanager
 def evaluating(module: nn.Module | None) -> Iterator[None]:
-    """Use evaluation mode (no dropout, stored batch statistics) for a while."""
+    """Put `module` into evaluation mode (no dropout, stored batch statistics) for the length of a block."""
     modes = [] if module is None else [(part, part.training) for part in module.modules()]
     try:
         if module is not None:
@@ -107,7 +107,7 @@ def evaluating(module: nn.Module | None) -> Iterator[None]:
 
 
 def submodules(module: nn.Module, layers: Iterable[str]) -> tuple[str, ...]:
-    """Return the names; raise `UnknownNameError` unless all are submodules of what must be a module."""
+    """Return the names of submodules; raise if `module` is not a module or has no submodule of that name."""
     if not isinstance(module, nn.Module):
         raise ContractError(
             f"module is a torch.nn.Module, got {type(module).__name__}; "
@@ -127,7 +127,7 @@ def submodules(module: nn.Module, layers: Iterable[str]) -> tuple[str, ...]:
 
 
 def outputs_by_call(module: nn.Module, shown: Tensor, layers: Iterable[str]) -> dict[str, list[Tensor]]:
-    """Return what the submodules `layers` gave in one forward pass, one tensor (image, ...) for each call."""
+    """Run one forward pass, and return a tensor (image, ...) for each call of each submodule in `layers`."""
     outputs: dict[str, list[Tensor]] = {layer: [] for layer in layers}
 
     def keep(layer: str) -> Callable[..., None]:
@@ -143,14 +143,15 @@ def outputs_by_call(module: nn.Module, shown: Tensor, layers: Iterable[str]) -> 
         module(shown)
     if silent := [layer for layer, calls in outputs.items() if not calls]:
         raise ContractError(
-            f"layer {silent[0]!r} did not run in the forward pass: the network does not call it in evaluation "
-            "mode, or runs a compiled copy of it; name a layer that runs, of the network before torch.compile"
+            f"layer {silent[0]!r} did not run in the forward pass: the network does not call it in "
+            "evaluation mode, or runs a compiled copy of it; name a layer that runs, of the "
+            "network before torch.compile"
         )
     return outputs
 
 
 def checked_outputs(what: str, outputs: Mapping[str, Any], layers: Iterable[str]) -> Mapping[str, Any]:
-    """Return the outputs of the user's function `what`, unless one of `layers` is missing."""
+    """Return the outputs of the user's function `what`; raise if one of `layers` is missing."""
     if missing := [layer for layer in layers if layer not in outputs]:
         raise ContractError(
             f"{what} gives outputs {', '.join(map(repr, outputs))}, but not "
@@ -160,10 +161,10 @@ def checked_outputs(what: str, outputs: Mapping[str, Any], layers: Iterable[str]
 
 
 def checked_tensor(layer: str, output: Any, n_images: int, *, steps: bool = False) -> Tensor:
-    """Return the output of a layer if it is one tensor (image, ...), or (image, step, ...) with `steps`."""
+    """Return a layer's output; raise if it is no tensor (image, ...), or (image, step, ...) with `steps`."""
     if not isinstance(output, Tensor):
         raise ContractError(
-            f"layer {layer!r} gives a {type(output).__name__}, wanted one tensor; name another one"
+            f"layer {layer!r} gives a {type(output).__name__}, wanted one tensor; name another layer"
         )
     if output.ndim < 2 + steps or len(output) != n_images:
         raise ContractError(

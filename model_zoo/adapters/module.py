@@ -1,7 +1,7 @@
-"""A feedforward network by its submodules: each layer answers in a square wave.
+"""A feedforward network by its submodules: each layer responds in a square wave.
 
-A frame is shown as long as it lasts. Layer k answers to it k steps later, for as long, and is silent before.
-So the network runs once for each distinct frame, of which there are two: the image, and gray.
+Layer k responds to a frame k steps after it appears, for as long as it lasts, and is silent before. The
+network therefore runs once for each of the two distinct frames, the image and gray.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def from_module(
     weights: str | None = None,
     step_ms: int = 10,
 ) -> ModuleModel:
-    """Make a feedforward network a model.
+    """Make a model of a feedforward network.
 
     Parameters
     ----------
@@ -47,16 +47,16 @@ def from_module(
     image_size
         Height and width of its images in pixels.
     name
-        How it is called in results.
+        Name in results.
     latencies
-        For each layer, how many steps after a frame it answers to it. Default: its position in `layers`,
-        so that the first answers in the step in which the image appears.
+        Latency of each layer's response to a frame, in steps. Default: its position in `layers`, so that the
+        first responds in the step in which the image appears.
     region_layers
         The layer for each region, such as ``{"pIT": "layer3"}``.
     readout_layers
         The layers that name classes (logits): a choice of layers for a region leaves them out.
     mean, std
-        Channel statistics by which pixels in [0, 1] are normalised. Default: ImageNet's.
+        Channel statistics of pixels in [0, 1], for their normalisation. Default: ImageNet's.
     weights
         Origin of the weights, for results; it holds as long as their values stay the same. Default: results
         call them unknown, with the sha256 of their values.
@@ -74,7 +74,7 @@ def from_module(
     UnknownNameError
         If the module has no such layer.
     ContractError
-        If an argument is not what is said here, or a name is there twice.
+        If an argument is not as described here, or a name occurs twice.
     """
     names = submodules(module, layers)
     return ModuleModel(

@@ -1,4 +1,4 @@
-"""A network that answers with all its steps at once: a tensor (image, step, ...) for each layer.
+"""A network that returns all its steps at once: a tensor (image, step, ...) for each layer.
 
 It takes either every frame of the presentation, as a video network does, or one image that it holds for all
 its steps, as most published recurrent networks do.
@@ -45,7 +45,7 @@ def from_sequence(
     weights: str | None = None,
     step_ms: int = 10,
 ) -> SequenceModel:
-    """Make a network that answers with all its steps at once a model.
+    """Make a model of a network that returns all its steps at once.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def from_sequence(
     layers
         Names of the outputs, from the input up.
     takes
-        What `run` is given, normalised.
+        The normalised input of `run`.
 
-        ``"frames"``: the whole presentation, (image, step, 3, image_size, image_size). It answers with as
+        ``"frames"``: the whole presentation, (image, step, 3, image_size, image_size). It must return as
         many steps.
 
         ``"image"``: the images, (image, 3, image_size, image_size), which it holds for all its steps. It
@@ -76,7 +76,7 @@ def from_sequence(
     Raises
     ------
     ContractError
-        If an argument is not what is said here, or a name is there twice.
+        If an argument is not as described here, or a name occurs twice.
     """
     one_of("takes", takes, ("frames", "image"))
     return SequenceModel(
@@ -94,7 +94,7 @@ def from_sequence(
 
 
 def each_call(module: nn.Module, layers: Sequence[str]) -> EachCall:
-    """Make a module that does all its steps in one forward pass a function for `from_sequence`.
+    """Make a function for `from_sequence` of a module that runs all its steps in one forward pass.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class SequenceModel(Adapter):
 
     @property
     def holds_image(self) -> bool:
-        """Whether it holds the image for all its steps, so that it can never be shown gray."""
+        """True if it holds the image for all its steps, so that it can never see gray."""
         return self.takes == "image"
 
     def _steps(

@@ -30,7 +30,7 @@ def from_step(
     weights: str | None = None,
     step_ms: int = 10,
 ) -> StepModel:
-    """Make a recurrent network a model.
+    """Make a model of a recurrent network.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def from_step(
     Raises
     ------
     ContractError
-        If an argument is not what is said here, or a name is there twice.
+        If an argument is not as described here, or a name occurs twice.
     """
     return StepModel(
         name,

@@ -49,18 +49,18 @@ class LSTM(Cell):
     Parameters
     ----------
     context
-        Where it sits.
+        Position in the network.
     channels
-        Of c and of h; by default those of x.
+        Channels of c and of h; by default those of x.
     kernel
         Size of the convolution's kernel.
     forget_bias
         Added in the forget gate, on top of a bias.
     layer_norm
-        Whether i, j, f, o and c are normalised.
+        Normalise i, j, f, o and c.
     peepholes
-        Whether the gates see c, each pixel and channel of it by a weight of its own: the weights then fit
-        one size of map only.
+        Let the gates read c, with one weight for each pixel and channel: the weights then fit one size of
+        map only.
     """
 
     loops = ("gates.of_state",)

@@ -42,9 +42,9 @@ class ReciprocalGatedMedian(Cell):
     Parameters
     ----------
     context
-        Where it sits.
+        Position in the network.
     depth
-        Channels of c.
+        Number of channels of c.
     kernel
         Size of the depthwise kernels.
     """

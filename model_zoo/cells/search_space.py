@@ -17,7 +17,7 @@ is made, is what makes a cell: `SHALLOW` and `MEDIAN` are the two that were publ
 What can be chosen is what the options of the authors' published configuration are about, with the choices
 of Fig. 3a: a connection or none, its kernel, separable or not, a gate's nonlinearity, and whether one state
 gates the other or is added to it. A cell without c, to which their options can also be set, is left out. The
-ranges of the search are not part of that configuration: `model_zoo.networks.random_convrnn` draws in its own way.
+ranges of the search are not part of it: `model_zoo.networks.random_convrnn` has its own.
 
 References
 ----------
@@ -63,9 +63,9 @@ class Path:
     kernel
         Its size, 1 to 7; None: the source as it is, or its 1 x 1 projection (no bias) where channels differ.
     separable
-        Whether it is depthwise, then pointwise, then a bias.
+        Use a depthwise, then a pointwise convolution, with a bias.
     bias
-        Whether it has one.
+        Add a bias.
     """
 
     source: Source
@@ -145,15 +145,15 @@ class CellConfig:
     Attributes
     ----------
     cell, out
-        How c and h move.
+        Updates of c and h.
     depth
         Channels of c, the same in all layers; None: those of h.
     input_activation
-        What makes x of the node's convolution.
+        Activation that makes x of the node's convolution.
     to_input
         Paths of feedback that are added before that.
     layer_norm
-        Whether c and h are normalised before their activation, the one place where the authors' code has it.
+        Normalise c and h before their activation, as the authors' code can do in this place only.
 
     Raises
     ------

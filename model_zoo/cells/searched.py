@@ -1,4 +1,4 @@
-"""Any cell of the search space of [1]_: what its configuration says, and nothing else.
+"""Any cell of the search space of [1]_, as its configuration defines it.
 
 The equations are in `model_zoo.cells.search_space`; those of one cell are what its configuration prints.
 
@@ -34,7 +34,7 @@ class Searched(Cell):
     Parameters
     ----------
     context
-        Where it sits. Where no feedback comes to, its paths are left out.
+        Position in the network. Paths of feedback are left out if none arrives there.
     config
         The point.
 
@@ -65,7 +65,7 @@ class Searched(Cell):
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
         """Return x, and what of it and of ff is in each sum of c and h: zero where nothing is.
 
-        Where feedback is added to x, that is what comes before, and paths of x wait for it.
+        If feedback is added to x, x here is the value before that, and paths of x wait for it.
         """
         known = {"ff": ff}
         if not self.to_input.paths:

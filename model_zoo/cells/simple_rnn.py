@@ -33,11 +33,11 @@ class SimpleRNN(Cell):
     Parameters
     ----------
     context
-        Where it sits.
+        Position in the network.
     channels
-        Of h; by default those of x.
+        Channels of h; by default those of x.
     layer_norm
-        Whether the sum is normalised before the ELU.
+        Normalise the sum before the ELU.
     """
 
     loops = ("of_state",)

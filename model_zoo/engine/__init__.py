@@ -1,1 +1,1 @@
-"""Step a graph of layers through time, and skip every step that repeats."""
+"""The engine: steps a graph of layers through time and computes nothing twice."""

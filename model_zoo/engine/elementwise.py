@@ -1,9 +1,9 @@
-"""What cells do at each place of a map, in few passes over memory.
+"""Elementwise functions of cells, in few passes over memory.
 
 A map of a low layer is larger than a processor's cache: a pass over it costs as much as a good part of a
-convolution, and one into new memory twice that. So where no gradient is wanted, these functions may write
-into the argument called `fresh`, which must be what a convolution or a sum just made, and nobody else has.
-(So a forward hook on a convolution of a cell must copy what it wants to keep.)
+convolution, and a pass into new memory twice as much. Without gradients, these functions may therefore
+overwrite the argument called `fresh`, which must be the new result of a convolution or a sum that nothing
+else refers to. (A forward hook on a convolution of a cell must copy the values that it keeps.)
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def tanh(fresh: Tensor) -> Tensor:
 
 
 def relu(fresh: Tensor) -> Tensor:
-    """Return what is above zero, and else zero."""
+    """Return the positive part."""
     return F.relu(fresh, inplace=not torch.is_grad_enabled())
 
 
 def elu(fresh: Tensor) -> Tensor:
-    """Return x where it is above zero, and else ``exp(x) - 1``."""
+    """Return x if it is positive, otherwise ``exp(x) - 1``."""
     return F.elu(fresh, inplace=not torch.is_grad_enabled())
 
 
@@ -48,7 +48,7 @@ def gated(fresh: Tensor, old: Tensor, gate: Tensor, new: Tensor, a: float = 1.0,
     """Return ``a * fresh * old + b * gate * new``; each may have a batch of one."""
     if torch.is_grad_enabled() or not _alike(fresh, old, gate, new):
         return a * fresh * old + b * gate * new
-    # A part of a larger tensor, whose memory it would hold on to, is left alone.
+    # Writing into a part of a larger tensor would keep the memory of the whole.
     whole = fresh.is_contiguous() or fresh.is_contiguous(memory_format=torch.channels_last)
     fits = whole and _fits(fresh, old, gate, new)
     kept = fresh.mul_(old) if fits else fresh * old
@@ -63,11 +63,11 @@ def blended(keep: Tensor, old: Tensor, new: Tensor) -> Tensor:
 
 
 def _alike(first: Tensor, *others: Tensor) -> bool:
-    """Whether all are of one type: under autocast some may come in another."""
+    """Return True if all have the same dtype; under autocast they may differ."""
     return all(other.dtype == first.dtype for other in others)
 
 
 def _fits(fresh: Tensor, *others: Tensor) -> bool:
-    """Whether what is made of all has the shape and type of the first."""
+    """Return True if the result of an operation on all has the shape and dtype of the first."""
     shapes = (other.shape for other in others)
     return _alike(fresh, *others) and torch.broadcast_shapes(fresh.shape, *shapes) == fresh.shape

@@ -1,11 +1,11 @@
-"""The engine: nodes with feedforward and feedback edges, stepped all at once, 10 ms a step.
+"""A graph of nodes with feedforward and feedback edges, all stepped at once, 10 ms per step.
 
-At step t every node reads what its predecessors gave at step t-1 and its own state at t-1; only the
-first node reads the frame of step t itself. At t = 0 all outputs and states are zero, and nodes are
-evaluated all the same, so that a layer that nothing has reached yet shows its biases.
+At step t every node reads its predecessors' outputs of step t-1 and its own state of step t-1; only the
+first node reads the frame of step t itself. At t = 0 all outputs and states are zero, and all nodes are
+evaluated, so that a layer that no image has reached yet shows its biases.
 
-What a node computes in a step is in `model_zoo.engine.node`, in two parts: what depends on its feedforward input
-alone, and the rest. The input often stays the same *object* for many steps; its part is then done once.
+The step of a node (`model_zoo.engine.node`) has two parts: the one that depends on its feedforward input
+alone, and the rest. The input often stays the same *object* for many steps; its part is then computed once.
 
 References
 ----------
@@ -39,7 +39,7 @@ _VARYING = (_NormBase, _DropoutNd, nn.RReLU)
 
 
 class Edges(NamedTuple):
-    """Where a node's input comes from: ``None`` is the frame."""
+    """Sources of a node's input; ``None`` is the frame."""
 
     feedforward: str | None
     feedback: tuple[str, ...] = ()
@@ -53,18 +53,18 @@ class GraphState(NamedTuple):
 
 
 class GraphModel(nn.Module):
-    """Nodes that are unrolled in time; satisfies `brainfit.contracts.model.Model`.
+    """A graph of nodes that is unrolled in time; satisfies `brainfit.contracts.model.Model`.
 
     Parameters
     ----------
     nodes
-        From the input up.
+        Nodes by name, from the input up.
     edges
-        For each node, where its inputs come from. Concatenated feedback has the order given here.
+        Sources of the input of each node. Concatenated feedback has the order given here.
     name, image_size, region_layers, readout_layers
         As in `brainfit.contracts.model.Model`.
     presentation
-        What it was trained under; its number of steps is the least that makes sense of the last layer.
+        The presentation of its training; its number of steps is the least with a meaningful last layer.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class GraphModel(nn.Module):
     UnknownNameError
         If an edge comes from no node, or a cell's `loops` are no submodules of it.
     ContractError
-        If a node has no edges, or feedback that nothing in it takes; or for a name that torch cannot take.
+        If a node has no edges, or feedback that no cell of it takes; or for a name that torch refuses.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class GraphModel(nn.Module):
         self._weights_name = WeightsName.of(self, name)
 
     def wiring(self) -> Wiring:
-        """Return its layers and edges as plain values: what `brainfit.figures.schematic` draws."""
+        """Return its layers and edges as plain values, for `brainfit.figures.schematic` to draw."""
         parts, edges = [], []
         for name, node in self._items():
             cell = in_words(type(node.cell).__name__) if node.cell else None
@@ -128,19 +128,19 @@ class GraphModel(nn.Module):
         return Wiring(self.name, self.image_size, tuple(parts), tuple(edges), self.presentation.n_steps)
 
     def initial_state(self, like: Tensor, batch: int = 1) -> GraphState:
-        """Return zeros, on the device and of the type of `like`; by default for any number of images."""
+        """Return zeros with the device and dtype of `like`; a batch of one serves any number of images."""
         outputs = {name: like.new_zeros(batch, *node.out_shape) for name, node in self._items()}
         return GraphState(outputs, dict.fromkeys(outputs, ()))
 
     def step(self, frame: Tensor, state: GraphState) -> GraphState:
-        """Move every node by one step, in the plain way.
+        """Advance every node by one step, skipping nothing.
 
         Parameters
         ----------
         frame
-            What is seen, normalised: (image, 3, image_size, image_size).
+            Normalised images, (image, 3, image_size, image_size).
         state
-            Of the step before; `initial_state` at first.
+            State of the step before; `initial_state` at first.
         """
         outputs, cells = {}, {}
         for name, node in self._items():
@@ -266,7 +266,7 @@ class GraphModel(nn.Module):
 
 
 def _like(images: Tensor) -> Tensor:
-    """Return some tensor of the type in which layers answer: zeros in more bits would make all sums wide."""
+    """Return an empty tensor of the dtype of the layers' outputs: wider zeros would widen all sums."""
     device = images.device.type
     return images.new_empty(
         0, dtype=torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
@@ -274,7 +274,7 @@ def _like(images: Tensor) -> Tensor:
 
 
 def _check(nodes: Mapping[str, Node], edges: Mapping[str, Edges]) -> None:
-    """Raise unless these make a graph."""
+    """Check that nodes and edges form a graph."""
     if odd := nodes.keys() ^ edges.keys():
         raise ContractError(f"nodes and edges must have the same names; only one of them has {sorted(odd)}")
     reserved = nn.ModuleDict()

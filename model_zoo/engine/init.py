@@ -15,7 +15,7 @@ _RESIDUAL_GAIN = 0.5
 
 @torch.no_grad()
 def fill(model: nn.Module, seed: int, readout_gain: float = 1.0) -> None:
-    """Draw weights so that activities neither die nor blow up in many layers and many more steps.
+    """Draw random weights with which activity neither dies nor explodes over many layers and steps.
 
     Weights are normal with variance 1 / fan-in, times the square of 0.1 where they close a loop
     (`Cell.loops`), and of 0.5 in the branch that is added to a shortcut. Biases are zero, but for
@@ -24,13 +24,13 @@ def fill(model: nn.Module, seed: int, readout_gain: float = 1.0) -> None:
     Parameters
     ----------
     model
-        A parameter with *bias* in its own name is one; all others of two dimensions or more are weights,
-        with the fan-in behind dimension 0.
+        Parameters with *bias* in their own name are biases; all others of two dimensions or more are
+        weights, whose fan-in is the product of all dimensions but the first.
     seed
-        Of a generator of its own, on the CPU; parameters are drawn in the order of their names in `model`.
+        Seed of a generator of its own, on the CPU; parameters are drawn in the order of the model's.
     readout_gain
-        Factor of the weights of readout layers. A small one, such as 0.01, starts a training at an even guess:
-        a cross-entropy of ln(classes).
+        Factor of the weights of readout layers. With 0.01, say, a training starts at a cross-entropy
+        of ln(classes).
     """
     generator = torch.Generator().manual_seed(seed)
     gains = _gains(model)
@@ -47,7 +47,7 @@ def fill(model: nn.Module, seed: int, readout_gain: float = 1.0) -> None:
 
 
 def _gains(model: nn.Module) -> dict[str, float]:
-    """Return gains other than 1, for parameters whose names begin so."""
+    """Return the gains that are not 1, by the beginning of the parameters' names."""
     gains = {}
     for name, module in model.named_modules():
         if isinstance(module, Cell):

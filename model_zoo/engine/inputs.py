@@ -1,4 +1,4 @@
-"""What every model does first: refuse a wrong request, normalise the pixels."""
+"""Check the request to a model, and normalise its pixels."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def check_request(
     Returns
     -------
     tuple
-        `layers`, which may be a generator, each once.
+        The names in `layers`, each once.
 
     Raises
     ------
@@ -124,9 +124,7 @@ def check_request(
     if look_at_pixels:
         _check_pixels(model, images)
     if not isinstance(presentation, Presentation):
-        raise ContractError(
-            f"{model.name} is shown images as a brainfit.Presentation says, got {type(presentation).__name__}"
-        )
+        raise ContractError(f"{model.name} takes a brainfit.Presentation, got {type(presentation).__name__}")
     if presentation.step_ms != model.step_ms:
         raise ContractError(
             f"{model.name} has steps of {model.step_ms} ms, got a presentation with "
@@ -136,7 +134,7 @@ def check_request(
 
 
 def names_of(layers: Iterable[str]) -> tuple[str, ...]:
-    """Return the names; one string, which Python takes for its letters, raises ContractError."""
+    """Return the names as a tuple; raise ContractError for one string, or for names without an order."""
     if isinstance(layers, str):
         raise ContractError(f"layers must be a list of names, got the string {layers!r}; write [{layers!r}]")
     if not isinstance(layers, Iterable):
@@ -166,10 +164,10 @@ def _check_pixels(model: Model, images: torch.Tensor) -> None:
     low, high = map(float, images.detach().aminmax())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ContractError(
-            f"{model.name} takes pixels in [0, 1], got some that are NaN or infinite; look at what made them"
+            f"{model.name} takes pixels in [0, 1], got NaN or infinite ones; check how they were made"
         )
     if low < 0 or high > 1:
         raise ContractError(
             f"{model.name} takes pixels in [0, 1], got {low} to {high}; "
-            "divide 8-bit pixels by 255, or clip what resizing put outside"
+            "divide 8-bit pixels by 255, or clip values that resizing put outside"
         )

@@ -1,7 +1,7 @@
-"""Convolutions and pools as TensorFlow pads them, with weights and biases that are filled in later.
+"""Convolutions and pools with TensorFlow's padding; weights and biases are set later.
 
 `torch.nn.Conv2d` pads both sides alike and initialises itself from the global random numbers. The
-published weights want TensorFlow's "SAME" padding, and a seeded model wants to be filled only once.
+published weights need TensorFlow's "SAME" padding, and a seeded model sets its weights only once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Padding(NamedTuple):
 
 
 def same_padding(size: int, kernel: int, stride: int = 1) -> Padding:
-    """TensorFlow's "SAME": ceil(size / stride) outputs, and an odd zero goes after.
+    """Return TensorFlow's "SAME" padding: ceil(size / stride) outputs, with an odd zero at the end.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Conv(nn.Module):
         super().__init__()
         self.kernel, self.stride, self.groups = kernel, stride, groups
         shape = (outputs, inputs // groups, kernel, kernel)
-        # With channels last (here, and for the images in `model_zoo.engine.graph`) this is faster on CPUs.
+        # Faster on CPUs with channels last, here and for the images in `model_zoo.engine.graph`.
         self.weight = nn.Parameter(torch.empty(shape, memory_format=torch.channels_last))
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
 
@@ -55,10 +55,10 @@ class Conv(nn.Module):
         return self.convolve(x, self.weight, self.bias)
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """Do the same with other weights of these shapes."""
+        """Convolve with other weights of the same shapes."""
         top, bottom = same_padding(x.shape[2], self.kernel, self.stride)
         left, right = same_padding(x.shape[3], self.kernel, self.stride)
-        # The convolution itself can pad both sides alike; only what is over on one side costs a copy.
+        # The convolution itself pads both sides alike; only unequal padding costs a copy.
         if (top, left) != (bottom, right):
             x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
         return F.conv2d(x, weight, bias, self.stride, (top, left), groups=self.groups)
@@ -70,9 +70,9 @@ class Conv(nn.Module):
 
 
 class JointConv(nn.Module):
-    """Convolution of an input and a state as one, ``conv(concat(x, h))``, in two halves to be added.
+    """Convolution ``conv(concat(x, h))`` of an input and a state, as two convolutions whose sum it is.
 
-    The half of x need be computed only when x changes, and either may be a batch of one.
+    The half of x is computed only when x changes, and either half may be a batch of one.
     """
 
     def __init__(self, inputs: int, states: int, outputs: int, kernel: int) -> None:
@@ -93,16 +93,17 @@ class SeparableConv(nn.Module):
         """(image, inputs, height, width) -> (image, outputs, height, width), multiplied by `times`."""
         if times == 1:
             return self.pointwise(self.depthwise(x))
-        # To multiply these few weights costs nothing, unlike the map.
+        # Multiplying these few weights costs nothing, unlike the map.
         x = self.depthwise.convolve(x, times * self.depthwise.weight, None)
         bias = self.pointwise.bias
         return self.pointwise.convolve(x, self.pointwise.weight, None if bias is None else times * bias)
 
 
 class LayerNorm(nn.Module):
-    """Mean 0 and variance 1 of each image over channels and map together, then an affine map by channel.
+    """Layer norm: mean 0 and variance 1 over channels and map, then a gain and a bias for each channel.
 
-    The one of TensorFlow 1's ``contrib``, whose epsilon is 1e-12. `torch.nn.LayerNorm` has a gain for each pixel.
+    It is the one of TensorFlow 1's ``contrib``, whose epsilon is 1e-12. `torch.nn.LayerNorm` has a gain for
+    each pixel.
     """
 
     def __init__(self, channels: int, epsilon: float) -> None:
@@ -153,9 +154,9 @@ class ConvReadout(nn.Module):
 class Feedback(nn.Module):
     """1 x 1 convolution of feedback from several sources, resized to the map of the target.
 
-    What is computed is ``conv(concat(resize(source) for source in sources))``. The convolution
-    commutes with the resize, whose interpolation weights sum to one, so each source is convolved at its
-    own, lower, resolution.
+    The result is ``conv(concat(resize(source) for source in sources))``. The convolution commutes with the
+    resize, whose interpolation weights sum to one, so each source is convolved at its own, lower,
+    resolution.
     """
 
     def __init__(self, inputs: tuple[int, ...], outputs: int) -> None:
@@ -175,7 +176,7 @@ class Feedback(nn.Module):
 
 
 def resize(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Bilinear, corners aligned, as TensorFlow 1 did; nothing to do where the size is right."""
+    """Resize maps bilinearly with aligned corners, as TensorFlow 1 does; a map of that size is returned."""
     if x.shape[2:] == size:
         return x
     # Under autocast it comes back in float32, in which all that follows would go on.

@@ -8,7 +8,7 @@ One step of a node is ``out, state = node(ff, fb, state)``:
     y, state   = cell(x, fb, state)               y = x without a cell
     out        = finish(post(y) + shortcut(ff))
 
-It comes in two parts, `Node.drive` (all that depends on the feedforward input alone) and `Node.recur`
+A step has two parts, `Node.drive` (all that depends on the feedforward input alone) and `Node.recur`
 (the rest), because the input of a node often stays the same for many steps while its state moves on.
 """
 
@@ -31,7 +31,7 @@ State = tuple[Tensor, ...]
 
 
 class CellContext(NamedTuple):
-    """Where in a network a cell sits: all that a cell is made from.
+    """Position of a cell in a network: everything that a cell is made from.
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class CellContext(NamedTuple):
     feedback
         Channels of each feedback source, in the order of the edges.
     norm_epsilon
-        For the norms of the cell, if it has any: added to the variance. The published weights need 1e-12, with
-        which gradients explode (a map that no image has reached is constant); train with about 0.1.
+        Number that norms in the cell add to the variance. The published weights need 1e-12, with which
+        gradients explode (a map that no image has reached is constant); train with about 0.1.
     """
 
     layer: str
@@ -59,24 +59,26 @@ class CellContext(NamedTuple):
 class Cell(nn.Module, ABC):
     """The recurrent part of a node.
 
-    A cell is made from its `CellContext`. Every operation on states must broadcast over a batch of one: what
-    no image has reached yet is computed once for all images. So apply a convolution of ``concat(x, h)``
+    A cell is made from its `CellContext`. Every operation on states must broadcast over a batch of one: a
+    layer that no image has reached yet is computed once for all images. So apply a convolution of
+    ``concat(x, h)``
     as the sum of one of x, in `drive`, and one of h, in `forward`: `model_zoo.engine.layers.JointConv`.
 
-    Its random weights are drawn for it: what has two dimensions or more is normal, and what has *bias* in its
-    name zero. All other vectors and scalars (the gain of a norm, a rate) stay as the cell made them.
+    Its random weights are drawn for it: parameters with *bias* in their name are zero, and all others of two
+    dimensions or more are normal. Other vectors and scalars (the gain of a norm, a rate) stay as the cell
+    made them.
 
     Attributes
     ----------
     channels
-        Of its output.
+        Number of channels of its output.
     loops
-        Submodules that see the cell's own state, or feedback; random weights are small there. One that is
-        None in some places is left out there.
+        Submodules that read the cell's own state or feedback; their random weights are small. Those that are
+        None are left out.
     takes_feedback
-        Whether it has a use for feedback; a node whose cell has none may not be given any.
+        True if the cell uses feedback; otherwise its node may have none.
     tensorflow
-        For each submodule (or parameter) of its own, how the names of the authors' variables begin.
+        Beginning of the names of the authors' variables, for each submodule or parameter of the cell.
     """
 
     channels: int
@@ -86,7 +88,7 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def drive(self, x: Tensor, ff: Tensor) -> Drive:
-        """Return all that depends on the input alone, from it before (`ff`) and after (`x`) the pre-op."""
+        """Return all that depends on the input alone: before (`ff`) and after (`x`) the node's `pre`."""
 
     @abstractmethod
     def initial_state(self, drive: Drive) -> State:
@@ -94,13 +96,13 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step: the output before the node's post-op, and the next state.
+        """Compute one step: the output before the node's `post` operation, and the next state.
 
-        `fb` has the outputs of the feedback predecessors, each at its own resolution.
+        `fb` holds the outputs of the feedback predecessors, each at its own resolution.
         """
 
     def finish_init(self) -> None:
-        """Set what is not drawn at random, once the weights are; by default all biases stay zero."""
+        """Set parameters that are not random, after the others are drawn; by default biases stay zero."""
 
     def check_loops(self) -> None:
         """Raise UnknownNameError if one of `loops` is neither a submodule nor None."""
@@ -114,7 +116,7 @@ MakeCell = Callable[[CellContext], Cell]
 
 
 class NodeDrive(NamedTuple):
-    """What depends on the feedforward input alone: for the cell, and to be added after it."""
+    """The parts of a step that depend on the feedforward input alone: for the cell, and added after it."""
 
     cell: Drive
     shortcut: Tensor | None
@@ -130,10 +132,10 @@ class Node(nn.Module):
     pre, activate
         The convolution (or readout) of the input, and the activation after it, if any.
     cell
-        What makes it recurrent; without one the node has no state and takes no feedback.
+        The recurrent part; a node without one has no state and takes no feedback.
     post, shortcut, finish
-        Convolution after the cell, if any; what is made of the input to be added to that, if anything; and
-        what comes last: activation, pool.
+        Convolution after the cell, if any; the path from the input whose result is added to that, if any;
+        and the last operations, such as an activation and a pool.
     """
 
     def __init__(
@@ -165,14 +167,14 @@ class Node(nn.Module):
         return NodeDrive(self.cell.drive(x, ff), shortcut)
 
     def recur(self, drive: NodeDrive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """Do the rest of the step. An empty state is the initial one."""
+        """Compute the rest of the step. An empty state is the initial one."""
         if self.cell is None:
             return drive.cell[0], ()
         y, state = self.cell(drive.cell, fb, state or self.cell.initial_state(drive.cell))
         return self._output(y, drive.shortcut), state
 
     def forward(self, ff: Tensor, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step, nothing skipped."""
+        """Compute one step, skipping nothing."""
         return self.recur(self.drive(ff), fb, state)
 
     def _output(self, y: Tensor, shortcut: Tensor | None) -> Tensor:
@@ -183,7 +185,7 @@ class Node(nn.Module):
         out = self.finish(out)
         if out.shape[1:] != self.out_shape:
             raise ContractError(
-                f"a node was given out_shape={self.out_shape}, but its output for an image is of shape "
-                f"{tuple(out.shape[1:])}; give it that one"
+                f"a node was given out_shape={self.out_shape}, but its output for one image has shape "
+                f"{tuple(out.shape[1:])}; give that shape"
             )
         return out

@@ -34,9 +34,8 @@ class WeightsName(NamedTuple):
 
     @classmethod
     def of(cls, module: nn.Module | None, text: str | None) -> WeightsName:
-        """Name the weights that `module` has now; on the meta device it has none."""
-        named = module is not None and not any(weight.is_meta for weight in module.parameters())
-        return cls(text, hash_values(module) if module is not None and named else None)
+        """Name the weights that `module` has now."""
+        return cls(text, None if module is None else hash_values(module))
 
     def current(self, module: nn.Module | None) -> str:
         """Return the name if `module` still has the same values; else text that begins with "unknown"."""
@@ -46,39 +45,32 @@ class WeightsName(NamedTuple):
         return "unknown" if values is None else f"unknown, sha256:{values}"
 
 
-def hash_values(module: nn.Module) -> str:
-    """Return the sha256 of the names and values of all parameters and buffers.
+def hash_values(module: nn.Module) -> str | None:
+    """Return the sha256 of the names and values of all parameters and buffers; None on the meta device.
 
     Floating-point numbers are hashed by value: a cast to more bits changes nothing, a cast that rounds does.
 
     Raises
     ------
     ContractError
-        If a parameter or buffer has no values yet: of a lazy module, or on the meta device.
+        If a parameter or buffer of a lazy module has no values yet.
     """
     content = hashlib.sha256()
     for name, value in module.state_dict(keep_vars=True).items():
-        if isinstance(value, Tensor):
-            _check_values(module, name, value)
-            values = _canonical(value)
-            content.update(f"{name} {values.dtype.str} {values.shape}".encode())
-            content.update(values.data)
-        else:  # of torch.nn.Module.get_extra_state, which may return anything
+        if not isinstance(value, Tensor):  # of torch.nn.Module.get_extra_state, which may return anything
             content.update(f"{name} {value!r}".encode())
+            continue
+        if is_lazy(value):
+            raise ContractError(
+                f"{type(module).__name__} has the lazy parameter {name!r}, which has no shape yet; run the "
+                "network once on an image first"
+            )
+        if value.is_meta:
+            return None
+        values = _canonical(value)
+        content.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        content.update(values.data)
     return content.hexdigest()
-
-
-def _check_values(module: nn.Module, name: str, value: Tensor) -> None:
-    if is_lazy(value):
-        raise ContractError(
-            f"{type(module).__name__} has the lazy parameter {name!r}, which has no shape yet; run the network "
-            "once on an image first"
-        )
-    if value.is_meta:
-        raise ContractError(
-            f"{type(module).__name__} has {name!r} on the meta device, without values; build the network on a "
-            "real device, or load its weights with assign=True first"
-        )
 
 
 def _canonical(value: Tensor) -> np.ndarray:

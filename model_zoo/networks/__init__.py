@@ -1,1 +1,1 @@
-"""The networks of the catalogue, one family a file."""
+"""The networks of the catalogue, one family per file."""

@@ -1,16 +1,16 @@
-"""The plain feedforward controls: convolutions one upon the other, with nothing recurrent and no shortcut.
+"""The plain feedforward controls: stacks of convolutions without recurrence or shortcuts.
 
     name        channels of conv1, conv2, ...                         2x2 pool after   readout
     ff          64, 128, 256, 256, 512                                all              2x2 conv, mean
     ff_wider    128, 512, 512, 512, 1024                              all              2x2 conv, mean
     ff_deeper   64, 64, 64, 128, 128, 256, 256, 512, 512, 512         1, 4, 6, 7, 10   mean, linear
 
-An ELU follows every convolution. `ff` is the shallow network without cells (`model_zoo.networks.shallow`), `ff_deeper`
-has the layers of the intermediate ones (`model_zoo.networks.intermediate`) without cells and without their shortcuts;
-with those it is `model_zoo.networks.intermediate.basenet`. An image is on for as many steps as there are layers.
+An ELU follows every convolution. `ff` is the shallow network (`model_zoo.networks.shallow`) without cells;
+`ff_deeper` is the intermediate one (`model_zoo.networks.intermediate`) without cells and shortcuts, where
+`basenet` keeps the shortcuts. An image is on for as many steps as there are layers.
 
-No one published which of their layers fit a region best: those here are the layers of the same depth in
-the recurrent networks.
+No publication says which of their layers fit a region best: those here have the same depth in the
+recurrent networks.
 
 References
 ----------
@@ -41,7 +41,9 @@ def ff(
     channel_divisor: int = 1,
     readout_gain: float = 1.0,
 ) -> GraphModel:
-    """Build the shallow network without cells; parameters as for `model_zoo.networks.shallow.shallow_convrnn`.
+    """Build the shallow network without cells.
+
+    Parameters are those of `model_zoo.networks.shallow.shallow_convrnn`.
 
     Examples
     --------
@@ -83,7 +85,7 @@ def ff_deeper(
     channel_divisor: int = 1,
     readout_gain: float = 1.0,
 ) -> GraphModel:
-    """Build the one of ten layers; parameters as for `ff`, but images of 32 pixels or more."""
+    """Build the network of ten layers; parameters as for `ff`, but images of 32 pixels or more."""
     stack = _convolutions(
         Stack(image_size, weights, intermediate.SMALLEST, readout_gain=readout_gain),
         intermediate.CHANNELS,
@@ -110,7 +112,7 @@ def _finish(
     region_layers: Mapping[str, str],
     seed: int,
 ) -> GraphModel:
-    """Read out, from a network that is shown an image until it has reached the last layer."""
+    """Add the readout; in training an image stays on until it has reached the last layer."""
     shown = Presentation(on_ms=10 * (len(stack.nodes) + 1), off_ms=0)
     return stack.finish(
         readout, n_classes, name=name, seed=seed, region_layers=region_layers, presentation=shown

@@ -73,7 +73,7 @@ def intermediate_convrnn(
     image_size
         As there, but 32 or more.
     on_ms, off_ms
-        The presentation that it was trained under.
+        Duration of the image and of the gray after it in training, in ms.
     """
     presentation = Presentation(on_ms, off_ms)
     stack = Stack(image_size, weights, SMALLEST, norm_epsilon=norm_epsilon, readout_gain=readout_gain)

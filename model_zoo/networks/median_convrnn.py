@@ -14,7 +14,7 @@
     readout  mean, then linear to 1000 classes
 
 Called ``rgc_intermediate`` in the authors' repository (github.com/neuroailab/convrnns). It is trained
-on ImageNet with one image shown all the time; here it is shown what an animal was shown.
+on ImageNet with one image shown all the time; in a score it sees what the animals saw.
 
 References
 ----------
@@ -57,7 +57,7 @@ SMALLEST = 32  # pixels
 CELL_DEPTH = 64
 CELL_KERNEL = 7
 
-# The layers the authors chose for each region, on other images: [1], supplement 6.6.
+# The layers that the authors chose for each region, on other images: [1], supplement 6.6.
 REGION_LAYERS = {"V4": "conv6", "pIT": "conv7", "cIT": "conv8", "aIT": "conv8", "IT": "conv8"}
 
 
@@ -85,12 +85,12 @@ def median_convrnn(
     seed, weights, name, n_classes, channel_divisor, readout_gain
         As for `model_zoo.networks.shallow.shallow_convrnn`.
     feedback
-        Whether it has its long-range feedback: the control of [1]_, Fig. 4c, has none.
+        Include the long-range feedback; the control of [1]_, Fig. 4c, has none.
     on_ms, off_ms
-        The presentation that it was trained under.
+        Duration of the image and of the gray after it in training, in ms.
     clip_kernels
-        Whether depthwise kernels are no larger than the map, as the authors' code does when it
-        *builds* a net for small images. The published weights are 7 x 7 at every size.
+        Make depthwise kernels no larger than the map, as the authors' code does when it *builds* a net for
+        small images. The published weights are 7 x 7 at every size.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""A random ConvRNN: another point of the search space that the median ConvRNN was found in.
+"""A random ConvRNN: another point of the search space in which the median ConvRNN was found.
 
-Its layers are those of `model_zoo.networks.median_convrnn`. What the search of [1]_ varied is drawn: the cell, the
-same in all seven recurrent layers as in the search, and the long-range feedback between them.
+Its layers are those of `model_zoo.networks.median_convrnn`. The choices that the search of [1]_ varied are
+drawn: the cell, the same in all seven recurrent layers, and the long-range feedback between them.
 
 References
 ----------
@@ -46,7 +46,7 @@ def random_convrnn(
     norm_epsilon: float = 1e-12,
     readout_gain: float = 1.0,
 ) -> GraphModel:
-    """Build a ConvRNN that the seed draws: see `architecture` for what was drawn.
+    """Build a ConvRNN whose architecture is drawn from the seed; `architecture` returns it.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def random_convrnn(
         As for `model_zoo.networks.shallow.shallow_convrnn`, but images of 32 pixels or more. Weights from a
         file fit only the same seed.
     seed
-        Of the architecture, and of random weights; the architecture does not depend on the weights.
+        Seed of the architecture and of random weights; the architecture does not depend on the weights.
 
     Examples
     --------
@@ -104,8 +104,9 @@ def architecture(seed: int) -> tuple[CellConfig, dict[str, tuple[str, ...]]]:
 def draw(rng: np.random.Generator) -> CellConfig:
     """Draw a cell.
 
-    Connections of one kind (what keeps c, what keeps h, gates, input to c, input to h, feedback) are made
-    alike, and so are the gates of c and h, as the authors' options have it. All choices are even.
+    Connections of one kind (those that keep c, those that keep h, gates, input to c, input to h, feedback)
+    have the same form, and so have the gates of c and h, as in the authors' options. All choices are
+    equally likely.
 
     The constants are such that random weights hardly ever die or blow up, 25 steps through seven layers; see
     `_draw_gates`. For the same reason no state is linear: without a bound below, its gates would follow it.
@@ -152,7 +153,7 @@ def _draw_gates(
 ) -> tuple[Callable[[Paths], Gate], Callable[[Paths], Gate]]:
     """Draw all but the paths of tau and gate, which are both ``a - a f(bias + ...)``.
 
-    - tau lies between 0 and a bound from 0.5 to 1, so nothing that is kept ever grows;
+    - tau lies between 0 and a bound from 0.5 to 1, so a state that is only kept never grows;
     - no bias is above 0, so that a gate is never more than twice as wide open as at rest (paths at zero);
     - at rest, gate is 1 - tau, so that a constant input is passed on as it is; times 1 to 1.5, for what
       nonlinearities take; and times the square root of 2 where the input of h is `convolved` once more,

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-34 of [1]_, one block a step.
+"""ResNet-18 and ResNet-34 of [1]_, one block per step.
 
     layer     kernels  channels  blocks (18, 34)  map (224 px)
     maxpool   7 / 2          64                   56, after a 3 x 3 max-pool with stride 2
@@ -12,7 +12,7 @@ A block is ``relu(bn(conv(relu(bn(conv(x))))) + shortcut(x))``; where the channe
 convolution has stride 2, and the shortcut is a 1 x 1 convolution. Batch normalisation uses its stored
 statistics. Parameters and buffers have the names and shapes of torchvision's, whose weights can be loaded.
 
-No one fixed which of its layers answer for which region: here V4 has the last block of 128 channels, pIT the
+No publication assigns its layers to regions: here V4 has the last block of 128 channels, pIT the
 last of 256, and cIT and aIT the last but one of 512, as in the intermediate ConvRNNs.
 
 References
@@ -52,7 +52,7 @@ def resnet18(
         Height and width of its images in pixels, 32 or more. Default: what the weights were trained on,
         or 128.
     seed
-        Of random weights: those of convolutions are normal with variance 2 / fan-out [2]_, and batch
+        Seed of random weights: those of convolutions are normal with variance 2 / fan-out [2]_, and batch
         normalisation changes nothing.
     weights
         As for `model_zoo.networks.shallow.shallow_convrnn`.
@@ -104,7 +104,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A residual network with so many blocks in each of its four stages."""
+    """A residual network with a given number of blocks in each of its four stages."""
 
     def __init__(self, blocks: tuple[int, int, int, int], n_classes: int) -> None:
         super().__init__()

@@ -56,18 +56,18 @@ def shallow_convrnn(
     Parameters
     ----------
     cell
-        What makes a cell from its `CellContext`: such as the class `GRU`, or ``"gru:GRU"``.
+        Maker of a cell from its `CellContext`: a class such as `GRU`, or its name, ``"gru:GRU"``.
     image_size
-        Height and width of its images in pixels, 65 or more. Default: what the weights were trained on
-        (224 for the published ones), or 128.
+        Height and width of its images in pixels, 65 or more. Default: the size that the weights were
+        trained on (224 for the published ones), or 128.
     seed
-        Of random weights.
+        Seed of random weights.
     weights
         ``"random"``, the path of a ``.safetensors`` file, or the name of published weights that were fetched.
     name
-        How it is called in results.
+        Name in results.
     n_classes
-        Outputs of ``readout``.
+        Number of outputs of the readout.
     channel_divisor
         Divisor of all channels, without remainder: for small networks.
     norm_epsilon

@@ -1,4 +1,4 @@
-"""What the networks of the paper have in common: layers one upon the other, each a convolution at first."""
+"""Build the common structure of the paper's networks: a stack of layers that begin with a convolution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READOUT = "readout"
 
 
 def divide_channels(channels: int, channel_divisor: int) -> int:
-    """Return so many times fewer channels; raises ContractError unless a whole number is left."""
+    """Divide a number of channels; raise ContractError if there is a remainder."""
     divisor = whole_number("channel_divisor", channel_divisor, 1)
     if channels % divisor:
         raise ContractError(
@@ -40,11 +40,11 @@ class Stack:
     Parameters
     ----------
     image_size
-        Height and width of its images in pixels; None: what the weights were trained on, or 128.
+        Height and width of its images in pixels; None: the size that the weights were trained on, or 128.
     weights
         As in `model_zoo.weights.load.set_weights`.
     least
-        Pixels of the smallest image that it can take.
+        Size in pixels of the smallest image that the network can take.
     norm_epsilon
         As in `CellContext`.
     readout_gain
@@ -53,9 +53,9 @@ class Stack:
     Attributes
     ----------
     nodes, edges, image_size
-        What `model_zoo.engine.graph.GraphModel` takes.
+        The arguments of `model_zoo.engine.graph.GraphModel`.
     below, channels, size
-        The last layer, and its output's channels and map; at first those of the image.
+        Name of the last layer, and the channels and size of its output; at first those of the image.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Stack:
         self.size = self.image_size
 
     def context(self, layer: str, channels: int, feedback: tuple[int, ...] = ()) -> CellContext:
-        """Return the context of a cell in the layer that comes next."""
+        """Return the context of a cell in the next layer."""
         size = self.size if self.below else math.ceil(self.size / 2)
         return CellContext(layer, self.channels, channels, size, feedback, self.norm_epsilon)
 
@@ -94,7 +94,7 @@ class Stack:
         post: nn.Module | None = None,
         shortcut: nn.Module | None = None,
     ) -> None:
-        """Add the layer at `context`, which `elu` and `pool` finish; the rest is as in `Node`."""
+        """Add a layer, with an ELU and a pool at its end if asked for; the rest is as in `Node`."""
         channels = cell.channels if cell and post is None else context.channels
         self.size = math.ceil(context.size / 2) if pool else context.size
         first = self.below is None

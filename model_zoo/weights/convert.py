@@ -1,4 +1,4 @@
-"""Other people's files of weights into ours: TensorFlow's checkpoints, torch's files, safetensors files."""
+"""Convert files of weights: TensorFlow's checkpoints, torch files and safetensors files."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ _DAMAGED = (
 
 
 def convert(source: Path, model: Model, out: Path, *, origin: str = "", image_size: int = 224) -> WeightsInfo:
-    """Read somebody's weights into a model, and write them to a file that ``weights=`` takes.
+    """Load published weights into a model, and write them to a file for ``weights=``.
 
     Parameters
     ----------
     source
-        A TensorFlow checkpoint (as for `model_zoo.weights.tf_checkpoint.read_checkpoint`) of one of the authors'
-        networks; or a torch or safetensors file of a ``state_dict()``, bare or under that key, with or
-        without ``module.`` before every name. Nothing is unpickled but tensors and plain values.
+        A TensorFlow checkpoint (as for `model_zoo.weights.tf_checkpoint.read_checkpoint`) of one of the
+        authors' networks; or a torch or safetensors file of a ``state_dict()``, bare or under that key, with
+        or without ``module.`` before every name. Nothing is unpickled but tensors and plain values.
     model
-        What they are for. Its weights are replaced.
+        Model that the weights are for. Its weights are replaced.
     out
         A new file, ending on ``.safetensors``.
     origin
-        Where `source` came from, for `WeightsInfo`. Default: its name.
+        Origin of `source`, for `WeightsInfo`. Default: its name.
     image_size
-        In pixels, of the images that they were trained on.
+        Size in pixels of the images that they were trained on.
 
     Returns
     -------
     WeightsInfo
-        What was written about them.
+        The facts in the header of `out`.
 
     Raises
     ------
@@ -156,8 +156,8 @@ def _check_zip(source: Path, data: bytes) -> None:
         damaged = archive.testzip()
     if damaged is not None:
         raise IntegrityError(
-            f"cannot read {source} as a torch file: {printable(damaged)} in it is damaged, by its CRC-32; copy or "
-            "download it anew (or save it anew, if set_crc32_options(False) was in force)"
+            f"cannot read {source} as a torch file: {printable(damaged)} in it is damaged, by its CRC-32; "
+            "copy or download it anew (or save it anew, if set_crc32_options(False) was in force)"
         )
 
 

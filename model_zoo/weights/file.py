@@ -1,7 +1,7 @@
-"""Files of weights: safetensors, in which no code can hide, with a word on where the weights came from.
+"""Read and write files of weights: safetensors, which cannot hold code, with the weights' origin.
 
-The header says under the key ``brainfit`` what `WeightsInfo` has, all in one JSON text: several keys would be
-written in an order that changes from run to run, and with it the sha256 by which results name the weights.
+The key ``brainfit`` of the header holds a `WeightsInfo` as one JSON text: several keys would be written in
+an order that changes from run to run, and with it the sha256 by which results name the weights.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _LARGEST_SIZE, _LARGEST_COUNT = 1 << 16, 1 << 48  # pixels; numbers
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What the header of a file of weights says of them; a file that is not ours says nothing.
+    """Facts in the header of a file of weights; empty for a file that brainfit did not write.
 
     Attributes
     ----------
     model
-        The name of the model that it was converted for.
+        Name of the model that the weights are for.
     image_size
-        In pixels, of the images that it was trained on.
+        Size in pixels of the images that the model was trained on.
     parameters
-        Numbers that training changes.
+        Number of trainable parameters.
     source, source_sha256
-        Where it came from, and the sha256 of each file that it was converted from, by their names.
+        Origin of the weights, and the sha256 of each file that they were converted from, by name.
     decoder
         Settings of `model_zoo.decoders` that were trained with the model.
     """
@@ -57,7 +57,7 @@ class WeightsInfo:
 
 
 def read_info(path: Path) -> WeightsInfo:
-    """Return what the header of a safetensors file says of its weights, without reading them.
+    """Read the facts in the header of a safetensors file, without reading its weights.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def read_info(path: Path) -> WeightsInfo:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return what a safetensors file holds, and the sha256 of just these bytes.
+    """Read the tensors of a safetensors file, and the sha256 of exactly these bytes.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def read_file(path: Path) -> bytes:
-    """Return all of a file of weights; raises as `read_tensors`."""
+    """Read a whole file of weights; raises as `read_tensors`."""
     size = regular_file(path)
     # Twice: its tensors are copied out of it.
     check_memory({str(path): 2 * size}, "wanted a file of weights, which is smaller, or a larger machine")
@@ -133,14 +133,14 @@ def save_weights(
     source_sha256: Mapping[str, str],
     decoder: Mapping[str, float] | None = None,
 ) -> WeightsInfo:
-    """Write parameters and buffers of `module` to a new file, and return what is said there of them.
+    """Write parameters and buffers of `module` to a new file, and return the facts in its header.
 
-    The same weights and the same facts make the same file, byte by byte. It is there only once it is whole.
+    The same weights and facts make the same file, byte by byte. The file appears only once it is complete.
 
     Parameters
     ----------
     module
-        Whose ``state_dict()`` is written.
+        Source of the ``state_dict()`` that is written.
     path
         Ends on ``.safetensors`` and is UTF-8; nothing may be there.
     model, image_size, source, source_sha256, decoder
@@ -191,7 +191,7 @@ def check_target(path: Path) -> None:
 
 
 def _give_name(part: Path, path: Path) -> None:
-    """Let a file that is whole be found, unless another one has come there meanwhile."""
+    """Give a complete file its name, unless another file took it meanwhile."""
     try:
         os.link(part, path)
     except FileExistsError as error:

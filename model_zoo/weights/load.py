@@ -1,4 +1,4 @@
-"""The weights of a model of the zoo: drawn at random, or from a file."""
+"""Set the weights of a model of the zoo: random, or from a file."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _OTHERS = {".bin", ".ckpt", ".index", ".pt", ".pth", ".tar"}  # of files that ca
 def set_weights(
     module: nn.Module, weights: str, seed: int, initialise: Callable[[nn.Module, int], None] = fill
 ) -> str:
-    """Give `module` its weights, and return what they are called in results.
+    """Set the weights of `module`, and return their name in results.
 
     Parameters
     ----------
     module
-        Has the parameters and buffers that are replaced.
+        Module whose parameters and buffers are replaced.
     weights
         ``"random"``, the path of a ``.safetensors`` file, or the name of published weights that were fetched.
     seed
-        Of random weights: 0 to 2**64 - 1.
+        Seed of random weights, 0 to 2**64 - 1.
     initialise
         Draws random weights for a module from a seed.
 
@@ -130,9 +130,9 @@ def load_tensors(
     tensors
         By their names in ``module.state_dict()``; counters of batches may be missing. They are cast.
     label
-        What they are called in errors.
+        Name of the weights in error messages.
     image_size
-        In pixels, of the images that they were trained on, if known: some weights fit no other.
+        Size in pixels of the images that they were trained on, if known: some weights fit no other.
 
     Raises
     ------

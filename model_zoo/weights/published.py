@@ -1,6 +1,6 @@
-"""Weights that others have published: where they are, and how they come into the cache.
+"""The table of published weights, and their way into the cache.
 
-Plain values only; what downloads and converts is imported when it is asked for.
+The table is plain values; downloading and converting code is imported on demand.
 
 References
 ----------
@@ -103,7 +103,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     name
         In `PUBLISHED`.
     progress
-        Whether to show progress bars on stderr.
+        Show progress bars on stderr.
 
     Returns
     -------
@@ -158,8 +158,8 @@ def fetch(name: str, *, progress: bool = True) -> Path:
                     original.unlink()
     if (model := read_info(path).model) != published.model:
         raise IntegrityError(
-            f"{path} has weights of model {printable(repr(model))}, wanted {published.model!r}; delete it, and "
-            "fetch it again"
+            f"{path} has weights of model {printable(repr(model))}, wanted {published.model!r}; "
+            "delete it, and fetch it again"
         )
     check_file(path)
     return path

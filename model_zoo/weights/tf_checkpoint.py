@@ -1,7 +1,7 @@
 """Read TensorFlow's checkpoints ("tensor bundles") without TensorFlow; nothing in them is ever executed.
 
-A checkpoint ``model.ckpt`` is ``model.ckpt.index``, a table (`model_zoo.weights.leveldb_table`) that says of each
-variable its type, shape and place, and ``model.ckpt.data-00000-of-00001`` and so on, the raw numbers. The
+A checkpoint ``model.ckpt`` is ``model.ckpt.index``, a table (`model_zoo.weights.leveldb_table`) of each
+variable's type, shape and position, and ``model.ckpt.data-00000-of-00001`` and so on, the raw numbers. The
 table has a protocol buffer for each variable, `BundleEntryProto`, by its name, and one for all,
 `BundleHeaderProto`, by "".
 
@@ -44,14 +44,14 @@ _DIM, _LENGTH = 18, 8  # of a shape, and of a dimension
 
 
 class Variable(NamedTuple):
-    """What the index says of a variable.
+    """A variable's entry in the index.
 
     Attributes
     ----------
     dtype, shape
         As numpy has them.
     shard, offset, size
-        In which data file its bytes lie, from 0; where; and how many.
+        Number of its data file, from 0; position of its bytes in it; and their number.
     crc
         Their checksum.
     """

@@ -1,4 +1,4 @@
-"""The authors' TensorFlow variables, by their names, into our parameters.
+"""Map the authors' TensorFlow variables to the parameters here, by name.
 
 A published checkpoint names every variable ``tnn_model/<layer>/...``. Kernels are stored as (height,
 width, in, out), depthwise ones as (height, width, channel, 1), the classifier as (in, out).
@@ -26,7 +26,7 @@ _PREFIX = "tnn_model"
 _LAYERS = {"readout": "imnetds"}
 """The authors' names of layers that have another name here."""
 _PRE: dict[type[nn.Module], str] = {Conv: "pre_0/", ConvReadout: "pre_1/", MeanReadout: "pre_3/"}
-"""What the names of the variables of a node's first operation begin with."""
+"""Beginning of the variables' names of a node's first operation, by its class."""
 _ENDS = {
     "": "",
     "weight": "weights",
@@ -40,9 +40,9 @@ _ENDS = {
     "gamma": "gamma",
     "beta": "beta",
 }
-"""For each parameter of a module of `model_zoo.engine.layers`, how the name of its variable ends."""
+"""End of the variable's name for each parameter of a module of `model_zoo.engine.layers`."""
 _AXES = {1: (0,), 2: (1, 0), 3: (2, 0, 1), 4: (3, 2, 0, 1)}
-"""Axes of the stored variable in the order of our parameter, by their number."""
+"""Axes of the stored variable in the order of the parameter, by their number."""
 _DEPTHWISE = (2, 3, 0, 1)
 _DECODER = ("probs/softmax_beta", "alpha/softmax_beta", "normalize/softmax_beta", "decoder_threshold")
 
@@ -53,11 +53,12 @@ class Variable(NamedTuple):
     Attributes
     ----------
     name
-        Theirs, in full.
+        Its full name.
     parameters
-        Ours, by their names in the model; several where theirs is a convolution of something concatenated.
+        The corresponding parameters by their names in the model; several if the variable is a convolution of
+        concatenated inputs.
     axes
-        Of theirs, in the order of ours.
+        Its axes in the order of those of the parameters.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Variable(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of theirs."""
+        """Shape of the variable."""
         ours = list(next(iter(self.parameters.values())).shape)
         if len(ours) > 1:
             ours[1] = sum(parameter.shape[1] for parameter in self.parameters.values())

@@ -39,6 +39,7 @@ _FIRST = ("timedecay", "simplernn", "gru", "lstm", "intersectionrnn", "ugrnn")  
 SHALLOW = (*(f"{cell}_shallow" for cell in _FIRST), "rgc_shallow")
 INTERMEDIATE = tuple(f"{cell}_intermediate" for cell in _FIRST)
 CONTROLS = ("median_convrnn", "median_convrnn_nofeedback", "median_convrnn_minimal")
+MINI = ("median_convrnn_mini", "median_convrnn_minimal_mini", "ff_mini", "ff_wide_mini")
 MEDIAN = (*CONTROLS, "rgc_intermediate", "rgc_intermediate_t22", "random_convrnn")
 # Of V4, of pIT, and of cIT, aIT and IT: [1], supplement 6.6, for the median model, and [2] for the others.
 REGION_LAYERS = {
@@ -46,7 +47,8 @@ REGION_LAYERS = {
     **dict.fromkeys(
         (*INTERMEDIATE, "ugrnn_intermediate_t30", "ff_deeper", "basenet"), ("conv5", "conv7", "conv9")
     ),
-    **dict.fromkeys(MEDIAN, ("conv6", "conv7", "conv8")),
+    **dict.fromkeys((*MEDIAN, *MINI), ("conv6", "conv7", "conv8")),
+    "basenet_mini": ("conv5", "conv7", "conv9"),
     "resnet18": ("layer2.1", "layer3.1", "layer4.0"),
     "resnet34": ("layer2.3", "layer3.5", "layer4.1"),
 }
@@ -55,10 +57,12 @@ TRAINED_WITH = {
     **dict.fromkeys(SHALLOW, (120, 40)),
     **dict.fromkeys((*INTERMEDIATE, *MEDIAN), (120, 50)),
     "median_convrnn_minimal": (120, 0),
+    "median_convrnn_mini": (120, 50),
+    "median_convrnn_minimal_mini": (120, 0),
     "rgc_intermediate_t22": (220, 0),
     "ugrnn_intermediate_t30": (300, 0),
     **dict.fromkeys(("ff", "ff_wider"), (60, 0)),
-    **dict.fromkeys(("ff_deeper", "basenet"), (110, 0)),
+    **dict.fromkeys(("ff_deeper", "basenet", "basenet_mini", "ff_mini", "ff_wide_mini"), (110, 0)),
 }
 
 
@@ -68,6 +72,11 @@ def build(name: str, **options: Any) -> Model:
     model = load_model(name, n_classes=10, **small, **options)
     assert isinstance(model, Model)
     return model
+
+
+def random_weights(name: str, seed: int) -> str:
+    """Return the name of random weights; those of networks to train begin with a small readout."""
+    return f"random:{seed}, readout x 0.01" if name.endswith("_mini") else f"random:{seed}"
 
 
 def module_of(model: Model) -> torch.nn.Module:
@@ -154,7 +163,7 @@ def assert_same(ours: Seen, theirs: Seen, steps: int | None = None, image: slice
 
 def test_a_model_is_what_its_line_says(name: str) -> None:
     model, entry = build(name), CATALOG[name]
-    assert (model.name, tuple(model.layers), model.weights) == (name, entry.layers, "random:0")
+    assert (model.name, tuple(model.layers), model.weights) == (name, entry.layers, random_weights(name, 0))
     assert model.image_size in entry.image_sizes
     assert entry.source
     v4, pit, it = REGION_LAYERS[name]
@@ -194,7 +203,7 @@ def test_the_seed_decides_the_weights_and_nothing_else_does(name: str) -> None:
     before = torch.random.get_rng_state()
     first, again, other = (build(name, image_size=SIZE, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(before, torch.random.get_rng_state())
-    assert (first.weights, other.weights) == ("random:3", "random:4")
+    assert (first.weights, other.weights) == (random_weights(name, 3), random_weights(name, 4))
     a, b, c = (module_of(model).state_dict() for model in (first, again, other))
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert not torch.equal(next(iter(a.values())), next(iter(c.values())))
@@ -247,3 +256,17 @@ def test_the_signal_takes_one_step_a_layer(model: Model, seen: Seen) -> None:
     for k, layer in enumerate(model.layers):
         differs = (seen[layer] != seen[layer][:1]).any(dim=2).any(dim=0).tolist()
         assert differs.index(True) == k, layer
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOG if name.endswith("_mini")])
+def test_small_networks_have_maps_for_every_region(name: str) -> None:
+    model = load_model(name)
+    assert isinstance(model, GraphModel)
+    shapes = {part.name: part.shape for part in model.wiring().parts}
+    assert all(min(shapes[layer][1:]) >= 4 for layer in model.region_layers.values())
+
+
+def test_the_wide_control_has_the_parameters_of_the_recurrent_network() -> None:
+    recurrent, wide = (CATALOG[name].parameters for name in ("median_convrnn_mini", "ff_wide_mini"))
+    assert wide == pytest.approx(recurrent, rel=0.005)
+    assert CATALOG["median_convrnn_minimal_mini"].parameters == recurrent
