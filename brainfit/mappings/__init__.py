@@ -1,4 +1,4 @@
-"""Linear maps from model features to responses, by name."""
+"""Regressions from features to responses, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from brainfit.mappings.base import SharedLinearMap
 
 _FILES = {"ridge": "ridge:Ridge", "sgd": "sgd:SGD", "pls": "pls:PLS", "factorized": "factorized:Factorized"}
-"""The file and class of each mapping, so that a list of names imports nothing heavy."""
+"""File and class of each mapping, so that a list of names imports nothing heavy."""
 
 
 def make_mapping(name: str, seed: int) -> SharedLinearMap:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
-from brainfit.mappings.solvers.rows import TOLERANCE, Rows, chunk_length, compress, gathered
+from brainfit.mappings.solvers.rows import TOLERANCE, Rows, chunk_length, compress, join_small_batches
 
 
 class SharedLinearMap(BaseEstimator, ABC):
@@ -86,7 +86,7 @@ class SharedLinearMap(BaseEstimator, ABC):
         for fold in np.unique(folds):
             inside = torch.from_numpy(folds == fold).to(rows.image.device)[rows.image]
             batches = [*self.rows_.get(int(fold), []), *self._stored(rows[inside])]
-            self.rows_[int(fold)] = gathered(batches, chunk_length(self.n_features))
+            self.rows_[int(fold)] = join_small_batches(batches, chunk_length(self.n_features))
         return self
 
     @property
@@ -124,7 +124,7 @@ class SharedLinearMap(BaseEstimator, ABC):
                 f"a map is judged on held-out images: it takes at least 2 inner folds, got {len(self.rows_)}"
             )
         for fold, batches in self.rows_.items():
-            self.rows_[fold] = gathered(batches, least=1)
+            self.rows_[fold] = join_small_batches(batches, least=1)
         self._coef, self._intercept = self._solve(
             [self.rows_[fold] for fold in sorted(self.rows_)], on_progress
         )
@@ -151,7 +151,7 @@ class SharedLinearMap(BaseEstimator, ABC):
             return self.solve(on_progress)
         n_units, found = len(self.target_shift_) // n_sets, []
         for fold, batches in self.rows_.items():
-            self.rows_[fold] = gathered(batches, least=1)
+            self.rows_[fold] = join_small_batches(batches, least=1)
         for k in range(n_sets):
             units, one = slice(k * n_units, (k + 1) * n_units), copy(self)
             one.rows_ = {

@@ -1,4 +1,4 @@
-"""A map whose weights are a place in the visual field times a mixture of channels."""
+"""A map whose weights are a receptive field times a mixture of channels."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import torch
 
 from brainfit.errors import ContractError
-from brainfit.mappings.sgd import SGD, standard
+from brainfit.mappings.sgd import SGD, standardise
 from brainfit.mappings.solvers.rows import Rows
 
 
 class Factorized(SGD):
     r"""A linear map with :math:`w_u[c, y, x] = a_u[c]\, s_u[y, x]`, shared over time bins.
 
-    A unit is given one receptive field and one mixture of channels, so that a layer of
-    :math:`C \times H \times W` features costs :math:`C + HW` weights a unit rather than their product.
-    Fitted as `SGD` is, from a field that is even and channels that are zero.
+    Each unit has one receptive field and one mixture of channels, so that a layer of
+    :math:`C \times H \times W` features takes :math:`C + HW` weights a unit rather than their product.
+    It is fitted as `SGD` is, from a uniform field and zero weights of channels.
 
     Parameters
     ----------
     learning_rate, batch_images, max_epochs, patience, seed
-        As for `SGD`; the rate is divided by sqrt(C).
+        Settings of `SGD`; the rate is divided by sqrt(C).
 
     References
     ----------
@@ -32,13 +32,13 @@ class Factorized(SGD):
     """
 
     def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
-        """Count the features of a mini-batch or two, and what they are once places are summed."""
+        """Estimate the bytes of a mini-batch or two, and of their features summed over places."""
         return (
             4.0 * self.batch_images * 25 * (2 * n_features + 2 * n_units * math.prod(self.feature_shape_[1:]))
         )
 
     def summary(self) -> dict[str, Any]:
-        """Return what a reviewer would ask of the fit, as plain values."""
+        """Return convergence and settings of the fit as plain values."""
         return {**super().summary(), "feature_shape": list(self.feature_shape_)}
 
     def _solve(
@@ -61,7 +61,7 @@ class Factorized(SGD):
             seen = x.view(len(x), channels, places) @ p["field"].T  # (row, channel, unit)
             return torch.einsum("rcu,uc->ru", seen, p["coef"])
 
-        view = standard(folds)
+        view = standardise(folds)
         found = self._descend(folds, view, start, predict, channels, on_progress)
         coef = found["coef"][:, :, None] * found["field"][:, None, :]
-        return view.undone(coef.flatten(1).T, found["intercept"])
+        return view.restore(coef.flatten(1).T, found["intercept"])

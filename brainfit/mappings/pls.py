@@ -1,4 +1,4 @@
-"""Partial least squares: the map through the few directions that features and responses share most."""
+"""Partial least squares: a map through the few directions in which features and responses covary most."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from brainfit.mappings.base import SharedLinearMap
 from brainfit.mappings.solvers.rows import Rows
 from brainfit.support.arguments import whole_number
 
-# Of the squared size of the first covariance: what is smaller is rounding, and there is nothing left to find.
+# Share of the squared size of the first covariance below which a covariance is rounding.
 _NOTHING = 1e-10
 _COLUMNS = ("ones", "targets")
 
@@ -19,7 +19,7 @@ _COLUMNS = ("ones", "targets")
 class PLS(SharedLinearMap):
     r"""Partial least squares regression on all units together, shared over time bins.
 
-    Finds what `sklearn.cross_decomposition.PLSRegression` with ``scale=False`` does. Component
+    Gives the result of `sklearn.cross_decomposition.PLSRegression` with ``scale=False``. Component
     :math:`k` has weights :math:`w_k`, the first left singular vector of :math:`X_k^\top Y`, scores
     :math:`t_k = X_k w_k` and loadings :math:`p_k = X_k^\top t_k / t_k^\top t_k`; then
     :math:`X_{k+1} = X_k - t_k p_k^\top`. The features themselves are never deflated: two passes over
@@ -28,9 +28,9 @@ class PLS(SharedLinearMap):
     Parameters
     ----------
     n_components
-        Most components; fewer are found where features or responses have no more to share.
+        Largest number of components; fewer are found where features and responses covary in fewer directions.
     seed
-        Not used: nothing is drawn.
+        Unused: nothing is random.
 
     References
     ----------
@@ -53,15 +53,15 @@ class PLS(SharedLinearMap):
 
     @property
     def n_passes(self) -> int:
-        """Two passes over the rows a component."""
+        """Number of passes over the rows, two for each component."""
         return 2 * whole_number("n_components", self.n_components, least=1)
 
     def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
-        """Weights and loadings of each component, and the covariance with the responses."""
+        """Estimate the bytes of weights, loadings and the covariance with the responses."""
         return 8.0 * n_features * (2 * self.n_components + 2 * n_units)
 
     def summary(self) -> dict[str, Any]:
-        """Return what a reviewer would ask of the fit, as plain values."""
+        """Return the settings of the fit as plain values."""
         return {
             "n_features": self.n_features,
             "n_components": self.n_components_,
@@ -118,7 +118,7 @@ class PLS(SharedLinearMap):
 
 
 def _first_left_singular_vector(matrix: torch.Tensor) -> torch.Tensor:
-    """Of a tall matrix, by the small Gram matrix of its columns."""
+    """Return the first left singular vector of a tall matrix, from the Gram matrix of its columns."""
     _, vectors = torch.linalg.eigh(matrix.T @ matrix)
     left = matrix @ vectors[:, -1]
     return left / left.norm()

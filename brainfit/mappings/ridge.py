@@ -16,7 +16,7 @@ from brainfit.mappings.solvers.dual import MAX_ROWS, solve_dual
 from brainfit.mappings.solvers.krylov import WIDTH, solve_krylov
 from brainfit.mappings.solvers.matmul import COLUMNS
 from brainfit.mappings.solvers.primal import MAX_FEATURES, solve_primal
-from brainfit.mappings.solvers.rows import Rows, chunk_length, parted
+from brainfit.mappings.solvers.rows import Rows, chunk_length, split_low_energy
 from brainfit.support.seeds import generator
 from brainfit.support.suggestions import unknown_name
 
@@ -116,9 +116,9 @@ class Ridge(SharedLinearMap):
         return STORES[self.store]
 
     def _stored(self, rows: Rows) -> list[Rows]:
-        parts = [rows] if rows.features.dtype == torch.float64 else parted(rows)
+        parts = [rows] if rows.features.dtype == torch.float64 else split_low_energy(rows)
         half = self.store == "bfloat16"
-        return [replace(p, features=p.features.bfloat16()) if half or p.faint else p for p in parts]
+        return [replace(p, features=p.features.bfloat16()) if half or p.low_energy else p for p in parts]
 
     def _solve(
         self, folds: Sequence[Sequence[Rows]], on_progress: Callable[[], None]

@@ -1,4 +1,4 @@
-"""The map as the paper fits it: stochastic gradient descent, stopped early."""
+"""The map fitted as in the paper: stochastic gradient descent, stopped early."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from brainfit.support.seeds import generator
 class SGD(SharedLinearMap):
     r"""One linear map for all time bins, by gradient descent on mini-batches of images.
 
-    Minimises the squared error over training images and bins with Adam. A fifth of the training images,
-    the first inner fold, is held out, and each unit keeps the weights of the epoch in which its error on
-    them was least: that is all the regularisation there is.
+    Minimises the squared error over training images and bins with Adam. The first inner fold, a fifth of the
+    training images, is held out, and each unit keeps the weights of the epoch in which its error on them was
+    least. There is no other regularisation.
 
     Parameters
     ----------
     learning_rate
-        Of Adam, times 1 / sqrt(features), for features and responses of unit size.
+        Learning rate of Adam times sqrt(number of features), for features and responses of unit size.
     batch_images
-        Images in a mini-batch, each with all of its bins.
+        Number of images in a mini-batch, each with all of its bins.
     max_epochs, patience
-        A unit stops once it has not become better in `patience` passes; all after so many.
+        A unit stops once it has not improved in `patience` epochs; all stop after `max_epochs`.
     seed
-        Of the order of the images.
+        Seed of the order of the images.
 
     Attributes
     ----------
     descent_
-        All that the descent has to say.
+        Result of the descent (`brainfit.mappings.solvers.descent.Descent`).
 
     References
     ----------
@@ -61,15 +61,15 @@ class SGD(SharedLinearMap):
 
     @property
     def n_passes(self) -> int:
-        """At most so many epochs."""
+        """Largest number of epochs."""
         return self.max_epochs
 
     def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
-        """Weights, their gradient, Adam's two moments, the best so far, and a mini-batch or two."""
+        """Estimate the bytes of weights, gradient, Adam's moments, the best weights and two mini-batches."""
         return 4.0 * n_features * (6 * n_units + 50 * self.batch_images)
 
     def summary(self) -> dict[str, Any]:
-        """Return what a reviewer would ask of the fit, as plain values."""
+        """Return convergence and settings of the fit as plain values."""
         return {
             "n_features": self.n_features,
             "learning_rate": self.learning_rate,
@@ -85,9 +85,9 @@ class SGD(SharedLinearMap):
         some = folds[0][0]
         n_features, n_units = some.features.shape[1], some.targets.shape[1]
         start = {"coef": some.features.new_zeros(n_units, n_features)}
-        view = standard(folds)
+        view = standardise(folds)
         found = self._descend(folds, view, start, lambda x, p: x @ p["coef"].T, n_features, on_progress)
-        return view.undone(found["coef"].T, found["intercept"])
+        return view.restore(found["coef"].T, found["intercept"])
 
     def _descend(
         self,
@@ -98,7 +98,7 @@ class SGD(SharedLinearMap):
         n_weights: int,
         on_progress: Callable[[], None],
     ) -> dict[str, torch.Tensor]:
-        """Descend on rows as `view` shows them; return the parameters for those."""
+        """Descend on rows that `view` standardises; return the parameters for these."""
         self.descent_: Descent = descend(
             folds,
             {**start, "intercept": torch.zeros_like(view.mean_y)},
@@ -116,7 +116,7 @@ class SGD(SharedLinearMap):
 
 @dataclass(frozen=True)
 class Standard:
-    """Rows about their mean: features of unit size together, the targets of each unit of unit size."""
+    """Standardisation of rows: zero mean, features of unit size together, each unit's targets alone."""
 
     mean_x: torch.Tensor
     mean_y: torch.Tensor
@@ -124,19 +124,19 @@ class Standard:
     size_y: torch.Tensor
 
     def __call__(self, rows: Rows) -> Rows:
-        """Return some of the rows, centred and scaled."""
+        """Return rows centred and scaled."""
         features = (rows.features - torch.outer(rows.ones, self.mean_x)) / self.size_x
         targets = (rows.targets - torch.outer(rows.ones, self.mean_y)) / self.size_y
         return replace(rows, features=features, targets=targets)
 
-    def undone(self, coef: torch.Tensor, intercept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Turn a map of standard rows, coef (feature, unit), into one of the rows as they are."""
+    def restore(self, coef: torch.Tensor, intercept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn a map of standardised rows, coef (feature, unit), into one of the rows as they are."""
         coef = coef * (self.size_y / self.size_x)
         return coef, self.mean_y + intercept * self.size_y - self.mean_x @ coef
 
 
-def standard(folds: Sequence[Sequence[Rows]]) -> Standard:
-    """Return how to look at all of these rows."""
+def standardise(folds: Sequence[Sequence[Rows]]) -> Standard:
+    """Return the standardisation of all of these rows."""
     batches = [rows for fold in folds for rows in fold]
 
     def total(of: Callable[[Rows], torch.Tensor]) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""Solve least-squares problems on rows of features that never have to be in memory at once."""
+"""Solvers of least-squares problems on compressed rows of features: one solver a file."""

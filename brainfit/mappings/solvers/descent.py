@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from brainfit.mappings.solvers.rows import Rows, together
+from brainfit.mappings.solvers.rows import Rows, concatenate
 
 Predict = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
 View = Callable[[Rows], Rows]
@@ -16,16 +16,16 @@ View = Callable[[Rows], Rows]
 
 @dataclass(frozen=True)
 class Descent:
-    """What was found, and how.
+    """Result of a descent.
 
     Attributes
     ----------
     parameters
-        For each unit those of its best epoch; the unit is the first dimension of each.
+        Parameters of each unit's best epoch; the unit is the first dimension of each.
     epochs
-        The best epoch of each unit, from 1, shape (unit,); 0 where none was better than the start.
+        Best epoch of each unit, from 1, shape (unit,); 0 where no epoch was better than the start.
     converged
-        False if some unit was still becoming better when the last epoch ended.
+        False if a unit was still improving when the last epoch ended.
     """
 
     parameters: dict[str, torch.Tensor]
@@ -46,7 +46,7 @@ def descend(
     rng: np.random.Generator,
     on_progress: Callable[[], None],
 ) -> Descent:
-    """Minimise the squared error over images and bins with Adam; the first fold is held out to stop by.
+    """Minimise the squared error over images and bins with Adam, stopped early on the first fold.
 
     Parameters
     ----------
@@ -55,18 +55,18 @@ def descend(
     start
         Initial parameters, the unit first in each; ``"intercept"``, shape (unit,), is one of them.
     predict
-        From rows' features (row, feature) and the parameters to predictions (row, unit), without intercept.
+        Function from features (row, feature) and parameters to predictions (row, unit), without intercept.
     view
-        How to look at rows, some at a time: centred and scaled, so that one rate suits all.
+        Function that centres and scales some rows, so that one rate suits all problems.
     learning_rate
-        Of Adam; the others of its constants are those of its authors.
+        Learning rate of Adam, whose other constants are those of its authors.
     batch_images
-        Images in a mini-batch.
+        Number of images in a mini-batch.
     max_epochs, patience
-        A unit stops once it has not become better in `patience` epochs, whatever the others do; the whole
-        after so many.
+        A unit stops once it has not improved in `patience` epochs, whatever the others do; all stop after
+        `max_epochs`.
     rng
-        Of the order of the images.
+        Generator of the order of the images.
     on_progress
         Called after every epoch.
 
@@ -106,7 +106,7 @@ def descend(
 def _loss(
     batches: Sequence[Rows], parameters: dict[str, torch.Tensor], predict: Predict, view: View
 ) -> torch.Tensor:
-    """Squared error of each unit, shape (unit,)."""
+    """Return the squared error of each unit, shape (unit,)."""
     total = torch.zeros(len(parameters["intercept"]), dtype=torch.float64)
     for rows in map(view, batches):
         error = predict(rows.features, parameters) + torch.outer(rows.ones, parameters["intercept"])
@@ -115,7 +115,7 @@ def _loss(
 
 
 def _images(batches: Sequence[Rows]) -> list[tuple[Rows, torch.Tensor]]:
-    """For each image the batch that it is in, and which of its rows are the image's."""
+    """Return for each image its batch and the positions of its rows in the batch."""
     return [
         (rows, torch.nonzero(rows.image == image).ravel())
         for rows in batches
@@ -126,8 +126,8 @@ def _images(batches: Sequence[Rows]) -> list[tuple[Rows, torch.Tensor]]:
 def _mini_batches(
     images: Sequence[tuple[Rows, torch.Tensor]], n_images: int, rng: np.random.Generator
 ) -> Iterator[Rows]:
-    """All rows once, those of an image together, in an order that is drawn."""
+    """Yield all rows once, those of an image together, in random order."""
     order = rng.permutation(len(images))
     for start in range(0, len(order), n_images):
         parts = [images[i] for i in order[start : start + n_images]]
-        yield together([rows[at] for rows, at in parts])
+        yield concatenate([rows[at] for rows, at in parts])

@@ -1,7 +1,7 @@
-"""Products of matrices that are all that a fit on many rows waits for.
+"""Fast products of matrices, on which fits on many rows spend their time.
 
-On x86 torch multiplies float32 matrices with MKL, which on processors that are not Intel's runs at half the
-speed of oneDNN. That multiplies in convolutions: one of size one is a product of matrices.
+On x86 torch multiplies float32 matrices with MKL, which on processors of other makers than Intel runs at half
+the speed of oneDNN. oneDNN multiplies in convolutions: a convolution of size one is a product of matrices.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import torch
 
 COLUMNS = 8192
-"""Features to work on at once: what is read and written again then stays in a processor's cache."""
+"""Number of features to work on at once, so that the data stay in a processor's cache."""
 
 
 def times(x: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-    """X times directions, shape (row, direction).
+    """Multiply X by directions; the result has shape (row, direction).
 
     Parameters
     ----------
     x
-        Shape (row, feature); 16 bits are widened, or stay where `directions` are of the same kind.
+        Matrix of shape (row, feature); 16 bits are widened unless `directions` have the same format.
     directions
-        Shape (direction, feature).
+        Matrix of shape (direction, feature).
     """
     found = None
     for part, along in zip(x.split(COLUMNS, 1), directions.split(COLUMNS, 1), strict=True):
@@ -37,11 +37,11 @@ def add_transposed(total: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> Non
     Parameters
     ----------
     total
-        Shape (direction, feature).
+        Matrix of shape (direction, feature), changed in place.
     x
-        Shape (row, feature); 16 bits are widened, or stay where `y` is of the same kind.
+        Matrix of shape (row, feature); 16 bits are widened unless `y` has the same format.
     y
-        Shape (row, direction).
+        Matrix of shape (row, direction).
     """
     across = y.T.contiguous()
     for part, sums in zip(x.split(COLUMNS, 1), total.split(COLUMNS, 1), strict=True):
@@ -55,26 +55,26 @@ def add_transposed(total: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> Non
 
 
 def multiplies_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for that: without, it is slower than in float32."""
+    """Return True if the device has instructions for bfloat16; without them it is slower than float32."""
     if device.type != "cpu":
         return device.type == "cuda"
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not say
+    has = getattr(torch.cpu, "get_capabilities", dict)()  # absent in an older torch
     return torch.backends.mkldnn.is_available() and has.get("avx512_bf16", False)
 
 
 def _convolves(*matrices: torch.Tensor) -> bool:
-    """Whether it pays, and can be: on the CPU of an x86, in float32, where there is something to multiply."""
+    """Return True if a convolution is possible and faster: non-empty float32 matrices on an x86 CPU."""
     pays = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
     return pays and all(x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() for x in matrices)
 
 
 def _convolved(x: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-    """X times directions, its rows taken for the places of an image and its features for channels, last."""
+    """Multiply X by directions, with rows as the places of an image and features as its channels, last."""
     image = x.contiguous()[None, None].permute(0, 3, 1, 2)
     return _convolution(image, directions)[0, :, 0].T
 
 
 def _convolution(image: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    # conv2d leaves convolutions of size one to MKL on a single thread.
+    # Called directly, since conv2d leaves convolutions of size one to MKL on a single thread.
     one, none = [1, 1], [0, 0]
     return torch.mkldnn_convolution(image, weights[:, :, None, None], None, none, one, one, 1)

@@ -1,6 +1,6 @@
-"""Moments of rows, and X'X times some directions: all that a ridge map needs to know of rows.
+"""Moments of rows, and products of X'X with directions: all that an iterative ridge solver needs of rows.
 
-Everything is about a mean: a ridge map with an intercept is one without, of centred features and responses.
+Everything is centred: a ridge map with an intercept is one without, of centred features and responses.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 
@@ -18,18 +17,18 @@ from brainfit.mappings.solvers.rows import Rows, chunk_length
 
 @dataclass(frozen=True)
 class Sums:
-    """Moments of some rows.
+    """Moments of rows.
 
     Attributes
     ----------
     n
-        How many image x bin rows they stand for, shape ().
+        Number of image x bin rows that they represent, shape ().
     x, y
-        Sums of features, shape (feature,), and of targets, shape (unit,).
+        Sum of features, shape (feature,), and of targets, shape (unit,).
     yx
-        Sums of their products, shape (unit, feature).
+        Sum of their products, shape (unit, feature).
     yy
-        Sums of squared targets, shape (unit,).
+        Sum of squared targets, shape (unit,).
     """
 
     n: torch.Tensor
@@ -44,40 +43,23 @@ class Sums:
         )
 
     def xy_along(self, block: torch.Tensor, mean_x: torch.Tensor, mean_y: torch.Tensor) -> torch.Tensor:
-        """Return the block times X'Y once these means are taken off, shape (direction, unit)."""
+        """Return the block times X'Y about these means, shape (direction, unit)."""
         xy = times(self.yx, block).T.addr(block @ mean_x, self.y, alpha=-1)
         return xy.addr_(block @ (self.x - self.n * mean_x), mean_y, alpha=-1)
 
     def yy_about(self, mean_y: torch.Tensor) -> torch.Tensor:
-        """Squared norm of Y once this mean is taken off, shape (unit,)."""
+        """Return the squared norm of Y about this mean, shape (unit,)."""
         return self.yy - 2 * mean_y * self.y + self.n * mean_y**2
 
 
-class Products(Protocol):
-    """Blocks of directions, times X'X of the rows of each fold."""
-
-    def __call__(
-        self, means: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Multiply a block for each fold, and last one more.
-
-        Parameters
-        ----------
-        means
-            The features about which X is centred, for each block, shape (feature,).
-        blocks
-            Shape (direction, feature).
-
-        Returns
-        -------
-        inside, total
-            For each fold its block times X'X of its rows; for each block that times X'X of all rows.
-        """
-        ...
-
-
 class RowProducts:
-    """One pass over the rows for all blocks together."""
+    """Products of X'X with blocks of directions, by one pass over the rows for all blocks together.
+
+    Parameters
+    ----------
+    folds
+        Batches of rows of each inner fold.
+    """
 
     def __init__(self, folds: Sequence[Sequence[Rows]]) -> None:
         self._folds = folds
@@ -85,7 +67,20 @@ class RowProducts:
     def __call__(
         self, means: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Multiply; see `Products`."""
+        """Multiply one block for each fold, and one more for all rows.
+
+        Parameters
+        ----------
+        means
+            Features about which X is centred, for each block, shape (feature,).
+        blocks
+            Directions, each of shape (direction, feature).
+
+        Returns
+        -------
+        inside, total
+            Product of each fold's block with X'X of its rows; product of each block with X'X of all rows.
+        """
         wide = torch.cat(list(blocks))
         widths = [len(block) for block in blocks]
         offset = torch.cat([block @ mean for mean, block in zip(means, blocks, strict=True)])
@@ -96,7 +91,7 @@ class RowProducts:
             ones_product = torch.zeros_like(offset)
             product.zero_()
             for rows in _pieces(fold):
-                directions = kinds[rows.faint]
+                directions = kinds[rows.low_energy]
                 projected = times(rows.features, directions).to(wide.dtype).addr_(rows.ones, offset, alpha=-1)
                 add_transposed(product, rows.features, projected.to(directions.dtype))
                 ones_product += rows.ones @ projected
@@ -109,13 +104,13 @@ class RowProducts:
 
 
 def chunks(batches: Sequence[Rows]) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Features, ones and targets of so many rows at a time that what is made of them stays small."""
+    """Yield features, ones and targets of a limited number of rows at a time."""
     for rows in _pieces(batches):
         yield rows.features.to(rows.ones.dtype), rows.ones, rows.targets
 
 
 def _pieces(batches: Sequence[Rows]) -> Iterator[Rows]:
-    """Rows of each batch in parts of one size, near that on which work is fastest."""
+    """Yield the rows of each batch in parts of equal size, near the one on which work is fastest."""
     for rows in batches:
         n = len(rows.ones)
         length = max(1, math.ceil(n / max(1, round(n / chunk_length(rows.features.shape[1])))))
@@ -124,7 +119,7 @@ def _pieces(batches: Sequence[Rows]) -> Iterator[Rows]:
 
 
 def sum_rows(batches: Sequence[Rows]) -> Sums:
-    """Moments of all rows of the batches."""
+    """Return the moments of all rows of the batches."""
     first = batches[0]
     n_features, n_units = first.features.shape[1], first.targets.shape[1]
     yx, x = first.ones.new_zeros(n_units, n_features), first.ones.new_zeros(n_features)
@@ -137,7 +132,7 @@ def sum_rows(batches: Sequence[Rows]) -> Sums:
 
 
 def mean_eigenvalue(folds: Sequence[Sequence[Rows]], mean_x: torch.Tensor) -> float:
-    """Mean eigenvalue of X'X of all rows, about that mean; above zero."""
+    """Return the mean eigenvalue of X'X of all rows about this mean; it is positive."""
     energy = 0.0
     for fold in folds:
         for features, ones, _ in chunks(fold):

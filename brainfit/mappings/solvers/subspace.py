@@ -44,7 +44,7 @@ class Subspace:
     total
         Moments of all rows.
     held_out
-        Moments of those that the map is judged on and not fitted to; None if it is fitted to all.
+        Moments of the rows that the map is judged on and not fitted to; None if it is fitted to all.
     """
 
     def __init__(self, total: Sums, held_out: Sums | None) -> None:
@@ -148,16 +148,16 @@ def _bordered(gram: np.ndarray, basis: torch.Tensor, product: torch.Tensor) -> n
 
 
 def _orthonormal(candidates: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """Return orthonormal directions that `candidates` add to `basis`; none where they add nothing."""
+    """Return the orthonormal directions that `candidates` add to `basis`; empty if they add nothing."""
     norms = candidates.norm(dim=1)
     new = candidates[norms > 0] / norms[norms > 0, None]
     room = basis.shape[1] - len(basis)
-    for attempt in range(3):  # once is not enough in floating point: what is left may be small
+    for attempt in range(3):  # repeated, since rounding is large relative to a small remainder
         add_transposed(new, basis, -times(basis, new))
         values, vectors = torch.linalg.eigh(times(new, new).double())
         last = torch.arange(len(values), device=values.device) >= len(values) - room
         kept = last & (values > (_DEPENDENT if attempt == 0 else 0.5))
         new = (vectors[:, kept] / values[kept].sqrt()).to(new).T @ new
         if attempt > 0 and bool((values[kept] > _NEARLY_ONE).all()):
-            break  # little was taken off, so little was rounded
+            break  # little was subtracted, so rounding is small
     return new

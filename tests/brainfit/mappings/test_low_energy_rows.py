@@ -1,4 +1,4 @@
-"""What is left out of an image's rows, what is kept in 16 bits, and what neither may cost."""
+"""Rows that are dropped or kept in 16 bits must not cost accuracy."""
 
 import numpy as np
 import pytest
@@ -9,37 +9,39 @@ from brainfit.mappings import base
 from brainfit.mappings import ridge as ridge_module
 from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.solvers import products
-from brainfit.mappings.solvers.rows import FAINT, compress, parted
+from brainfit.mappings.solvers.rows import LOW_ENERGY, compress, split_low_energy
 
 FOLDS = np.arange(100) % 5
 
 
-def shown(features):
+def trajectory(features):
     return Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
 
 
-def test_rows_are_told_apart_by_what_they_hold_of_their_image(rng):
+def test_rows_are_separated_by_their_share_of_an_image_s_variance(rng):
     """However far the image is from the origin, and however much larger another is."""
     x = rng.normal(size=(6, 10, 40)) * 0.3 ** np.arange(10)[:, None]
     x = (x + 3 * rng.normal(size=(6, 1, 40))) * 10.0 ** np.arange(6)[:, None, None]
-    rows = compress(shown(x), rng.normal(size=(6, 2, 10)), np.arange(6), torch.zeros(40).double(), 1.0, 1e-3)
-    plain, faint = parted(rows)
-    assert (plain.faint, faint.faint) == (False, True)
+    rows = compress(
+        trajectory(x), rng.normal(size=(6, 2, 10)), np.arange(6), torch.zeros(40).double(), 1.0, 1e-3
+    )
+    plain, low = split_low_energy(rows)
+    assert (plain.low_energy, low.low_energy) == (False, True)
     for name in ("features", "ones", "targets", "image"):
-        assert len(getattr(plain, name)) + len(getattr(faint, name)) == len(getattr(rows, name))
+        assert len(getattr(plain, name)) + len(getattr(low, name)) == len(getattr(rows, name))
     for image in range(6):
         energy = np.linalg.svd(x[image] - x[image].mean(0), compute_uv=False)[:-1] ** 2
         share = energy / energy.sum()
-        held = [part.features[part.image == image].square().sum(1).numpy() for part in (plain, faint)]
-        assert len(held[0]) == 1 + (share >= FAINT**2).sum()
-        wanted = energy[(share < FAINT**2) & (share[::-1].cumsum()[::-1] > 1e-8)]
+        held = [part.features[part.image == image].square().sum(1).numpy() for part in (plain, low)]
+        assert len(held[0]) == 1 + (share >= LOW_ENERGY**2).sum()
+        wanted = energy[(share < LOW_ENERGY**2) & (share[::-1].cumsum()[::-1] > 1e-8)]
         np.testing.assert_allclose(np.sort(held[1]), np.sort(wanted), rtol=1e-6)
 
 
-def test_rows_that_are_not_rotated_are_not_faint(rng):
+def test_rows_that_are_not_rotated_have_no_low_energy(rng):
     blocks = [torch.randn(5, 30) * size for size in (1, 1e-4, 1e-6)]
     rows = compress(Trajectory.from_steps(blocks), rng.normal(size=(5, 2, 3)), np.arange(5), torch.zeros(30))
-    assert parted(rows) == [rows]
+    assert split_low_energy(rows) == [rows]
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +55,14 @@ def course():
 
 
 def predicted(features, responses):
-    ridge = Ridge(tolerance=0, max_blocks=24).partial_fit(shown(features), responses, FOLDS)
+    ridge = Ridge(tolerance=0, max_blocks=24).partial_fit(trajectory(features), responses, FOLDS)
     ridge.solve()
     assert (ridge.solution_.validation_loss.argmin(0) == 0).all()  # so that all counts
-    return ridge.predict(shown(features))
+    return ridge.predict(trajectory(features))
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["in 16 bits", "widened"])
-def test_where_penalties_are_low_what_is_left_out_is_not_missed(fast, course, monkeypatch):
+def test_dropped_rows_do_not_matter_at_low_penalties(fast, course, monkeypatch):
     """Beside float64, which test_ridge.py holds to sklearn's; a tolerance of 2e-3 costs much more."""
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")
     monkeypatch.setattr(products, "multiplies_in_bfloat16", lambda _: fast)
@@ -74,10 +76,10 @@ def test_where_penalties_are_low_what_is_left_out_is_not_missed(fast, course, mo
     assert np.sqrt(((coarse - wanted) ** 2).mean()) / wanted.std() > 3 * error
 
 
-def test_faint_rows_are_kept_in_sixteen_bits_and_those_of_float64_are_not(course):
+def test_low_energy_rows_are_kept_in_sixteen_bits_and_those_of_float64_are_not(course):
     features, responses = course
     for dtype, expected in ((np.float32, {torch.float32, torch.bfloat16}), (np.float64, {torch.float64})):
-        ridge = Ridge().partial_fit(shown(features.astype(dtype)), responses, FOLDS)
+        ridge = Ridge().partial_fit(trajectory(features.astype(dtype)), responses, FOLDS)
         batches = [rows for batches in ridge.rows_.values() for rows in batches]
         assert {rows.features.dtype for rows in batches} == expected
-        assert all(rows.faint is (rows.features.dtype == torch.bfloat16) for rows in batches)
+        assert all(rows.low_energy is (rows.features.dtype == torch.bfloat16) for rows in batches)

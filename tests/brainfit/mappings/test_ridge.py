@@ -13,7 +13,7 @@ from brainfit.mappings import ridge as ridge_module
 from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.sgd import SGD
 from brainfit.mappings.solvers.krylov import WIDTH
-from brainfit.mappings.solvers.rows import FEW_BLOCKS, Rows, chunk_length, compress, gathered
+from brainfit.mappings.solvers.rows import FEW_BLOCKS, Rows, chunk_length, compress, join_small_batches
 
 SHAPES = {  # images, bins, features, units
     "tall": (60, 25, 10, 4),
@@ -125,7 +125,7 @@ def test_half_the_memory_costs_three_digits(rng):
         ridge.partial_fit(steps, responses, np.arange(60) % 5)
     kept = [rows for batches in half.rows_.values() for rows in batches]
     assert all(rows.features.dtype == torch.bfloat16 for rows in kept)
-    plain = [rows for batches in whole.rows_.values() for rows in batches if not rows.faint]
+    plain = [rows for batches in whole.rows_.values() for rows in batches if not rows.low_energy]
     saved = whole.row_bytes - half.row_bytes
     assert saved == 2 * sum(rows.features.numel() for rows in plain)
     predictions = [ridge.solve().predict(steps) for ridge in (whole, half)]
@@ -144,9 +144,9 @@ def test_small_batches_are_gathered_and_nothing_is_lost(rng):
         some = numbers[start : start + size]
         features = some[:, None].expand(-1, 2)
         image = torch.arange(size) // 2
-        batches = gathered([*batches, Rows(features, some, some[:, None], image)], length)
+        batches = join_small_batches([*batches, Rows(features, some, some[:, None], image)], length)
     assert [len(rows.ones) for rows in batches] == [length, length + 399, length + 5, 3]
-    batches = gathered(batches, 1)
+    batches = join_small_batches(batches, 1)
     for name in ("ones", "targets"):
         found = torch.cat([getattr(rows, name).ravel() for rows in batches])
         torch.testing.assert_close(found, numbers, rtol=0, atol=0)
