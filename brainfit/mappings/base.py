@@ -1,4 +1,7 @@
-"""What all maps share: batches of images are taken in as few rows, and one map serves all time bins."""
+"""The streaming core of all maps: batches of images become few rows, and one map serves all time bins.
+
+`brainfit.mappings.regressor` wraps it as a scikit-learn estimator.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
 from brainfit.mappings.solvers.rows import TOLERANCE, Rows, chunk_length, compress, join_small_batches
 
 
-class SharedLinearMap(BaseEstimator, ABC):
+class SharedLinearMap(ABC):
     r"""One linear map for all time bins: :math:`\hat r_u(i, t) = w_u \cdot x(i, t) + b_u`.
 
-    Batches of images are compressed into rows as they arrive (`brainfit.mappings.solvers.rows`), which
-    changes no squared error of any linear map; how the map is found in them is what subclasses differ in.
+    Batches of images are compressed into rows as they arrive (`brainfit.mappings.solvers.rows`), which leaves
+    every squared error of a linear map unchanged. Subclasses differ in how they find the map in these rows.
 
     Attributes
     ----------
@@ -36,26 +38,26 @@ class SharedLinearMap(BaseEstimator, ABC):
     """
 
     by_image: ClassVar[bool] = False
-    """Whether the solver must know which image a row belongs to."""
+    """True if the solver must know which image a row belongs to."""
 
     @property
     @abstractmethod
     def n_passes(self) -> int:
-        """At most so many times `solve` reports progress."""
+        """Largest number of times that `solve` reports progress."""
 
     @abstractmethod
     def _solve(
         self, folds: Sequence[Sequence[Rows]], on_progress: Callable[[], None]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return coef (feature, unit) and intercept (unit,) for the rows of each inner fold."""
+        """Fit the rows of each inner fold; return coef (feature, unit) and intercept (unit,)."""
 
     @abstractmethod
     def working_bytes(self, n_rows: float, n_features: int, n_units: int, n_folds: int) -> float:
-        """Bytes that solving takes beside so many rows."""
+        """Estimate the bytes that solving takes beside the rows."""
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
-        """Return what a reviewer would ask of the fit, as plain values."""
+        """Return convergence and settings of the fit as plain values."""
 
     @property
     def solves_units_apart(self) -> bool:
@@ -63,16 +65,16 @@ class SharedLinearMap(BaseEstimator, ABC):
         return False
 
     def partial_fit(self, trajectory: Trajectory, responses: np.ndarray, folds: np.ndarray) -> Self:
-        """Take in a batch of training images; nothing of it is kept but its compressed rows.
+        """Add a batch of training images, of which only compressed rows are kept.
 
         Parameters
         ----------
         trajectory
-            What the layer did for these images.
+            Features of a layer for these images, one step for each time bin.
         responses
-            Trial-averaged responses, shape (image, unit, step), finite.
+            Trial-averaged responses, shape (image, unit, time_bin), finite.
         folds
-            The inner fold in which each image is held out, shape (image,).
+            Inner fold in which each image is held out, shape (image,).
         """
         if not np.isfinite(responses).all():
             raise ContractError("responses to fit must be finite; drop units or images that have NaN")
@@ -91,7 +93,7 @@ class SharedLinearMap(BaseEstimator, ABC):
 
     @property
     def _row_tolerance(self) -> float:
-        """Root of the share of what varies in an image that its rows may lack."""
+        """Root of the share of an image's variance that its rows may lack."""
         return TOLERANCE
 
     def _stored(self, rows: Rows) -> list[Rows]:
@@ -99,7 +101,7 @@ class SharedLinearMap(BaseEstimator, ABC):
         return [rows]
 
     def _set_origin(self, trajectory: Trajectory, responses: np.ndarray) -> None:
-        """Take the first image as origin and unit of measurement, whatever the size of its batch.
+        """Take the first image as origin and unit of measurement, whatever the size of the batch.
 
         The solution does not depend on them, but its rounding does: the common mean of features
         and responses is far larger than what tells images apart, and float32 squares of very
@@ -112,16 +114,22 @@ class SharedLinearMap(BaseEstimator, ABC):
         self.target_shift_ = responses[0].mean(-1, dtype=float)
 
     def solve(self, on_progress: Callable[[], None] = lambda: None) -> Self:
-        """Fit the map to all that was taken in, and let go of it.
+        """Fit the map to all batches, and release their rows.
 
         Parameters
         ----------
         on_progress
             Called after every pass over the rows, at most `n_passes` times.
+
+        Raises
+        ------
+        ContractError
+            If images are all in one inner fold, or the features span too many orders of magnitude.
         """
         if len(self.rows_) < 2:
             raise ContractError(
-                f"a map is judged on held-out images: it takes at least 2 inner folds, got {len(self.rows_)}"
+                f"fitting needs at least 2 inner folds to choose settings on, got {len(self.rows_)}; "
+                "give more than one image or fold"
             )
         for fold, batches in self.rows_.items():
             self.rows_[fold] = join_small_batches(batches, least=1)
@@ -137,15 +145,15 @@ class SharedLinearMap(BaseEstimator, ABC):
         return self
 
     def solve_each(self, n_sets: int, on_progress: Callable[[], None] = lambda: None) -> Self:
-        """Fit a map to each of several sets of responses as if it were alone, on rows that are there once.
+        """Fit a map to each of several sets of responses as if it were alone, on rows that are stored once.
 
         Parameters
         ----------
         n_sets
-            How many sets, of the same number of units, stand one after the other in the responses that
-            were taken in; `predict` gives them in that order.
+            Number of sets, with the same number of units each, that follow each other along the unit
+            dimension of the responses; `predict` returns them in that order.
         on_progress
-            Called after every set.
+            Called after every set, or as `solve` does where all sets are solved together.
         """
         if self.solves_units_apart:
             return self.solve(on_progress)
@@ -166,7 +174,7 @@ class SharedLinearMap(BaseEstimator, ABC):
         return self
 
     def fit(self, features: Any, responses: np.ndarray, n_folds: int = 5) -> Self:
-        """Fit arrays that are all there at once.
+        """Fit arrays that are in memory, of which `predict` takes the like.
 
         Parameters
         ----------
@@ -175,36 +183,42 @@ class SharedLinearMap(BaseEstimator, ABC):
         responses
             Shape (image, unit, time_bin).
         n_folds
-            Inner folds, dealt to the images in turn.
+            Number of inner folds; images are dealt to them in turn.
         """
-        steps = torch.as_tensor(features).unbind(1)
-        trajectory = Trajectory.from_steps(list(steps))
-        return self.partial_fit(trajectory, responses, np.arange(len(responses)) % n_folds).solve()
+        return self.partial_fit(
+            as_trajectory(features), responses, np.arange(len(responses)) % n_folds
+        ).solve()
 
-    def predict(self, trajectory: Trajectory, n_images: int | None = None) -> np.ndarray:
-        """Predict responses, shape (image, unit, step); each distinct block is mapped once.
+    def predict(self, features: Trajectory | Any, n_images: int | None = None) -> np.ndarray:
+        """Predict responses, shape (image, unit, time_bin); each distinct block is mapped once.
 
-        `n_images` need be given only where no block may depend on the image.
+        Parameters
+        ----------
+        features
+            Features of a layer for some images, or an array, shape (image, time_bin, feature).
+        n_images
+            Number of images; needed only where no block of a trajectory depends on the image.
         """
+        trajectory = as_trajectory(features)
         blocks = trajectory.stacked(n_images)
-        features = (blocks - self.shift_.to(blocks)) / self.scale_
-        predicted = features @ self._coef.to(blocks) + self._intercept.to(blocks)
+        standard = (blocks - self.shift_.to(blocks)) / self.scale_
+        predicted = standard @ self._coef.to(blocks) + self._intercept.to(blocks)
         predicted = predicted[:, list(trajectory.index)].transpose(1, 2).cpu().numpy()
         return predicted + self.target_shift_[:, None]
 
     @property
     def n_features(self) -> int:
-        """Features of the layer, known from the first batch on."""
+        """Number of features, known from the first batch on."""
         return len(self.shift_)
 
     @property
     def n_rows(self) -> int:
-        """Rows taken in so far."""
+        """Number of rows stored so far."""
         return sum(len(rows.ones) for batches in self.rows_.values() for rows in batches)
 
     @property
     def row_bytes(self) -> int:
-        """Bytes that the rows taken in so far occupy."""
+        """Bytes of the rows stored so far."""
         return sum(rows.nbytes for batches in self.rows_.values() for rows in batches)
 
     @property
@@ -222,3 +236,10 @@ class SharedLinearMap(BaseEstimator, ABC):
     def alpha_(self) -> np.ndarray:
         """Penalties, shape (unit,)."""
         return np.full(len(self._intercept), np.nan)
+
+
+def as_trajectory(features: Trajectory | Any) -> Trajectory:
+    """Return a trajectory as it is, and an array (image, time_bin, feature) as one of a step for each bin."""
+    if isinstance(features, Trajectory):
+        return features
+    return Trajectory.from_steps(list(torch.as_tensor(features).unbind(1)))

@@ -352,10 +352,6 @@ def test_constants_are_survived(what, rng):
         np.testing.assert_allclose(predicted[:, 1], 2.0, rtol=1e-4)
 
 
-def test_it_is_an_sklearn_estimator():
-    assert Ridge(tolerance=0.5).get_params()["tolerance"] == 0.5
-
-
 def test_nan_responses_and_a_single_fold_are_refused(rng):
     features, responses = simulate(rng, 10, 5, 4, 2, np.float32)
     responses[0, 0, 0] = np.nan
