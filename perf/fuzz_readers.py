@@ -29,6 +29,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import psutil
 import xarray as xr
 from PIL import Image
 
@@ -39,8 +40,8 @@ from data_loaders.brainio.write import to_brainio
 from data_loaders.layouts import read
 from data_loaders.netcdf import to_netcdf
 
-SECONDS = 5
-"""Time after which a reader hangs."""
+CPU_SECONDS = 3.0
+"""Processor time of one file after which its reader hangs; a healthy one takes a few hundredths."""
 LIMIT = 512 * 2**20
 """Bytes by which reading a file of some KB may raise the resident memory."""
 N_IMAGES, N_TRIALS, N_UNITS, N_BINS, SIZE = 6, 2, 3, 4, 4
@@ -264,6 +265,16 @@ def work(sender: Any, layout: str, numbers: range) -> None:
             sender.send((number, "done", result))
 
 
+def has_answer(receiver: Any, process: Any, limit: float) -> bool:
+    """Wait for an answer; return False once the process has used `limit` more seconds of its processor."""
+    cpu = psutil.Process(process.pid).cpu_times
+    start = sum(cpu()[:2])
+    while not receiver.poll(0.5):
+        if sum(cpu()[:2]) - start > limit:
+            return False
+    return True
+
+
 def fuzz(layout: str, numbers: range) -> tuple[Counter[str], list[str]]:
     """Return how often each result occurred, and the failures."""
     counts: Counter[str] = Counter()
@@ -276,7 +287,7 @@ def fuzz(layout: str, numbers: range) -> tuple[Counter[str], list[str]]:
         sender.close()
         number, stage, result = numbers[0], "start", None
         try:
-            while receiver.poll(SECONDS if stage != "start" else 10 * SECONDS):
+            while has_answer(receiver, process, CPU_SECONDS if stage != "start" else 10 * CPU_SECONDS):
                 number, stage, result = receiver.recv()
                 if stage == "done":
                     counts[result if result in ("recording", "one line") else "failure"] += 1
