@@ -101,7 +101,7 @@ def to_netcdf(
 def from_netcdf(path: str | os.PathLike[str]) -> Recording:
     """Return the recording in a netCDF or HDF5 file.
 
-    Labels and a few images are read now; responses and the other images when their values are asked for.
+    Labels and usually one image are read now; responses and other images when their values are asked for.
 
     Parameters
     ----------
