@@ -1,4 +1,4 @@
-"""How an image is shown: how long, then how much gray, in steps of how many milliseconds."""
+"""Presentations: an image for some time, then gray, in steps of fixed duration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BackgroundSpace = Literal["normalized", "pixel"]
 _BACKGROUNDS = {"normalized": (-100.0, 100.0), "pixel": (0.0, 1.0)}
-"""The gray values that make sense; normalised pixels lie within a few units of 0."""
+"""Gray values that make sense; normalised pixels lie within a few units of 0."""
 
 
 class Run(NamedTuple):
@@ -79,19 +79,19 @@ class Presentation:
 
     @property
     def n_steps(self) -> int:
-        """Number of model steps, which is the number of time bins it can be compared with."""
+        """Number of model steps, and so of time bins that can be compared with them."""
         return (self.on_ms + self.off_ms) // self.step_ms
 
     @property
     def timeline(self) -> tuple[Run, ...]:
-        """The frames with their run lengths: what lets a model skip repeated work exactly."""
+        """Frames with their run lengths, by which a model skips repeated work exactly."""
         runs = (Run("image", self.on_ms // self.step_ms), Run("gray", self.off_ms // self.step_ms))
         return tuple(run for run in runs if run.steps)
 
     def frames(
         self, images: torch.Tensor, normalize: Callable[[torch.Tensor], torch.Tensor]
     ) -> Iterator[tuple[torch.Tensor, int]]:
-        """Yield what a model sees, run by run, and for how many steps it sees it.
+        """Yield each frame that a model sees, and the number of steps that it lasts.
 
         Parameters
         ----------

@@ -251,7 +251,7 @@ def _stimuli(
     found = load_stimuli(place, place.parent, ids if ids is None else ids.astype(str).tolist())
     if found.pixels.sizes["image"] != n_images:
         raise ContractError(
-            f"{place} has {found.pixels.sizes['image']} images but responses has {n_images}; give the "
+            f"{printable(place, 300)} has {found.pixels.sizes['image']} images but responses has {n_images}; give the "
             "image_id of each row of responses"
         )
     return found.pixels, found.columns
@@ -284,13 +284,13 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
     except BrainfitError:
         raise
     except _UNREADABLE as error:
-        raise IntegrityError(f"cannot read {path} as a .npz file: {reason(error)}") from error
+        raise IntegrityError(f"cannot read {printable(path, 300)} as a .npz file: {reason(error)}") from error
     if "images" not in arrays:
         arrays["images"] = path.parent
     try:
         recording = from_arrays(**arrays, name=path.stem)
     except ContractError as error:
-        raise ContractError(f"{path}: {error}") from error
+        raise ContractError(f"{printable(path, 300)}: {error}") from error
     origin = {"source": "npz", "file": path.name, "sha256": digest}
     return replace(recording, provenance={**recording.provenance, **origin})
 
@@ -298,24 +298,26 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
 def _load(path: Path, archive: Any) -> dict[str, Any]:
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise IntegrityError(
-            f"{path} holds one array; wanted a .npz file with the keys {', '.join(_REQUIRED)}, …"
+            f"{printable(path, 300)} holds one array; wanted a .npz file with the keys {', '.join(_REQUIRED)}, …"
         )
     with archive:
         for key in _REQUIRED:
             if key not in archive.files and not (key == "images" and "image_file" in archive.files):
                 raise ContractError(
-                    f"{path}: key {key!r} is missing; it has {', '.join(archive.files) or 'none'}"
+                    f"{printable(path, 300)}: key {printable(repr(key))} is missing; it has {printable(', '.join(archive.files) or 'none', 200)}"
                 )
         for key in archive.files:
             if key not in _REQUIRED + _OPTIONAL:
-                raise ContractError(f"{path}: {unknown_name('key', key, _REQUIRED + _OPTIONAL)}")
+                raise ContractError(
+                    f"{printable(path, 300)}: {unknown_name('key', printable(key), _REQUIRED + _OPTIONAL)}"
+                )
         entries = [] if archive.zip is None else archive.zip.infolist()
         if odd := [e for e in entries if e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]:
             raise IntegrityError(
-                f"{path}: {printable(odd[0].filename)} is neither stored nor deflated; save it with numpy"
+                f"{printable(path, 300)}: {printable(odd[0].filename)} is neither stored nor deflated; save it with numpy"
             )
         check_memory(
-            {f"unpacking {path.name}": sum(entry.file_size for entry in entries)},
+            {f"unpacking {printable(path.name)}": sum(entry.file_size for entry in entries)},
             "save it as netCDF, which is read a part at a time",
         )
         return {key: _read(path, archive, key) for key in archive.files}
@@ -327,14 +329,14 @@ def _read(path: Path, archive: Any, key: str) -> np.ndarray:
     except _UNREADABLE as error:
         if "Object arrays" in str(error):
             raise ContractError(
-                f"{path}: key {key!r} holds pickled Python objects, which are never loaded; "
+                f"{printable(path, 300)}: key {printable(repr(key))} holds pickled Python objects, which are never loaded; "
                 "save it as an array of numbers or of strings"
             ) from error
         raise IntegrityError(
-            f"cannot read key {key!r} of {path}, it may be damaged: {reason(error)}"
+            f"cannot read key {printable(repr(key))} of {printable(path, 300)}, it may be damaged: {reason(error)}"
         ) from error
     if not isinstance(value, np.ndarray):  # NumPy gives the bytes of members that are no arrays
-        raise IntegrityError(f"{path}: key {key!r} is not a numpy array")
+        raise IntegrityError(f"{printable(path, 300)}: key {printable(repr(key))} is not a numpy array")
     return value
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.lazy_arrays import lazy_variable
-from brainfit.support.messages import reason
+from brainfit.support.messages import printable, reason
 
 from .files import Open, check_files, label, opened
 
@@ -98,7 +98,7 @@ def open_pictures(place: Path, names: Sequence[str]) -> xr.DataArray:
     """
     place, names = file_path(place), tuple(names)
     if not names:
-        raise ContractError(f"no image file of {place} is named; wanted one for each image")
+        raise ContractError(f"no image file of {printable(place, 300)} is named; wanted one for each image")
     distinct = list(dict.fromkeys(names))
     check_files(place, distinct)
     with opened(place) as open_file:

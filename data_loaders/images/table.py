@@ -1,4 +1,4 @@
-"""Stimuli as they are published: a table of what each image shows, and a zip or folder of the images.
+"""Read and write stimuli as they are published: a table of the images, and a zip or folder of their files.
 
 The table is CSV with a column ``stimulus_id`` or, in older ones, ``image_id``, and one with the names of the
 files: ``filename``, ``image_file_name`` or ``image_file``. The zip is flat.
@@ -35,15 +35,15 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Stimuli:
-    """Images, and what is known of each.
+    """Images, and the columns of their table.
 
     Attributes
     ----------
     pixels
         Dims ``("image", "height", "width", "channel")``, uint8 in [0, 255], RGB; read when asked for.
     columns
-        By their names, one entry an image, in the order of `pixels`: ``image_id`` and whatever the table has
-        beside it and the names of the files. Numbers where all entries of a column are, else text.
+        Columns by name, one entry per image, in the order of `pixels`: ``image_id`` and all other columns of the
+        table but the names of the files. A column is numbers if all its entries are, else text.
     """
 
     pixels: xr.DataArray
@@ -53,7 +53,7 @@ class Stimuli:
 def load_stimuli(
     table: str | os.PathLike[str], images: str | os.PathLike[str], image_ids: Sequence[str] | None = None
 ) -> Stimuli:
-    """Return the stimuli of a table, once all images that it names are known to be there.
+    """Return the stimuli of a table, after checking that all images that it names are there.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ def load_stimuli(
     images
         A zip or a folder; it may have more files than the table names.
     image_ids
-        Those to keep, in this order; by default all, in the order of the table.
+        Ids of the images to keep, in this order; by default all, in the order of the table.
 
     Raises
     ------
     ContractError
-        If the table has not this form, names an image that is not there or is no 8-bit gray or RGB image of
-        the size of the others, or lacks one of `image_ids`.
+        If the table does not have this form, names an image that is missing or is no 8-bit gray or RGB image
+        of the size of the others, or lacks one of `image_ids`.
     IntegrityError
         If a file cannot be read or is damaged.
     """
@@ -90,7 +90,7 @@ def load_stimuli(
 
 
 def read_table(table: Path) -> dict[str, np.ndarray]:
-    """Return the columns of a table of images, with ``image_id`` and ``image_file`` so called.
+    """Return the columns of a table of images, among them ``image_id`` and ``image_file``.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def read_table(table: Path) -> dict[str, np.ndarray]:
     names = [name.strip() for name in header]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ContractError(f"{printable(table, 300)}: column {printable(repr(twice))} is there twice")
+        raise ContractError(f"{printable(table, 300)}: column {printable(repr(twice))} occurs twice")
     wrong = next((n for n, row in enumerate(rows, 2) if len(row) != len(names)), None)
     if wrong is not None:
         raise ContractError(
@@ -111,16 +111,16 @@ def read_table(table: Path) -> dict[str, np.ndarray]:
             "the first row has"
         )
     if not rows:
-        raise ContractError(f"{printable(table, 300)} has no row below its names; wanted one for each image")
+        raise ContractError(f"{printable(table, 300)} has no row below its header; wanted one per image")
     texts = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     ids, files = _take(table, texts, _IDS), _take(table, texts, _FILES)
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise ContractError(
-            f"{printable(table, 300)}: image {printable(repr(str(values[counts > 1][0])))} is there {counts.max()} "
-            "times; wanted one row for each"
+            f"{printable(table, 300)}: image {printable(repr(str(values[counts > 1][0])))} occurs {counts.max()} "
+            "times; wanted one row per image"
         )
-    # The other of two names for the same is no news, and the nameless one is a row number.
+    # Of two columns of ids or files one is enough, and a column without a name numbers the rows.
     others = {k: v if k in _TEXT else _numbers(v) for k, v in texts.items() if k not in ("", *_IDS, *_FILES)}
     return {"image_id": ids, **others, "image_file": files}
 
@@ -161,7 +161,7 @@ def _wanted() -> str:
 
 
 def _numbers(column: np.ndarray) -> np.ndarray:
-    """Whole numbers or others where all entries are, an empty one being NaN; else the text."""
+    """Return integers or floats if all entries are numbers, NaN where one is empty; else the text."""
     entries = column.tolist()
     if all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", entry) for entry in entries):
         return column.astype(np.int64)
@@ -177,7 +177,7 @@ def write_stimuli(
     table: str | os.PathLike[str],
     archive: str | os.PathLike[str],
 ) -> None:
-    """Write images as PNG into a flat zip, and the table that goes with it; `load_stimuli` reads both.
+    """Write images as PNG into a flat zip, and their table; `load_stimuli` reads both.
 
     Parameters
     ----------
@@ -185,9 +185,9 @@ def write_stimuli(
         Dims ``("image", "height", "width", "channel")``, uint8, or float in [0, 1], which is rounded to 8
         bits; may be lazy: a few images are read at a time.
     columns
-        Of the table, one entry an image; ``image_id`` is needed, and is written as ``stimulus_id``.
+        Columns of the table, one entry per image; ``image_id`` is required, and written as ``stimulus_id``.
     table, archive
-        Where to; each appears whole or not at all.
+        Paths of the two files; each appears whole or not at all.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def write_stimuli(
     """
     table, archive = file_path(table), file_path(archive)
     if "image_id" not in columns:
-        raise ContractError("the columns of stimuli lack 'image_id', by which responses find them")
+        raise ContractError("the columns of stimuli lack 'image_id', which links them to responses")
     ids = [str(name) for name in columns["image_id"]]
     named = all(stays_inside(f"{name}.png") and not set(r"/\:") & set(name) for name in ids)
     files = [f"{name}.png" if named else f"image_{at:06d}.png" for at, name in enumerate(ids)]
@@ -226,7 +226,7 @@ def _png(image: np.ndarray) -> bytes:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """Give a new file beside `path` to write to, which takes its place once it is whole."""
+    """Yield a new file beside `path`, which takes its place once it is complete."""
     try:
         with replaced(path) as new:
             yield new

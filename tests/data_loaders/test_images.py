@@ -294,9 +294,9 @@ def test_a_file_that_changes_its_size_is_noticed(folder):
     [
         (("id", "filename"), None, "has no column stimulus_id or image_id; it has id, filename"),
         (("stimulus_id", "file"), None, "has no column filename or image_file_name or image_file"),
-        (("stimulus_id", "filename", "filename"), [("a", "b", "c")], "'filename' is there twice"),
-        (("stimulus_id", "filename"), [], "has no row below its names"),
-        (("stimulus_id", "filename"), [("a", "im_003.png"), ("a", "im_001.png")], "'a' is there 2 times"),
+        (("stimulus_id", "filename", "filename"), [("a", "b", "c")], "'filename' occurs twice"),
+        (("stimulus_id", "filename"), [], "has no row below its header"),
+        (("stimulus_id", "filename"), [("a", "im_003.png"), ("a", "im_001.png")], "'a' occurs 2 times"),
         (("stimulus_id", "filename"), [("a", "im_003.png"), ("b",)], "row 3 has 1 entries; wanted 2"),
         (("stimulus_id", "filename"), [("a", "")], "column 'filename' has an empty entry"),
         (("stimulus_id", "filename"), [("", "a.png")], "column 'stimulus_id' has an empty entry"),
