@@ -48,30 +48,42 @@ def content_hash(model: Any) -> str:
     """
     if torch.nn.modules.module._has_any_global_hook():
         raise ContractError("torch has global hooks on all modules, which no hash covers")
-    found = hashlib.sha256(f"python {sys.version_info[:2]} torch {torch.__version__}".encode())
-    reader = _Reader(found)
     with foreign_code("reading the model by value failed:"):
         token = model.cache_token() if hasattr(model, "cache_token") else None
     if token is not None and not (isinstance(token, str) and token):
         raise ContractError(f"its cache_token() returned {printable(repr(token))}, wanted text")
+    value = type(model) if token else model
     try:
-        reader.dump(type(model) if token else model)
+        try:
+            reader = _Reader(value, fast=True)
+        except (ValueError, RecursionError):  # it holds itself, as a module does whose hook is its own method
+            reader = _Reader(value, fast=False)
     except ContractError:
         raise
     except Exception as error:  # code that is not ours may raise anything at all
         raise ContractError(f"it cannot be read by value: {printable(str(error), longest=160)}") from error
-    found.update(repr([token, *code_identity(reader.modules)]).encode())
-    return found.hexdigest()
+    versions = f"python {sys.version_info[:2]} torch {torch.__version__}"
+    parts = [versions, token, reader.sha256.hexdigest(), *code_identity(reader.modules)]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 class _Reader(pickle.Pickler):
-    """Feed a model to a hash as pickle would write it, and note the modules that its code is in."""
+    """Feed a model to a hash as pickle would write it, and note the modules that its code is in.
 
-    def __init__(self, found: Any) -> None:
-        file: Any = SimpleNamespace(write=found.update)
-        super().__init__(file, protocol=4)
-        self.fast = True  # without a memo: equal text is the same whether or not Python shares it
+    Parameters
+    ----------
+    fast
+        True to write each object in full wherever it stands, so that equal text gives the same hash whether
+        or not Python shares it; impossible for what holds itself.
+    """
+
+    def __init__(self, model: object, *, fast: bool) -> None:
+        self.sha256 = hashlib.sha256()
         self.modules = {"brainfit.features.content"}
+        file: Any = SimpleNamespace(write=self.sha256.update)
+        super().__init__(file, protocol=4)
+        self.fast = fast
+        self.dump(model)
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, torch.Tensor):
