@@ -26,6 +26,8 @@ def darkness(stimuli: xr.DataArray) -> str | None:
     ContractError
         If the images are uint8 and hold 0 and 1 only.
     """
+    if not stimuli.size:
+        return None
     n_images, limit, largest = stimuli.sizes["image"], 1 if stimuli.dtype == np.uint8 else 1.5 / 255, 0
     for part in (slice(0, 1), *blocks(n_images, stimuli[:1].nbytes)):
         if (largest := max(largest, stimuli.isel(image=part).values.max())) > limit:

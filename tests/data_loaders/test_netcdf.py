@@ -342,6 +342,7 @@ def test_white_is_a_value_and_counts_are_numbers(path):
         ({"unit_id": ("unit", ["u"] * 6)}, "'u' occurs 6 times"),
         ({"image_id": ("image", ["i"] * 16)}, "'i' occurs 16 times"),
         ({"images": (("image", "y", "x"), np.zeros((16, 8, 9), np.uint8))}, "square"),
+        ({"images": (("image", "y", "x"), np.zeros((16, 0, 0), np.uint8))}, "at least 1 pixel"),
         ({"images": (("other", "y", "x"), np.zeros((15, 8, 8), np.uint8))}, r"dims of images are \(other, y, x\)"),
         ({"images": (("image", "y", "z"), np.zeros((16, 8, 8), np.uint8))}, r"dims of images are \(image, y, z\)"),
         ({"images": (("image", "y", "x"), np.zeros((16, 8, 8), np.int32))}, "images are int32"),
