@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from brainfit.scoring.reliability import measure
 from brainfit.scoring.responses import average_trials
+from brainfit.statistics.halves import halves_of_blocks, trial_order
 from brainfit.statistics.split_half import split_half
 from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.memory import peak_bytes
@@ -72,19 +73,18 @@ def against_scipy(kind: str, n_images: int, n_splits: int) -> dict[str, Any]:
 
 
 def scipy_loop(trials: np.ndarray, n_splits: int, rng: np.random.Generator) -> np.ndarray:
-    """Mean Spearman correlation of the halves that `split_half` draws, for each bin.
+    """Return the mean Spearman correlation of the halves of blocks that `split_half` draws, for each bin.
 
     Parameters
     ----------
     trials
-        Of one unit, shape (image, trial, time_bin).
+        Trials of one unit, shape (image, trial, time_bin).
     """
-    keys = rng.random((n_splits, *trials.shape[:2]), dtype=np.float32)
-    cut = trials.shape[1] // 2
-    found = np.empty((n_splits, trials.shape[2]))
-    for s in range(n_splits):
-        shuffled = np.take_along_axis(trials, keys[s].argsort(axis=1)[:, :, None], axis=1)
-        first, second = shuffled[:, :cut].mean(axis=1), shuffled[:, cut:].mean(axis=1)
+    order = trial_order(trials, np.ones(trials.shape[:2], bool))[0]
+    drawn = halves_of_blocks(len(order), n_splits, np.random.default_rng(int(rng.integers(2**63))))
+    found = np.empty((len(drawn), trials.shape[2]))
+    for s, is_first in enumerate(drawn):
+        first, second = (trials[:, order[side]].mean(axis=1) for side in (is_first, ~is_first))
         for t in range(trials.shape[2]):
             found[s, t] = spearmanr(first[:, t], second[:, t]).statistic  # type: ignore[union-attr]
     return found.mean(axis=0)
@@ -120,7 +120,7 @@ def reliability(n_images: int, n_units: int, n_splits: int, n_judged: int) -> tu
         if sum(done) <= 2 * n_judged:  # each unit is done once for its bins and twice for windows
             peaks.append(peak_bytes())
 
-    measure(trials.isel(unit=slice(n_judged)), n_splits=n_splits, seed=0, advance=advance)
+    measure(trials.isel(unit=slice(n_judged)), n_splits=n_splits, seed=0, on_progress=advance)
     del averages  # held until now, as a score does
     return averaging, (peaks[-1] - peaks[0]) / 1e9
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, overload
+from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
+import xarray as xr
 
 from brainfit.errors import ContractError
 from brainfit.scoring.result import Score
+from brainfit.scoring.result_base import Result
 from brainfit.statistics.bootstrap import Sums, median_of_units, pearson_of_resamples, resample
 from brainfit.support.arguments import whole_number
 from brainfit.support.seeds import generator
@@ -27,7 +28,7 @@ _SAME = ("recording", "region", "simulated")
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one model predicts than another, over one window of time.
+    """The difference between two models in one window of time.
 
     Attributes
     ----------
@@ -67,64 +68,96 @@ class Difference:
         return {k: _plain(v) for k, v in values.items()}
 
 
-@dataclass(frozen=True, repr=False)
-class Comparison(Sequence[Difference]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Result, Sequence[Difference]):
     """Differences between all pairs of several scores.
 
-    A sequence of `Difference`: for each measure, the image-driven one first, and each window all pairs, in the
-    order of the scores.
+    It is a sequence of `Difference` as well: for each measure, the image-driven one first, and each window all
+    pairs, in the order of the scores.
 
     Attributes
     ----------
-    pairs
-        The differences.
-    models
-        Names of the models, in the order of the scores.
+    data
+        `difference`, `p`, `p_holm`, `n_units` over (measure, window, pair) and `ci95` over these and bound, as
+        `Difference` has them; the coordinates `first` and `second` give the positions of the scores of a pair,
+        `model` and `other` the names of their models.
     info
-        Recording, region, seed and number of resamples.
+        Models, recording, region, simulated, seed and number of resamples.
     """
 
-    pairs: tuple[Difference, ...]
-    models: tuple[str, ...]
-    info: dict[str, Any]
+    ROWS: ClassVar[tuple[str, ...]] = ("measure", "window", "pair")
+
+    @classmethod
+    def of(cls, pairs: Sequence[Difference], models: Sequence[str], info: dict[str, Any]) -> Comparison:
+        """Make one from differences, sorted by measure, window and pair."""
+        measures = list(dict.fromkeys(pair.measure for pair in pairs))
+        windows = list(dict.fromkeys(pair.window for pair in pairs))
+        shape, dims = (len(measures), len(windows), -1), ("measure", "window", "pair")
+
+        def values(name: str) -> np.ndarray:
+            return np.array([getattr(pair, name) for pair in pairs])
+
+        arrays: dict[str, Any] = {
+            name: (dims, values(name).reshape(shape)) for name in ("difference", "p", "p_holm", "n_units")
+        }
+        arrays["ci95"] = ((*dims, "bound"), values("ci95").reshape(*shape, 2))
+        one = pairs[: len(pairs) // (len(measures) * len(windows))]
+        coords = {
+            "measure": measures,
+            "window": windows,
+            "bound": ["low", "high"],
+            "first": ("pair", [pair.first for pair in one]),
+            "second": ("pair", [pair.second for pair in one]),
+            "model": ("pair", [models[pair.first] for pair in one]),
+            "other": ("pair", [models[pair.second] for pair in one]),
+        }
+        return cls(xr.Dataset(arrays, coords), {"models": list(models), **info})
+
+    @property
+    def pairs(self) -> list[Difference]:
+        """All differences."""
+        data, found = self.data, []
+        for measure in data["measure"].values.tolist():
+            for window in data["window"].values.tolist():
+                for k in range(data.sizes["pair"]):
+                    at = data.sel(measure=measure, window=window).isel(pair=k)
+                    low, high = at["ci95"].values.tolist()
+                    found.append(
+                        Difference(
+                            first=int(at["first"]),
+                            second=int(at["second"]),
+                            window=window,
+                            n_units=int(at["n_units"]),
+                            difference=float(at["difference"]),
+                            ci95=(low, high),
+                            p=float(at["p"]),
+                            p_holm=float(at["p_holm"]),
+                            measure=measure,
+                        )
+                    )
+        return found
+
+    def __iter__(self) -> Iterator[Difference]:
+        """Iterate over the differences."""
+        return iter(self.pairs)
 
     def __len__(self) -> int:
         """Return the number of differences."""
-        return len(self.pairs)
+        return int(self.data["p"].size)
 
-    @overload
-    def __getitem__(self, position: int) -> Difference: ...
-    @overload
-    def __getitem__(self, position: slice) -> Sequence[Difference]: ...
-    def __getitem__(self, position: int | slice) -> Difference | Sequence[Difference]:
-        """Return one difference, or some."""
-        return self.pairs[position]
+    def __getitem__(self, name: Any) -> Any:
+        """Return the difference at a position, or a variable by its name."""
+        return self.data[name] if isinstance(name, str) else self.pairs[name]
 
-    def frame(self) -> pd.DataFrame:
-        """Return one row for each difference, with the names of both models."""
-        rows = []
+    def _table(self) -> tuple[Sequence[str], list[Sequence[str]]]:
+        heads = ("measure", "model", "other", "difference", "95% interval", "p (Holm)")
+        rows: list[Sequence[str]] = []
         for pair in self.pairs:
-            names = {"model": self.models[pair.first], "other": self.models[pair.second]}
-            low, high = pair.ci95
-            rows.append(
-                {"measure": pair.measure, **names, **pair.__dict__, "ci95_low": low, "ci95_high": high}
-            )
-        return pd.DataFrame(rows).drop(columns="ci95")
-
-    def __repr__(self) -> str:
-        """Return one line for each pair in the pooled window."""
-        lines = [f"Comparison of {', '.join(self.models)}: {self.info['region']} of {self.info['recording']}"]
-        for pair in self.pairs:
-            if pair.window == "pooled" and pair.measure == "image_driven":
-                names = f"{self.models[pair.first]} - {self.models[pair.second]}"
-                low, high = pair.ci95
-                lines.append(
-                    f"{names}: {pair.difference:+.3f} ({low:+.3f} to {high:+.3f}), p {pair.p_holm:.2g}"
-                )
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return self.frame().to_html(index=False, float_format="{:.3g}".format)
+            if pair.window == "pooled":
+                models, (low, high) = self.info["models"], pair.ci95
+                numbers = f"{pair.difference:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{pair.p_holm:.2g}"
+                rows.append([pair.measure, models[pair.first], models[pair.second], *numbers])
+        return heads, rows
 
 
 def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Comparison:
@@ -192,7 +225,7 @@ def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: in
             found += _holm(pairs)
     info = {name: scores[0].info[name] for name in _SAME} | {"seed": seed, "n_resamples": n_resamples}
     models = tuple(str(score.info.get("model", f"score {k}")) for k, score in enumerate(scores, start=1))
-    return Comparison(tuple(found), models, info)
+    return Comparison.of(found, models, info)
 
 
 def _centred(values: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ _NAMES = ("consistency", "image_driven", "normalized", "r")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InterAnimalConsistency(Result):
-    """How well animals predict each other; `inter_animal_consistency` describes the variables."""
+    """Scores of animals that predict each other; `inter_animal_consistency` describes the variables."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("window", "unit")
 
@@ -67,7 +67,7 @@ def inter_animal_consistency(
     r"""Predict the units of each animal from those of each other one, and score it as a model is scored.
 
     The features are the source animal's trial-averaged units of the region, bin by bin; one linear map for
-    all bins is fitted to each unit of the target animal, and judged on held-out images. Both sides are noisy,
+    all bins is fitted to each unit of the target animal, and evaluated on held-out images. Both sides are noisy,
     so both are corrected for:
 
     .. math:: r_{nc} = r(X, Y) / \sqrt{SB[\langle r(X_1, X_2) \rangle]\, SB[\langle r(Y_1, Y_2) \rangle]}
@@ -125,8 +125,8 @@ def inter_animal_consistency(
     require_trials(chosen)
     dropped = Dropped()
     chosen = chosen.select_units(_enough(chosen, region, dropped))
-    with progress_bar("average trials (images)", chosen.n_images, shown=execution.progress) as advance:
-        averages = average_trials(chosen.responses, advance)
+    with progress_bar("average trials (images)", chosen.n_images, shown=execution.progress) as on_progress:
+        averages = average_trials(chosen.responses, on_progress)
     images = _shared_images(averages, chosen, dropped)
     repeated = repeated_images(averages)[images]
     dropped.add("images", int((~repeated).sum()), "under two trials, which halving takes")
@@ -166,7 +166,7 @@ def inter_animal_consistency(
     found = []
     with progress_bar(
         f"fit {mapping} (maps)", len(directions) * len(sets), shown=execution.progress
-    ) as advance:
+    ) as on_progress:
         for source, target in directions:
             these = np.flatnonzero(animals == target)
             predictions = []
@@ -176,7 +176,7 @@ def inter_animal_consistency(
                     _shown(features[train]), targets[train], folds
                 )
                 predictions.append(fitted.solve().predict(_shown(features[test])))
-                advance(1)
+                on_progress(1)
             predicted, of_halves = predictions[0], np.array(predictions[1:])
             scores = corrected_scores(
                 predicted,
@@ -222,8 +222,8 @@ def summary(result: InterAnimalConsistency) -> dict[str, Any]:
     dict
         The `info` of the result; `directions`, a list with for each its `source` and `target`, the numbers
         of their units, and `windows`; `pooled`, the same over the units of all directions. A window has the
-        medians of `consistency`, `image_driven`, `normalized` and `r` over all units that tell images apart
-        for sure, whether the map does well on them or fails; None if there is none. `n_defined` is how many.
+        medians of `consistency`, `image_driven`, `normalized` and `r` over all units that are defined,
+        whether the map does well on them or fails; None if there is none. `n_defined` is how many.
     """
     found = result.data
     source, target = (found[name].values.astype(str) for name in ("source", "animal"))

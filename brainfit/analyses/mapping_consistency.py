@@ -68,7 +68,7 @@ def mapping_consistency(
     *images* cost is the same for both halves and is not corrected. Where units are barely reliable the number
     is low, since units count that are reliable by luck.
 
-    Units count whose responses tell images apart for sure, and all of them: where the map fails, the unit
+    All units count whose image-driven reliability is distinguishable from zero: where the map fails, the unit
     scores 0. A correlation with a constant prediction is 0, that of halves as well; where predictions from
     halves do not correlate positively in the mean over halvings, nothing reproducible was predicted, and the
     consistency is 0.
@@ -95,7 +95,7 @@ def mapping_consistency(
         [0, 1] and (0, 1]; `normalized`, r over the root of the second alone; `consistency`, r over the root
         of both, which by luck of noise can exceed 1; `image_driven`, the consistency once each bin's mean
         over images is taken off predictions and responses, halves as well, so that a time course that all
-        images share counts for nothing. NaN where a unit does not tell images apart for sure, and only there:
+        images share counts for nothing. NaN only where a unit's reliability is not distinguishable from zero:
         a median over what is not NaN is one over all `n_known` units of the window. Besides, `predicted` over
         (image, unit, time_bin), and `window_bins`. The attributes say of what, and what was dropped and why.
 
@@ -203,7 +203,7 @@ def _predict(request: Request, responses: Responses, halves: np.ndarray) -> np.n
     train, test, progress = responses.train, responses.test, request.execution.progress
     predictions = []
     with split_features(request, responses) as features:
-        with progress_bar("unroll training images", len(train), shown=progress) as advance:
+        with progress_bar("unroll training images", len(train), shown=progress) as on_progress:
             for batch in features.batches(request.layer, train):
                 some = slice(done, done + len(batch.images))
                 targets = np.concatenate([responses.mean[batch.images], *sets[:, some]], axis=1)
@@ -219,12 +219,12 @@ def _predict(request: Request, responses: Responses, halves: np.ndarray) -> np.n
                         needed, "lower the number of images or halvings, or choose a smaller layer or region"
                     )
                 done = some.stop
-                advance(len(batch.images))
-        with progress_bar(f"fit {request.mapping} (maps)", n_sets, shown=progress) as advance:
-            mapping.solve_each(n_sets, lambda: advance(1))
-        with progress_bar("unroll test images", len(test), shown=progress) as advance:
+                on_progress(len(batch.images))
+        with progress_bar(f"fit {request.mapping} (maps)", n_sets, shown=progress) as on_progress:
+            mapping.solve_each(n_sets, lambda: on_progress(1))
+        with progress_bar("unroll test images", len(test), shown=progress) as on_progress:
             for batch in features.batches(request.layer, test):
                 found = mapping.predict(batch.trajectory.average(responses.steps), len(batch.images))
                 predictions.append(found.reshape(len(found), n_sets, n_units, -1))
-                advance(len(batch.images))
+                on_progress(len(batch.images))
     return np.concatenate(predictions).swapaxes(0, 1)

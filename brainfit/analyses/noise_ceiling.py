@@ -32,7 +32,7 @@ N_RESAMPLES = 1000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NoiseCeiling(Result):
-    """How well the trials of each unit agree; `noise_ceiling` describes the variables."""
+    """Agreement between the trials of each unit; `noise_ceiling` describes the variables."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("window", "unit")
 
@@ -70,7 +70,8 @@ def noise_ceiling(
     NoiseCeiling
         `split_half`, `reliability`, `ceiling`, `pearson_reliability`, `defined` over (unit, time_bin), and
         the same with the prefix ``window_`` over (window, unit), windows ``pooled``, ``early``, ``late``,
-        as in `brainfit.scoring.result.Score`. NaN where a unit is not reliable for sure. `window_ci95` over (window,
+        as in `brainfit.scoring.result.Score`. NaN where a reliability is not
+        distinguishable from zero. `window_ci95` over (window,
         bound) is `ceiling_interval`. The attributes say of what, and what was dropped and why.
 
     Raises
@@ -89,8 +90,8 @@ def noise_ceiling(
     chosen = select(recording, region, n_images, seed)
     require_trials(chosen)
     dropped = Dropped()
-    with progress_bar("count trials (images)", chosen.n_images, shown=execution.progress) as advance:
-        averages = average_trials(chosen.responses, advance)
+    with progress_bar("count trials (images)", chosen.n_images, shown=execution.progress) as on_progress:
+        averages = average_trials(chosen.responses, on_progress)
     seen = seen_images(averages, dropped)
     images = seen[repeated_images(averages)[seen]]
     dropped.add(

@@ -1,4 +1,4 @@
-"""What a recording holds: regions, animals, trials, bins, kinds of values, and what a score would drop."""
+"""Describe a recording: regions, animals, trials, bins, kinds of values, and what a score would drop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from brainfit.scoring.responses import prepare, require_trials, unit_chunks
 from brainfit.support.progress import progress_bar
 
 SAMPLE_BYTES = 128 * 2**20
-"""Of responses that `survey` reads, about: all of a small recording, some units of a large one."""
+"""Responses that `describe_recording` reads, about: all of a small recording, some units of a large one."""
 N_READ = 5
 """Images that `read_some` reads."""
 _TEST_FRACTION = 0.25
@@ -46,15 +46,15 @@ def read_some(recording: Recording) -> str:
     return f"{some.n_images} images{spread}, and all responses to them"
 
 
-def survey(recording: Recording, *, seed: int = 0, progress: bool = False) -> dict[str, Any]:
-    """Return what a recording holds, as plain values.
+def describe_recording(recording: Recording, *, seed: int = 0, progress: bool = False) -> dict[str, Any]:
+    """Describe what a recording holds, as plain values.
 
     Parameters
     ----------
     recording
         Any; of a large one some units of each region and animal are read, with all their images and trials.
     seed
-        Of the split for which it is said what would be dropped.
+        Seed of the split for which the dropped images and units are counted.
     progress
         Whether to show a progress bar on stderr.
 
@@ -97,9 +97,9 @@ def survey(recording: Recording, *, seed: int = 0, progress: bool = False) -> di
     }
 
 
-def _left_out(said: object) -> list[dict[str, Any]]:
-    """Return what a loader says that it left out, in the form of a score's `dropped`."""
-    rows = said if isinstance(said, list) else []
+def _left_out(stated: object) -> list[dict[str, Any]]:
+    """Return what a loader left out, in the form of a score's `dropped`."""
+    rows = stated if isinstance(stated, list) else []
     return [row for row in rows if isinstance(row, dict) and {"what", "n", "why"} <= row.keys()]
 
 
@@ -119,10 +119,10 @@ def _loaded(sample: Recording, progress: bool) -> Recording:
     """Read the responses, a few images at a time; every later step finds them in memory."""
     responses = sample.responses
     values = np.empty(responses.shape, responses.dtype)
-    with progress_bar("read responses (images)", sample.n_images, shown=progress) as advance:
+    with progress_bar("read responses (images)", sample.n_images, shown=progress) as on_progress:
         for images in np.array_split(np.arange(sample.n_images), min(sample.n_images, _N_STEPS)):
             values[images] = responses.isel(image=images).values
-            advance(len(images))
+            on_progress(len(images))
     return replace(sample, responses=responses.copy(data=values))
 
 

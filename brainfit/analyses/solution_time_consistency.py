@@ -1,4 +1,4 @@
-"""How well object solution times agree with those of another population, over images that both solved."""
+"""Correlate object solution times of two populations over the images that both solved."""
 
 from __future__ import annotations
 

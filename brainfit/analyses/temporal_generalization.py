@@ -1,4 +1,4 @@
-"""How well the map of one time bin does in another: the matrix of trained and tested bins."""
+"""Test the map of each time bin in every other: the matrix of trained and tested bins."""
 
 from __future__ import annotations
 
@@ -96,15 +96,15 @@ def temporal_generalization(
     sums = np.zeros((3, to_fit.shape[1], to_fit.shape[2], to_fit.shape[2]))
     with split_features(request, responses) as features:
         fit_batches(request, responses, maps, features)
-        with progress_bar("fit (maps)", maps.n_passes, shown=progress) as advance:
-            maps.solve(lambda: advance(1))
-        with progress_bar("unroll test images", len(responses.test), shown=progress) as advance:
+        with progress_bar("fit (maps)", maps.n_passes, shown=progress) as on_progress:
+            maps.solve(lambda: on_progress(1))
+        with progress_bar("unroll test images", len(responses.test), shown=progress) as on_progress:
             for batch in features.batches(request.layer, responses.test):
                 averages = batch.trajectory.average(responses.steps)
                 predicted = maps.predict_across(averages, len(batch.images)) - center
                 response = responses.mean[batch.images][:, :, None] - center
                 sums += [v.sum(axis=0) for v in (predicted, predicted**2, predicted * response)]
-                advance(len(batch.images))
+                on_progress(len(batch.images))
     held_out = responses.mean[responses.test][:, :, None] - center
     data = xr.Dataset(
         {"r": (("unit", "trained_bin", "tested_bin"), _pearson(sums, held_out))},

@@ -55,7 +55,7 @@ class LayerFit:
 
 @dataclass(frozen=True)
 class Vote:
-    """How the units of a region voted.
+    """The votes of the units of a region.
 
     Attributes
     ----------

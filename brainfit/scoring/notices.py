@@ -90,10 +90,12 @@ def _of_fit(info: Mapping[str, Any]) -> list[Notice]:
     for edge in ("lowest", "highest"):
         at_edge = fit.get(f"units_at_{edge}_alpha", 0)
         if at_edge > EDGE_SHARE * n_units > 0:
-            text = (
-                f"{at_edge} of {n_units} units chose the {edge} penalty of the grid; "
-                f"{'a lower' if edge == 'lowest' else 'a higher'} one might predict them better."
+            reason = (
+                "a lower one might predict them better"
+                if edge == "lowest"
+                else "the layer hardly predicts them, or a higher one might do better"
             )
+            text = f"{at_edge} of {n_units} units chose the {edge} penalty of the grid; {reason}."
             found.append(Notice("Penalties at the edge of the grid", text))
     return found
 

@@ -19,7 +19,7 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Pictures:
-    """What images show.
+    """The pictures that images show.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from brainfit.statistics.splits import image_folds, train_test_split
 from brainfit.support.progress import progress_bar
 
 CHUNK_BYTES = 256 * 2**20
-"""Of single trials that are read at a time, about, if they are float32."""
+"""Single trials that are read at a time, about, if they are float32."""
 _MIN_SEEN = 0.5
 _MIN_REPEATS = 2
 _LARGE = 1e12
@@ -41,7 +41,7 @@ class Averages:
 
 @dataclass
 class Dropped:
-    """What was left out, and why: goes into every Score."""
+    """A list of what was left out, and why, for every Score."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ class Responses:
     dropped
         What was left out, and why.
     split
-        How images were split: who said so, and what was found out about their pictures.
+        The way images were split, and what was found out about their pictures.
     """
 
     recording: Recording
@@ -101,8 +101,8 @@ def prepare(
     """
     dropped = Dropped()
     recording, steps = align_bins(recording, presentation, dropped)
-    with progress_bar("average trials (images)", recording.n_images, shown=progress) as advance:
-        averages = average_trials(recording.responses, advance)
+    with progress_bar("average trials (images)", recording.n_images, shown=progress) as on_progress:
+        averages = average_trials(recording.responses, on_progress)
     seen = seen_images(averages, dropped)
     train, test, groups, how = split_images(
         recording,
@@ -199,7 +199,7 @@ def require_trials(recording: Recording) -> None:
 def align_bins(
     recording: Recording, presentation: Presentation, dropped: Dropped
 ) -> tuple[Recording, list[range]]:
-    """Keep the bins that the presentation reaches, and say which model steps each is compared with.
+    """Keep the bins that the presentation reaches, and match each with model steps.
 
     A bin of up to two steps is compared with the step that holds its centre, so that overlapping
     windows of 20 ms, 10 ms apart, are not smeared; a wider one with the mean of the steps whose
@@ -235,14 +235,16 @@ def align_bins(
     return replace(recording, responses=recording.responses.isel(time_bin=inside)), steps
 
 
-def average_trials(responses: xr.DataArray, advance: Callable[[int], None] = lambda images: None) -> Averages:
+def average_trials(
+    responses: xr.DataArray, on_progress: Callable[[int], None] = lambda images: None
+) -> Averages:
     """Average over trials, reading as many images at a time as fit a fixed budget.
 
     Parameters
     ----------
     responses
         Dims (image, trial, unit, time_bin), may be lazy.
-    advance
+    on_progress
         Called with the number of images done.
     """
     n_images, _, n_units, n_bins = responses.shape
@@ -255,7 +257,7 @@ def average_trials(responses: xr.DataArray, advance: Callable[[int], None] = lam
         total = np.where(present[..., None], trials, 0).sum(axis=1, dtype=float)
         with np.errstate(invalid="ignore"):
             mean[images] = total / n_trials[images][..., None]
-        advance(len(trials))
+        on_progress(len(trials))
     return Averages(mean, n_trials)
 
 

@@ -25,7 +25,7 @@ _NEVER = 1e-9  # no rate is nearer to 0 or 1, so that no z is infinite
 
 
 def image_dprime(probabilities: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    r"""Return how well each image's object is told from all others: the one-versus-rest d', I1.
+    r"""Compute how well each image's object is distinguished from all others: the one-versus-rest d', I1.
 
     With :math:`p_o(i)` the probability that the decoder gives object o for image i, asked to choose
     between two objects it chooses :math:`c_{o|d}(i) = p_o(i) / (p_o(i) + p_d(i))`. For an image i of object o
@@ -122,10 +122,10 @@ def decode_dprime(
     dprime = np.zeros(features.shape[:2])
     for t in range(features.shape[1]):
         values = features[:, t].astype(float)
-        told = np.ptp(values, axis=0) > CONSTANT * np.abs(values).max(axis=0)  # the others are rounding
-        if told.any():
+        varies = np.ptp(values, axis=0) > CONSTANT * np.abs(values).max(axis=0)  # the others are rounding
+        if varies.any():
             with one_thread():
-                probabilities = _decode(values[:, told], objects, folds, seed)
+                probabilities = _decode(values[:, varies], objects, folds, seed)
             dprime[:, t] = image_dprime(probabilities, objects)
     return dprime
 

@@ -47,7 +47,7 @@ def ranks_of_counts(number: np.ndarray) -> np.ndarray:
 
 
 def _are_counts(rows: np.ndarray) -> bool:
-    """Whether all are whole, not negative, and few enough for a table."""
+    """Return True if all are whole, not negative, and few enough for a table."""
     for part in (rows[:, :_SAMPLE], rows):  # what is not whole mostly shows in the first
         if not (
             part.min() >= 0 and part.max() < _MAX_TABLE * rows.shape[1] and (np.rint(part) == part).all()

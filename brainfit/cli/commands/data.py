@@ -63,12 +63,12 @@ def info(
 
     Example: brainfit data info my_recording.nc
     """
-    from brainfit.analyses.recording_summary import survey
+    from brainfit.analyses.recording_summary import describe_recording
     from brainfit.contracts.recording import recording_facts
 
     with user_code():
         recording = lookup.load_recording(name, **options.loader_options(presentations=presentations))
-        facts = survey(recording, progress=sys.stderr.isatty())
+        facts = describe_recording(recording, progress=sys.stderr.isatty())
     if name not in lookup.list_recordings() and lookup.is_recording_file(name):
         size = Path(name).stat().st_size / 1e9
         layout = _loaders("layouts:layout_of")(name)

@@ -10,7 +10,7 @@ from fake_scores import fake_score
 from typer.testing import CliRunner
 
 import brainfit
-from brainfit.analyses.comparison import Difference, _holm, compare
+from brainfit.analyses.comparison import Comparison, Difference, _holm, compare
 from brainfit.cli.app import app
 from brainfit.errors import ContractError
 from brainfit.report import run_folder
@@ -127,14 +127,16 @@ def test_image_driven_differences_come_first_and_a_clock_loses() -> None:
     assert last.difference < 0
 
 
-def test_a_comparison_is_a_table_and_a_few_lines() -> None:
+def test_a_comparison_is_a_table_a_few_lines_and_a_file(tmp_path) -> None:
     base = fake_score(**SMALL)
     found = compare([noisy(base, 0.5, 1), noisy(base, 0.6, 2)])
     frame = found.frame()
     assert list(frame.query("window == 'pooled'")["measure"]) == ["image_driven", "plain"]
     assert frame["difference"].tolist() == [pair.difference for pair in found]
-    assert repr(found).count("\n") == 1
+    assert len(repr(found).splitlines()) < 8
     assert "<table" in found._repr_html_()
+    found.to_netcdf(tmp_path / "comparison.nc")
+    assert list(Comparison.from_netcdf(tmp_path / "comparison.nc")) == list(found)
 
 
 def test_undefined_units_are_left_out() -> None:
