@@ -1,8 +1,8 @@
-"""Every error that brainfit raises on purpose.
+"""Errors that brainfit raises on purpose.
 
-Each is raised once, at the boundary where the bad thing came in, with one line that says
-what was wrong, what was got, what was wanted and what to do. The command line prints that
-line and exits with 1; a Python caller may catch `BrainfitError` or the familiar built-in.
+Each is raised at the boundary where the wrong value came in, with a one-line message that names the problem,
+the value, the expected form and the remedy. The command line prints that line and exits with 1; a Python
+caller can catch `BrainfitError` or the built-in type.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class BrainfitError(Exception):
 
 
 class ContractError(BrainfitError, ValueError):
-    """A model, recording, array or option does not have the form that is asked for."""
+    """A model, recording, array or option does not have the required form."""
 
 
 class UnknownNameError(BrainfitError, LookupError):
@@ -27,10 +27,10 @@ class PluginError(BrainfitError, ImportError):
 
 
 class IntegrityError(BrainfitError, OSError):
-    """A file is damaged, is not what its checksum says, or cannot be read or written."""
+    """A file is damaged, does not match its checksum, or cannot be read or written."""
 
     __str__ = Exception.__str__
 
 
 class ResourceError(BrainfitError, MemoryError):
-    """The work does not fit this machine; said before the work starts, or when memory has run out."""
+    """The work does not fit this machine; raised before it starts, or when memory runs out."""

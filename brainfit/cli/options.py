@@ -35,7 +35,7 @@ Layer = Annotated[
     typer.Option(
         help="A layer of the model, or auto for the one that most units of the region choose on the training "
         "images.",
-        show_default="the layer that the model commits to for the region",
+        show_default="the layer that the model's author assigned to the region",
     ),
 ]
 Mapping = Annotated[

@@ -1,4 +1,4 @@
-"""What a catalogue says of each name: where its factory is, and plain facts to list."""
+"""Entries of the catalogues: where the factory of a name is, and plain facts to list."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A line of the catalogue of models: where its factory is, and plain facts to list.
+    """Entry of a model: where its factory is, and plain facts to list.
 
     Attributes
     ----------
     target
         ``"module:factory"``, relative to `model_zoo`.
     parameters
-        Numbers that training changes, at the largest of `image_sizes`.
+        Number of trainable parameters, at the largest of `image_sizes`.
     layers
-        From the input up.
+        Names of the layers, from the input up.
     steps
-        Of the presentation that it is trained under.
+        Number of steps of the presentation in training.
     image_sizes
-        In pixels, those that it was described for.
+        Image sizes in pixels that its authors describe.
     source
-        Who described it.
+        Publication that describes it.
     options
-        What its factory is called with: the name stands for them, so that no one else may give them.
+        Options that the name fixes for its factory; a caller cannot give them.
     """
 
     target: str
@@ -39,7 +39,7 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class RecordingEntry:
-    """A line of the catalogue of recordings; `simulated` is None where it is not known yet."""
+    """Entry of a recording; `simulated` is None if it is unknown before loading."""
 
     target: str
     summary: str = ""
@@ -48,7 +48,7 @@ class RecordingEntry:
 
 @dataclass(frozen=True)
 class BenchmarkEntry:
-    """A line of the catalogue of benchmarks: where its builder is, what it scores against, what to cite."""
+    """Entry of a benchmark: where its factory is, its recording and region, and what to cite."""
 
     target: str
     recording: str = ""

@@ -34,23 +34,23 @@ _PACKAGES: dict[Kind, str] = {"model": "model_zoo", "recording": "data_loaders",
 _READER = "layouts:read"
 """The function of `data_loaders` that reads a recording's file."""
 _SUFFIXES = (".npz", ".nc", ".h5", ".hdf5", ".nwb")
-"""Of recordings' files, as a rule: what ends so is no name."""
+"""File name endings by which a recording's file is told from a name."""
 _REGISTERED: dict[Kind, dict[str, Factory]] = {"model": {}, "recording": {}, "benchmark": {}}
 
 
 class _Named(functools.partial[Any]):
-    """A factory of our own with the options that a name stands for, which are no longer for the caller."""
+    """A factory of our own with the options that a name fixes, which a caller can no longer give."""
 
 
 def load_model(name: str, /, **options: Any) -> Model:
-    """Build the model of that name.
+    """Build a model by its name.
 
     Parameters
     ----------
     name
         A name of `list_models`, or ``package.module:factory``, or ``path/to/file.py:factory``.
     **options
-        Passed to its factory, such as ``image_size=224``.
+        Options of its factory, such as ``image_size=224``.
 
     Raises
     ------
@@ -59,8 +59,8 @@ def load_model(name: str, /, **options: Any) -> Model:
     PluginError
         If its code cannot be imported, or a factory of the user's own fails.
     ContractError
-        If the factory does not take these options, or the name stands for another value of one, or no model
-        is returned.
+        If the factory does not take these options, the name fixes another value of one, or no model is
+        returned.
     """
     from brainfit.contracts.model import check_attributes
 
@@ -73,18 +73,18 @@ def load_model(name: str, /, **options: Any) -> Model:
 
 
 def load_recording(name: str | os.PathLike[str], *, n_images: int | None = None, **options: Any) -> Recording:
-    """Load the recording of that name, or from that file.
+    """Load a recording by its name or from a file.
 
     Parameters
     ----------
     name
-        A name of `list_recordings`, or the path of a file (its layout is told by what is in it), or a factory
-        as in `load_model`.
+        A name of `list_recordings`, the path of a file, whose layout is recognised by its content, or a
+        factory as in `load_model`.
     n_images
-        How many images to make, for a recording that is generated; any other is returned whole, and
-        `score` draws so many of its images, with its own seed.
+        Number of images of a recording that is generated. Any other recording is returned whole, and `score`
+        draws that many of its images with its own seed.
     **options
-        Passed to its loader.
+        Options of its loader.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def load_recording(name: str | os.PathLike[str], *, n_images: int | None = None,
 
 
 def load_benchmark(name: str) -> Benchmark:
-    """Return the benchmark of that name; raises as `load_model` does."""
+    """Return a benchmark by its name; raises as `load_model` does."""
     from brainfit.contracts.benchmark import Benchmark
 
     benchmark = _build("benchmark", name, {})
@@ -119,7 +119,7 @@ def load_benchmark(name: str) -> Benchmark:
 
 
 def register_model(name: str, factory: Factory) -> None:
-    """Make ``factory(**options)`` loadable by `name` until Python exits, before all else of that name."""
+    """Make ``factory(**options)`` loadable by `name`, before all else, until Python exits."""
     _register("model", name, factory)
 
 
@@ -134,17 +134,17 @@ def register_benchmark(name: str, factory: Factory) -> None:
 
 
 def list_models() -> dict[str, ModelEntry]:
-    """Return what is known of every model that has a name, without importing any."""
+    """Return the catalogue entries of all models by name, without importing any model."""
     return _list("model", lambda target, origin: ModelEntry(target, source=origin))
 
 
 def list_recordings() -> dict[str, RecordingEntry]:
-    """Return what is known of every recording that has a name, without loading any."""
+    """Return the catalogue entries of all recordings by name, without loading any recording."""
     return _list("recording", lambda target, origin: RecordingEntry(target, summary=origin))
 
 
 def list_benchmarks() -> dict[str, BenchmarkEntry]:
-    """Return what is known of every benchmark that has a name, without importing any."""
+    """Return the catalogue entries of all benchmarks by name, without importing any benchmark."""
     return _list("benchmark", lambda target, origin: BenchmarkEntry(target, summary=origin))
 
 
@@ -154,7 +154,7 @@ def load_object(target: str) -> Any:
     Raises
     ------
     UnknownNameError, PluginError, ContractError
-        As for `load_model`, but that anything may come out.
+        As for `load_model`, except that any object may be returned.
     """
     _check_name("factory", target)
     label = repr(target)
@@ -164,12 +164,12 @@ def load_object(target: str) -> Any:
 
 
 def model_takes(name: str, option: str) -> bool:
-    """Whether the factory of the model of that name has an option of that name."""
+    """Return True if the factory of the model `name` takes an option called `option`."""
     return _takes("model", name, option)
 
 
 def is_recording_file(name: str) -> bool:
-    """Whether `name` is written like the path of a file rather than like a name or a factory."""
+    """Return True if `name` looks like the path of a file rather than a name or a factory."""
     path = Path(name)
     if path.suffix in _SUFFIXES or (":" not in name and len(path.parts) > 1):
         return True
@@ -205,7 +205,7 @@ def _list(kind: Kind, bare: Callable[[str, str], Any]) -> dict[str, Any]:
 
 
 def _find(kind: Kind, name: str) -> tuple[Factory, bool]:
-    """Return the factory of that name, and whether it is one of our own."""
+    """Return the factory of a name, and True if it is one of our own."""
     _check_name(kind, name)
     label = f"{kind} {name!r}"
     package = _PACKAGES[kind]
@@ -225,7 +225,7 @@ def _find(kind: Kind, name: str) -> tuple[Factory, bool]:
 
 
 def _build(kind: Kind, name: str, options: dict[str, Any]) -> Any:
-    """Find the factory of `name` and call it, once its signature is known to take `options`."""
+    """Find the factory of `name` and call it, after checking that its signature takes `options`."""
     factory, ours = _find(kind, name)
     label = f"{kind} {name!r}"
     _check_options(label, factory, options)
@@ -239,11 +239,11 @@ def _reader(path: Path) -> Factory:
 
 
 def _check_options(label: str, factory: Factory, options: dict[str, Any]) -> None:
-    """Raise unless the factory's signature says that it takes these options."""
+    """Check that the factory's signature takes these options."""
     if isinstance(factory, _Named) and (fixed := [name for name in options if name in factory.keywords]):
         function = f"{factory.func.__module__}.{factory.func.__qualname__}"
         raise ContractError(
-            f"{label} takes no {fixed[0]}: its name stands for {fixed[0]}={factory.keywords[fixed[0]]!r}; "
+            f"{label} takes no {fixed[0]}: its name fixes {fixed[0]}={factory.keywords[fixed[0]]!r}; "
             f"call {function} for another"
         )
     signature = _signature(factory)
@@ -256,7 +256,7 @@ def _check_options(label: str, factory: Factory, options: dict[str, Any]) -> Non
 def _signature(factory: Factory) -> inspect.Signature:
     try:
         signature = inspect.signature(factory)
-    except ValueError:  # some callables written in C have none: they may take anything
+    except ValueError:  # some callables written in C have no signature, and may take anything
         return inspect.Signature([inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)])
     fixed = factory.keywords if isinstance(factory, _Named) else ()
     return signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in fixed])

@@ -1,4 +1,7 @@
-"""What a caller gave for one argument: its plain Python value, or a refusal in one line."""
+"""Check one argument of a caller: return its plain Python value, or refuse it in one line.
+
+Numpy scalars and arrays without dimensions count as the values that they hold.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def whole_number(name: str, value: object, least: int = 0) -> int:
-    """Return a whole number of at least `least`, numpy's too; a bool is none.
+    """Return a whole number of at least `least`; a bool is refused.
 
     Examples
     --------
@@ -24,6 +27,7 @@ def whole_number(name: str, value: object, least: int = 0) -> int:
     Traceback (most recent call last):
     brainfit.errors.ContractError: batch_size is a whole number from 1 up, got 0.5
     """
+    value = _plain(value)
     if not (_is_number(value) and isinstance(value, Integral) and value >= least):
         raise _refused(name, f"a whole number from {least} up", value)
     return int(value)
@@ -31,6 +35,7 @@ def whole_number(name: str, value: object, least: int = 0) -> int:
 
 def number(name: str, value: object, low: float, high: float) -> float:
     """Return a number from `low` to `high`."""
+    value = _plain(value)
     if not (_is_number(value) and low <= value <= high):
         raise _refused(name, f"a number from {low:g} to {high:g}", value)
     return float(value)
@@ -38,28 +43,31 @@ def number(name: str, value: object, low: float, high: float) -> float:
 
 def fraction(name: str, value: object) -> float:
     """Return a number strictly between 0 and 1."""
+    value = _plain(value)
     if not (_is_number(value) and 0 < value < 1):
-        raise _refused(name, "a number between 0 and 1, neither of them", value)
+        raise _refused(name, "a number strictly between 0 and 1", value)
     return float(value)
 
 
 def text(name: str, value: object) -> str:
-    """Return text that can be written on one line and in any file."""
+    """Return text that is printable on one line."""
+    value = _plain(value)
     if not isinstance(value, str) or not value.isprintable():
         raise _refused(name, "text of printable characters", value)
     return str(value)
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
-    """Return one of the names that are allowed."""
+    """Return one of the allowed names."""
+    value = _plain(value)
     if not isinstance(value, str) or value not in allowed:
         raise _refused(name, " or ".join(map(repr, allowed)), value)
     return str(value)
 
 
 def numbers(name: str, values: object) -> np.ndarray:
-    """Return an array of floating-point numbers; text is none, even where it could be read as such."""
-    import numpy as np  # not at the top: commands that compute nothing begin at once
+    """Return an array of floating-point numbers; text is refused, even if it looks like a number."""
+    import numpy as np  # not at the top, so that commands without computations start at once
 
     try:
         array = np.asarray(values)
@@ -68,6 +76,12 @@ def numbers(name: str, values: object) -> np.ndarray:
     except (TypeError, ValueError):  # ragged, or not numbers
         pass
     raise ContractError(f"{name}: wanted an array of numbers, got {printable(repr(values))}")
+
+
+def _plain(value: object) -> object:
+    """Return the Python value of a numpy scalar or an array without dimensions; anything else as it is."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else value
 
 
 def _is_number(value: object) -> TypeGuard[float]:

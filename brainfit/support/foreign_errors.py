@@ -1,4 +1,4 @@
-"""Errors of code that is not ours, a model's or a figure's: one line that says where they came from."""
+"""Turn errors of code that is not ours, such as a user's model, into one line that names their place."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from brainfit.errors import BrainfitError, PluginError, ResourceError
 from brainfit.support.out_of_memory import out_of_memory
 
-# Where an error came from is of use only outside these.
+# The place of an error helps a user only outside of these.
 _LIBRARIES = {*sys.stdlib_module_names, "brainfit", "numpy", "torch"}
 
 
 @contextmanager
 def foreign_code(label: str) -> Iterator[None]:
-    """Turn whatever is raised in code that is not ours into one line that says where.
+    """Turn any error raised in the block into one line that names its place.
 
     Raises
     ------
@@ -29,22 +29,22 @@ def foreign_code(label: str) -> Iterator[None]:
         yield
     except BrainfitError:
         raise
-    except (Exception, SystemExit) as error:  # code that is not ours may raise anything at all
-        if (told := out_of_memory(error)) is not None:
-            raise ResourceError(f"{label} {told}") from error
+    except (Exception, SystemExit) as error:  # code that is not ours may raise anything
+        if (no_memory := out_of_memory(error)) is not None:
+            raise ResourceError(f"{label} {no_memory}") from error
         line = one_line(f"{label} {type(error).__name__}: {error}")
-        # These say themselves where, or what is not anywhere.
+        # The messages of these name the place, or have none.
         where = "" if isinstance(error, (SyntaxError, ModuleNotFoundError)) else f" ({_place(error)})"
         raise PluginError(line + where) from error
 
 
 def one_line(text: str) -> str:
-    """Return text on one line that any encoding can write: its lone surrogates are spelled out."""
+    """Return text on one line, with lone surrogates escaped so that any encoding can write it."""
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
 
 
 def _place(error: BaseException) -> str:
-    """Return the file and line, in code of the user's own if there is some, that the error came from."""
+    """Return the file and line of an error, in the user's own code if it passed through that."""
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [at for at in frames if at[0].f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES]
     frame, line = (theirs or frames)[-1]

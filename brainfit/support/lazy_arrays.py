@@ -13,7 +13,7 @@ Read = Callable[..., np.ndarray]
 
 
 class _ComputedArray(BackendArray):
-    """xarray's own hook for lazy files, over a function instead of a file."""
+    """Backend array of xarray that calls a function instead of reading a file."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, read: Read) -> None:
         self.shape = shape
@@ -21,7 +21,7 @@ class _ComputedArray(BackendArray):
         self._read = read
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        if not isinstance(key, indexing.VectorizedIndexer):  # xarray's own way fails on empty reversed slices
+        if not isinstance(key, indexing.VectorizedIndexer):  # xarray's adapter fails on empty reversed slices
             return self._select(key.tuple)
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._select
@@ -37,14 +37,14 @@ class _ComputedArray(BackendArray):
 def lazy_variable(
     dims: tuple[str, ...], shape: tuple[int, ...], dtype: np.typing.DTypeLike, read: Read
 ) -> xr.Variable:
-    """Return a variable that calls `read` for what is selected, when its values are asked for.
+    """Return a variable that calls `read` for the selected positions when its values are needed.
 
     Parameters
     ----------
     dims, shape, dtype
-        Of the whole array.
+        Dims, shape and dtype of the whole array.
     read
-        Called with one 1-d integer array of positions for each dimension; returns the outer
+        Function called with one 1-d integer array of positions for each dimension; returns the outer
         selection, an array of shape ``tuple(len(p) for p in positions)``.
     """
     array = _ComputedArray(shape, np.dtype(dtype), read)

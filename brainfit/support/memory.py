@@ -1,4 +1,4 @@
-"""How much memory there is, how much a run will take, and a refusal before it takes too much."""
+"""Available and used memory, and a refusal of work that does not fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = {
     2: ("memory.max", "memory.current", "inactive_file"),
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
-"""Of a control group of either version: its limit, what it uses, and what of this is files' that can go."""
+"""Files of a control group by version: its limit, its use, and the reclaimable part of its use."""
 _LIBRARIES = 0.43e9
 """Resident memory that imports take before a score begins: 0.41 GB with torch 2.13."""
 _ADDRESSES = 1.35e9
@@ -32,9 +32,9 @@ _EVERY_S = 0.001
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process so far, in bytes.
+    """Return the largest resident memory of this process so far, in bytes.
 
-    Linux counts in `ru_maxrss` what the process held that started this one, but not in `VmHWM`.
+    On Linux `ru_maxrss` includes the memory of the process that started this one; `VmHWM` does not.
     """
     with suppress(OSError):
         _, found, rest = Path("/proc/self/status").read_text(encoding="ascii").partition("VmHWM:")
@@ -45,10 +45,11 @@ def peak_bytes() -> int:
 
 
 def available_bytes() -> int:
-    """Memory that this process may still take, in bytes.
+    """Return the memory that this process can still take, in bytes.
 
-    The least of what the machine has free, what the limits of its control group and of those above that one
-    leave (a container's, of either version), and its own limit of addresses (``ulimit -v``).
+    It is the smallest of the machine's free memory, the room within the limits of the process's control group
+    and of those above it (of a container, of either version), and the room within its own limit of addresses
+    (``ulimit -v``).
     """
     free = [psutil.virtual_memory().available, _left_of_addresses()]
     free += [_left_in(folder, version) for folder, version in _groups()]
@@ -56,12 +57,12 @@ def available_bytes() -> int:
 
 
 def check_start() -> None:
-    """Refuse to begin where the libraries of a score would not fit: they crash where memory ends.
+    """Check that the numerical libraries fit into memory; they crash, or hang, where it ends.
 
     Raises
     ------
     ResourceError
-        If they would not.
+        If they do not fit.
     """
     hint = "close other programs, or raise the limit of this container or batch job"
     check_memory({"libraries": _LIBRARIES}, hint)
@@ -80,10 +81,9 @@ def _left_of_addresses() -> float:
 
 
 def _groups() -> Iterator[tuple[Path, int]]:
-    """Yield the folders of the control groups that may limit this process, with the version of each.
+    """Yield the folders and versions of the control groups that may limit this process.
 
-    A container may see itself at the top, whatever the name by which the machine knows it; so folders that
-    are not there are only passed over.
+    A container may see itself at the top, under another name than the machine's, so folders may not exist.
     """
     with suppress(OSError):
         for line in _MEMBER.read_text().splitlines():
@@ -98,16 +98,16 @@ def _groups() -> Iterator[tuple[Path, int]]:
             below = PurePosixPath(name.lstrip("/"))
             for top in tops:
                 for part in (below, *below.parents):
-                    if ".." not in part.parts:  # of a group outside what this process sees
+                    if ".." not in part.parts:  # a group that this process cannot see
                         yield top / part, version
 
 
 def _left_in(group: Path, version: int) -> float:
-    """Return what a control group's limit leaves; infinity where it has none."""
+    """Return the bytes that a control group's limit leaves; infinity if it has no limit."""
     limit, used, reclaimable = _NAMES[version]
     try:
         left = int((group / limit).read_text()) - int((group / used).read_text())
-    except (OSError, ValueError):  # "max" is no number
+    except (OSError, ValueError):  # the limit can be "max"
         return math.inf
     with suppress(OSError, ValueError):
         facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
@@ -116,17 +116,17 @@ def _left_in(group: Path, version: int) -> float:
 
 
 class PeakMemory:
-    """Sees how much more memory this process holds at most, while the block lasts.
+    """Peak of this process's memory during a block.
 
     Attributes
     ----------
     peak
-        In bytes, beyond what was held when the block began; what comes and goes within a millisecond, or
-        into memory that was freed before and not given back, is not seen.
+        Largest number of bytes beyond those held at the start; use for less than a millisecond, or of memory
+        that was freed but not returned to the system, is not seen.
     before
-        What was held then.
+        Bytes held at the start.
     kept
-        What of it was still held when the block ended.
+        Additional bytes still held at the end.
     """
 
     peak = before = kept = 0.0
@@ -155,20 +155,20 @@ class PeakMemory:
 
 
 def trim_heap() -> None:
-    """Give freed memory back to the system, where it does not do so by itself: or it would be counted."""
+    """Return freed memory to the system, which would otherwise count it as used."""
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)
 
 
 def check_memory(needed: Mapping[str, float], hint: str) -> None:
-    """Refuse work that does not fit.
+    """Check that work fits into memory.
 
     Parameters
     ----------
     needed
-        What will be held at the same time, in bytes, by the name of what holds it.
+        Bytes that are held at the same time, by the name of their purpose.
     hint
-        What the user can lower.
+        Advice on what the user can lower.
 
     Raises
     ------

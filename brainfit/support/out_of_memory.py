@@ -7,7 +7,7 @@ import re
 from brainfit.errors import ResourceError
 from brainfit.support.messages import printable, reason
 
-# No library imported here: there may be no memory to import it.
+# No library is imported here, because there may be no memory to import it.
 _NO_MEMORY = re.compile(
     r"DefaultCPUAllocator|std::bad_alloc|(not enough|out of|cannot allocate) memory|_ALLOC_FAILED"
     r"|failed to map segment|can't start new thread|^MemoryError\b",
@@ -18,19 +18,19 @@ _SIZE = re.compile(r"to allocate (\d+(?:\.\d+)?) ?([KMGT]?i?B|bytes)\b")
 
 
 def out_of_memory(error: BaseException) -> ResourceError | None:
-    """Return one line for an error that says, or that came from one that says, that memory ran out.
+    """Return a one-line error if an error, or one that caused it, reports that memory ran out.
 
-    Python, numpy, torch, the loader of shared libraries and the GPU's libraries each raise another type.
+    Python, numpy, torch, the loader of shared libraries and the GPU's libraries each raise a different type.
 
     Parameters
     ----------
     error
-        Of any kind.
+        Error of any type.
 
     Returns
     -------
     ResourceError or None
-        None if it says anything else. What the error holds is not held by what is returned.
+        None for any other error. The returned error does not keep alive what `error` refers to.
 
     Examples
     --------

@@ -18,16 +18,16 @@ from rich.progress import (
 
 @contextmanager
 def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function that advances a bar by so many steps; the bar ends, complete, with the block.
+    """Yield a function that advances a bar by a number of steps; the bar is complete after the block.
 
     Parameters
     ----------
     description
-        What is being done, with its unit: ``"fit ridge (passes)"``.
+        Name of the work with its unit, such as ``"fit ridge (passes)"``.
     total
-        Number of steps, at most.
+        Largest number of steps.
     shown
-        Whether there is a bar at all.
+        False for no bar.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -41,8 +41,8 @@ def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Calla
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
         task = progress.add_task(description, total=total)
 
-        def advance(steps: int = 1) -> None:
+        def on_progress(steps: int = 1) -> None:
             progress.advance(task, steps)
 
-        yield advance
+        yield on_progress
         progress.update(task, completed=total)

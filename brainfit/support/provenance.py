@@ -1,4 +1,4 @@
-"""What a result was made from: versions, hashes, seeds."""
+"""Provenance of a result: versions and hashes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _PACKAGES = ("brainfit", "numpy", "scipy", "scikit-learn", "xarray", "torch")
 
 
 class ContentHash:
-    """sha256 of arrays, fed as they pass by; the same however they are cut along the first axis."""
+    """Running sha256 of arrays, independent of how they are cut along the first axis."""
 
     def __init__(self) -> None:
         self._hashes: dict[str, Any] = {}
 
     def update(self, name: str, array: np.ndarray) -> None:
-        """Take in the next rows of the array called `name`."""
+        """Add the next rows of the array called `name`."""
         if name not in self._hashes:
             self._hashes[name] = hashlib.sha256(f"{name} {array.dtype.str} {array.shape[1:]}".encode())
         self._hashes[name].update(np.ascontiguousarray(array).tobytes())
 
     def hexdigest(self) -> str:
-        """Return one hash of all arrays, whatever the order in which they were first seen."""
+        """Return one hash of all arrays, independent of the order in which they were added."""
         parts = "".join(self._hashes[name].hexdigest() for name in sorted(self._hashes))
         return hashlib.sha256(parts.encode()).hexdigest()
 
@@ -71,14 +71,14 @@ def weights_sha256(model: object) -> str | None:
         if tensor.layout != torch.strided or tensor.is_quantized:
             return None
         tensor = tensor.detach().cpu()
-        if tensor.dtype == torch.bfloat16:  # which numpy does not have
+        if tensor.dtype == torch.bfloat16:  # numpy has no such type
             tensor = tensor.view(torch.int16)
         content.update(name, np.atleast_1d(tensor.numpy()))
     return content.hexdigest()
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what computed the result, and on what it ran."""
+    """Return the versions of the packages, and the platform, that compute a result."""
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "platform": platform.platform(),

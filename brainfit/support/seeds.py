@@ -8,14 +8,14 @@ from brainfit.support.arguments import whole_number
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
-    """Return the generator of `seed` for one purpose, unaffected by any other purpose's draws.
+    """Return a generator for one purpose, independent of the draws for any other purpose.
 
     Parameters
     ----------
     seed
-        Whole number from 0 up, the one that the user gives: the same seed, the same draws.
+        Whole number from 0 up, given by the user; the same seed gives the same draws.
     purpose
-        What the draws are for, such as ``"train-test split"``; its own stream for each.
+        Name of the purpose, such as ``"train-test split"``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Did-you-mean for every name a user can mistype."""
+"""Suggestions for mistyped names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ from brainfit.errors import UnknownNameError
 
 
 def unknown_name(kind: str, got: object, known: Iterable[str]) -> UnknownNameError:
-    """Return the error for a name that is not known, with the nearest ones suggested."""
+    """Return the error for an unknown name, with the nearest known names as suggestions."""
     got, known = str(got), list(known)
     near = get_close_matches(got, known, n=3, cutoff=0.5)
     near = near or [name for name in known if name.lower() == got.lower()]

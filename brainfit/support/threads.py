@@ -1,4 +1,7 @@
-"""Small matrices on one thread: two that wait for each other at every column are far slower on busy cores."""
+"""Run small linear algebra on one thread.
+
+On busy cores, synchronising threads at every column costs more than it saves.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Within it, numpy's OpenBLAS uses one thread; products of tensors keep theirs where torch has MKL."""
+    """Return a context in which numpy's OpenBLAS uses one thread; torch with MKL keeps its threads."""
     return _openblas().limit(limits=1)
 
 

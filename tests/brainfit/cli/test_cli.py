@@ -135,6 +135,7 @@ def test_score_as_json(asked, tmp_path):
         "time_course",
         "image_driven",
         "ci95",
+        "image_driven_ci95",
     }
 
 
@@ -160,14 +161,6 @@ def test_the_table_fits_a_narrow_terminal_and_has_what_to_hold_the_score_against
         assert word in heads
     pooled = next(line for line in lines if "pooled" in line)
     assert len(re.findall(r"-?\d\.\d{3}", pooled)) == 7
-
-
-@pytest.mark.parametrize("converged", [True, False])
-def test_a_fit_that_did_not_converge_is_pointed_out(asked, monkeypatch, converged):
-    ready = fake_score(8, 12, 25)
-    info = {**ready.info, "provenance": {**ready.info["provenance"], "fit": {"converged": converged}}}
-    monkeypatch.setattr("brainfit.scoring.score.score", lambda *_, **__: Score(ready.data, info))
-    assert ("before it converged" in run(*RUN).stderr) != converged
 
 
 def test_another_model_of_the_same_name_does_not_replace_a_run(asked, monkeypatch, tmp_path):

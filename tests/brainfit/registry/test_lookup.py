@@ -223,11 +223,11 @@ def test_a_recording_in_a_file(tmp_path):
 def test_files_that_cannot_be_read_as_recordings(tmp_path):
     with pytest.raises(IntegrityError, match="there is no such file"):
         lookup.load_recording(tmp_path / "none.npz")
-    (tmp_path / "mine.mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    (tmp_path / "mine.dat").write_bytes(b"of no known layout")
     with pytest.raises(
-        ContractError, match=r"cannot tell the layout of .*mine\.mat.*a \.npz file, or netCDF"
+        ContractError, match=r"cannot tell the layout of .*mine\.dat.*a \.npz file, or netCDF"
     ):
-        lookup.load_recording(tmp_path / "mine.mat")
+        lookup.load_recording(tmp_path / "mine.dat")
     with pytest.raises(IntegrityError, match="Is a directory"):
         lookup.load_recording(tmp_path)
     (tmp_path / "bad.npz").write_bytes(b"not a zip file")

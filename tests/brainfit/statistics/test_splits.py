@@ -58,7 +58,7 @@ def test_the_seed_decides():
         (lambda: sample_images(NAMES, 641), "641 images were asked for, but there are 640"),
         (lambda: train_test_split(NAMES, seed=-1), "whole number from 0 up"),
         (lambda: train_test_split(NAMES, seed=NOTHING), "a seed is a whole number from 0 up, got None"),
-        (lambda: train_test_split(NAMES, test_fraction=0), "between 0 and 1, neither of them, got 0"),
+        (lambda: train_test_split(NAMES, test_fraction=0), "strictly between 0 and 1, got 0"),
         (lambda: train_test_split(NAMES, test_fraction=1.0), "between 0 and 1"),
         (lambda: train_test_split(NAMES, test_fraction=float("nan")), "between 0 and 1"),
         (lambda: train_test_split(NAMES, test_fraction=NOTHING), "test_fraction is a number"),

@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_refused_in_one_line(check, value):
     [
         (lambda: whole_number("batch_size", 0, least=1), "batch_size is a whole number from 1 up, got 0"),
         (lambda: number("x", 2, 0, 1), "x is a number from 0 to 1, got 2"),
-        (lambda: fraction("x", 1), "x is a number between 0 and 1, neither of them, got 1"),
+        (lambda: fraction("x", 1), "x is a number strictly between 0 and 1, got 1"),
         (lambda: one_of("device", "gpu", ("cpu", "cuda")), "device is 'cpu' or 'cuda', got 'gpu'"),
         (lambda: text("layer", "a\nb"), r"layer is text of printable characters, got 'a\nb'"),
     ],
@@ -99,3 +99,18 @@ def test_a_name_of_any_type_is_unknown_in_one_line(got):
     error = unknown_name("region", got, ("V4", "pIT"))
     assert isinstance(error, UnknownNameError)
     assert str(got) in str(error)
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, lambda value: np.asarray(value)[()]])
+def test_numpy_scalars_count_as_their_values_everywhere(wrap):
+    for got, wanted in (
+        (whole_number("x", wrap(3)), 3),
+        (number("x", wrap(0.5), 0, 1), 0.5),
+        (fraction("x", wrap(np.float32(0.5))), 0.5),
+        (text("x", wrap("a")), "a"),
+        (one_of("x", wrap("a"), ["a"]), "a"),
+    ):
+        assert (got, type(got)) == (wanted, type(wanted))
+    for value in (wrap(True), wrap(1.5), wrap("3")):
+        with pytest.raises(ContractError):
+            whole_number("x", value)
