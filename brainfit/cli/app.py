@@ -22,6 +22,7 @@ from brainfit.cli.commands.layers import layers
 from brainfit.cli.commands.list import list_names
 from brainfit.cli.commands.report import report
 from brainfit.cli.commands.score import score
+from brainfit.cli.commands.train import train
 from brainfit.cli.commands.weights import app as weights
 from brainfit.cli.output import note
 from brainfit.cli.parsing import COMMAND_LINE, Command
@@ -34,6 +35,7 @@ those libraries, because loading them there can crash or hang Python instead of 
 _RESUMABLE = {
     "score": "finished batches are kept",
     "layers": "finished batches are kept",
+    "train": "the last checkpoint is kept",
     "data fetch": "the bytes received so far are kept",
     "weights fetch": "the bytes received so far are kept",
 }
@@ -83,6 +85,7 @@ app.command()(draw)
 app.command()(ceiling)
 app.command()(layers)
 app.command()(inter_animal)
+app.command()(train)
 app.add_typer(data, name="data")
 app.add_typer(weights, name="weights")
 app.add_typer(cache, name="cache")

@@ -15,7 +15,7 @@ from brainfit.errors import BrainfitError, IntegrityError
 from brainfit.support.messages import reason
 
 VARIABLE = "BRAINFIT_CACHE"
-PARTS = ("features", "recordings", "weights")
+PARTS = ("features", "recordings", "tasks", "weights")
 """Subfolders that brainfit makes."""
 
 

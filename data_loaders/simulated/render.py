@@ -78,6 +78,23 @@ def render_occluded(seed: int, position: int) -> tuple[np.ndarray, float]:
     return _gray(light + (1 - hidden) * scene), float((hidden * covered).sum() / max(covered.sum(), 1e-9))
 
 
+def cast_object(seed: int, number: int, zoom: float, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return light and coverage of an object at the image's centre, each in [0, 1], shape (128, 128).
+
+    Parameters
+    ----------
+    seed
+        Seed of the objects.
+    number
+        Number of the object.
+    zoom
+        Size; 1 is the standing size.
+    turns
+        Turns about the three axes in degrees, from the standing view, shape (3,).
+    """
+    return _cast(object_parts(seed, number), _RADIUS * zoom * (_turns(turns) @ _STANDING), np.zeros(2))
+
+
 def pose(seed: int, position: int) -> np.ndarray:
     """Return size, place (2) and turns (3) of the object, each in (-1, 1) of its range, shape (6,)."""
     return 2 * uniforms(seed, Stream.POSE, position, 0, 6) - 1

@@ -98,6 +98,8 @@ def choose_image_size(asked: int | None, weights: str, least: int) -> int:
 def find_weights(weights: str) -> Path:
     """Return the file that a path, or the name of published weights, stands for; raises as `set_weights`."""
     name = str(weights)
+    if os.path.isdir(name):  # noqa: PTH112 - a run of `brainfit train`
+        name = os.path.join(name, f"weights{SUFFIX}")  # noqa: PTH118
     if name.lower().endswith(SUFFIX):
         if not os.path.isfile(name):  # noqa: PTH113 - unlike Path, it takes any name
             raise IntegrityError(f"there is no file of weights {name}")

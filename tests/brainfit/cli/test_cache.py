@@ -137,7 +137,7 @@ def test_layers_take_the_same_options():
 
 def test_info_says_how_much_there_is_of_what():
     empty = json.loads(run("cache", "info", "--json").stdout)
-    assert empty["parts"] == {"features": 0, "recordings": 0, "weights": 0}
+    assert empty["parts"] == {"features": 0, "recordings": 0, "tasks": 0, "weights": 0}
     run(*RUN)
     with cache_folder.writing("weights", "a") as folder:
         (folder / "file").write_bytes(b"x" * 1234)

@@ -1,0 +1,71 @@
+"""Let several processes train one network: what ``torchrun`` starts, or this process alone.
+
+Each process computes the gradient of its share of every batch, and torch's DistributedDataParallel averages them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that train together.
+
+    Attributes
+    ----------
+    rank, world
+        Number of this process from 0, and number of processes.
+    """
+
+    rank: int = 0
+    world: int = 1
+    _control: Any = None
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return a module that averages its gradients over all processes."""
+        return DistributedDataParallel(module) if self.world > 1 else module
+
+    def agree(self, *values: int) -> list[int]:
+        """Return the largest of each value over all processes, which all of them get."""
+        if self.world == 1:
+            return list(values)
+        found = torch.tensor(values)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX, group=self._control)
+        return found.tolist()
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum over all processes, which all of them get."""
+        if self.world == 1:
+            return values
+        found = torch.from_numpy(np.ascontiguousarray(values, float))
+        distributed.all_reduce(found, group=self._control)
+        return found.numpy()
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started, while the block lasts; alone if it did not.
+
+    With GPUs, process k of a machine has GPU k and gradients travel by NCCL, else by gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Processes()
+        return
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        control = distributed.new_group(backend="gloo")
+        yield Processes(distributed.get_rank(), distributed.get_world_size(), control)
+    finally:
+        distributed.destroy_process_group()
