@@ -11,7 +11,7 @@ from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
-from brainfit.features.precision import computing_in
+from brainfit.execution.precision import computing_in
 from brainfit.support.foreign_errors import foreign_code, one_line
 
 _LARGEST_FEATURE = 1e15  # beyond it float32 overflows in squares and their sums
@@ -36,7 +36,7 @@ def unroll(
     images, presentation, layers
         As for `brainfit.contracts.model.Model.unroll`.
     precision
-        Precision of torch's computations: see `brainfit.features.precision`.
+        Precision of torch's computations: see `brainfit.execution.precision`.
 
     Returns
     -------

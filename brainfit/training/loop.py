@@ -27,7 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.task import Task
 from brainfit.execution import Execution, or_default
-from brainfit.features.precision import computing_in
+from brainfit.execution.precision import computing_in
 from brainfit.support.progress import progress_bar
 
 from .batches import Batch, steps_per_epoch, train_batches

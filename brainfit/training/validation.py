@@ -13,7 +13,7 @@ from torch import nn
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.task import Task
 from brainfit.execution import Execution
-from brainfit.features.precision import computing_in
+from brainfit.execution.precision import computing_in
 from brainfit.registry.plugins import own_attribute
 
 from .batches import val_batches

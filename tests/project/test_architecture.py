@@ -14,7 +14,7 @@ ORDER = {
     ),
     "model_zoo": ("catalog", "networks", "adapters", "decoders", "cells", "weights", "engine"),
     "data_loaders": (
-        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "arrays", "simulated", "trials",
+        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "arrays", "tasks", "simulated", "trials",
         "images", "files",
     ),
 }  # fmt: skip

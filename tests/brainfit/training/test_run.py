@@ -1,10 +1,12 @@
 """`brainfit train` from the command line: a run folder that scores, continues, and refuses in one line."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
 import brainfit
@@ -35,6 +37,8 @@ def test_a_network_of_the_zoo_is_trained_and_its_folder_is_its_weights(tmp_path)
     assert card["recipe"]["batch_size"] == 32
     trained, random = brainfit.load_model("ff_mini", weights=str(out)), brainfit.load_model("ff_mini")
     assert trained.weights.startswith("sha256:")
+    assert isinstance(trained, nn.Module)
+    assert isinstance(random, nn.Module)
     assert any((a != b).any() for a, b in zip(trained.parameters(), random.parameters(), strict=True))
     recording = brainfit.load_recording("simulated", n_images=32, n_trials=10)
     score = brainfit.score(trained, recording, region="pIT")
@@ -106,6 +110,4 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, arguments, says):
     done = run(*arguments)
     assert done.exit_code == 1, done.output
     (line,) = [line for line in done.stderr.splitlines() if "error:" in line]
-    import re
-
     assert re.search(says, line), line

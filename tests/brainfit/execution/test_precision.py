@@ -10,8 +10,8 @@ import brainfit
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.vocabulary import PRECISIONS
 from brainfit.errors import ContractError, PluginError
+from brainfit.execution.precision import computing_in
 from brainfit.features.model_contract import full_precision, unroll
-from brainfit.features.precision import computing_in
 from brainfit.support.provenance import weights_sha256
 from model_zoo.adapters import from_module, from_sequence, from_step
 
