@@ -8,6 +8,11 @@ from brainfit.errors import ContractError, IntegrityError
 from data_loaders.tasks.image_folder import image_folder
 
 
+def readable(example):
+    assert example is not None
+    return example
+
+
 @pytest.fixture
 def folder(tmp_path, rng):
     for part, n in (("train", 6), ("val", 3)):
@@ -24,17 +29,24 @@ def test_images_of_any_size_come_as_squares_and_labels_by_sorted_names(folder):
     task = image_folder(folder, image_size=32)
     assert (task.classes, task.n_train, task.n_val) == (("ant", "bee", "cat", "dog"), 24, 12)
     for k in range(task.n_train):
-        pixels, label = task.train_example(0, k)
+        pixels, label = readable(task.train_example(0, k))
         assert (pixels.shape, pixels.dtype, label) == ((3, 32, 32), np.uint8, k // 6)
-    assert [task.val_example(k)[1] for k in range(12)] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    assert [readable(task.val_example(k))[1] for k in range(12)] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
 
 
 def test_crops_depend_on_seed_epoch_and_position_alone(folder):
     task, again = image_folder(folder, 32), image_folder(folder, 32)
-    np.testing.assert_array_equal(task.train_example(2, 5)[0], again.train_example(2, 5)[0])
-    assert (task.train_example(2, 5)[0] != task.train_example(3, 5)[0]).any()
-    assert (task.train_example(2, 5)[0] != image_folder(folder, 32, seed=1).train_example(2, 5)[0]).any()
-    np.testing.assert_array_equal(task.val_example(2)[0], image_folder(folder, 32, seed=1).val_example(2)[0])
+    np.testing.assert_array_equal(
+        readable(task.train_example(2, 5))[0], readable(again.train_example(2, 5))[0]
+    )
+    assert (readable(task.train_example(2, 5))[0] != readable(task.train_example(3, 5))[0]).any()
+    assert (
+        readable(task.train_example(2, 5))[0]
+        != readable(image_folder(folder, 32, seed=1).train_example(2, 5))[0]
+    ).any()
+    np.testing.assert_array_equal(
+        readable(task.val_example(2))[0], readable(image_folder(folder, 32, seed=1).val_example(2))[0]
+    )
 
 
 def test_cmyk_gray_and_palettes_are_read_and_orientation_is_obeyed(folder):
@@ -48,7 +60,7 @@ def test_cmyk_gray_and_palettes_are_read_and_orientation_is_obeyed(folder):
     Image.fromarray(left).save(ant / "2.JPEG", exif=exif)
     task = image_folder(folder, 32)
     for k, bright in ((0, slice(0, 12)), (1, slice(0, 12)), (2, slice(20, 32))):
-        pixels, _ = task.val_example(k)
+        pixels, _ = readable(task.val_example(k))
         assert pixels[:, :, bright].mean() > 200
         assert pixels.mean() < 160
 
