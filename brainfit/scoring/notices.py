@@ -66,10 +66,10 @@ def _of_time_course(data: xr.Dataset) -> list[Notice]:
         _median(pooled[name]) for name in ("window_image_driven", "window_normalized", "window_time_course")
     )
     found = []
-    if driven * plain < 0:
+    if round(driven, 2) <= 0 < plain:
         text = (
-            f"The image-driven score, {driven:.2f}, and the plain pooled score, {plain:.2f}, differ in sign: "
-            "the plain score comes from the time course that all images share."
+            f"The image-driven score is {round(driven, 2) + 0.0:.2f}, the plain pooled score {plain:.2f}: the plain "
+            "score comes from the time course that all images share."
         )
         found.append(Notice("Only the time course is predicted", text))
     if data.sizes["time_bin"] > 1 and plain < course:
