@@ -190,8 +190,16 @@ PIXELS = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)
             "got 1.00000095.* to 1.0000009",
         ),
         ({"images": torch.full((1, 3, SIZE, SIZE), -0.5)}, ContractError, "got -0.5 to -0.5"),
-        ({"images": PIXELS.masked_fill(PIXELS > 0.99, torch.nan)}, ContractError, "NaN or infinite; look"),
-        ({"images": PIXELS.masked_fill(PIXELS > 0.99, torch.inf)}, ContractError, "NaN or infinite; look"),
+        (
+            {"images": PIXELS.masked_fill(PIXELS > 0.99, torch.nan)},
+            ContractError,
+            "NaN or infinite ones; check how",
+        ),
+        (
+            {"images": PIXELS.masked_fill(PIXELS > 0.99, torch.inf)},
+            ContractError,
+            "NaN or infinite ones; check how",
+        ),
         (
             {"images": torch.ones(1, 3, SIZE, SIZE, dtype=torch.uint8)},
             ContractError,
@@ -200,7 +208,7 @@ PIXELS = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)
         ({"images": PIXELS.to(torch.complex64)}, ContractError, "float pixels .*, got torch.complex64"),
         ({"images": PIXELS.numpy()}, ContractError, "torch.Tensor, got ndarray; torch.from_numpy"),
         ({"presentation": Presentation(step_ms=50)}, ContractError, "steps of 10 ms"),
-        ({"presentation": None}, ContractError, "brainfit.Presentation says, got NoneType"),
+        ({"presentation": None}, ContractError, "takes a brainfit.Presentation, got NoneType"),
     ],
 )
 def test_wrong_requests_are_refused(model, images, change, error, message) -> None:
