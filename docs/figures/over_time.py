@@ -1,6 +1,6 @@
-"""Draw docs/figures/over_time.svg: two networks without training, over time, on the simulated recording.
+"""Draw docs/figures/over_time.svg: two small networks without training, over time, on the simulated recording.
 
-Usage: python docs/figures/over_time.py (some minutes)
+Usage: python docs/figures/over_time.py (a minute or two)
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import brainfit
 from brainfit import figures
 
-MODELS = ("median_convrnn", "ff")
+MODELS = ("median_convrnn_mini", "ff_mini")
 
 
 def draw(n_images: int = 256) -> Figure:
