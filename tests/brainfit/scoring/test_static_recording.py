@@ -139,7 +139,7 @@ def test_what_is_about_time_is_not_defined(score):
         assert summary["windows"][window]["r"] is None
         assert not score.data["window_bins"].sel(window=window).any()
     assert score.info["dropped"] == [
-        {"what": "unit x bin pairs", "n": 2, "why": "split-half correlation not distinguishable from zero"}
+        {"what": "unit x bin pairs", "n": 2, "why": "reliability not distinguishable from zero"}
     ]
 
 
