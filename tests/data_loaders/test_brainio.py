@@ -85,7 +85,7 @@ def test_any_selection_reads_what_the_whole_has(tmp_path, rng):
         np.testing.assert_array_equal(lazy.isel(some).values, whole.isel(some).values)
 
 
-def test_times_in_seconds_are_given_in_ms_and_overlap_is_said(tmp_path):
+def test_times_in_seconds_are_given_in_ms_and_overlap_is_noted(tmp_path):
     path, _ = trial_level(tmp_path, start=[-0.1, -0.09, 0.0, 0.07, 0.28], width=0.02)
     recording = from_brainio(path)
     assert recording.responses["time_bin_start"].values.tolist() == [-100, -90, 0, 70, 280]
@@ -283,7 +283,7 @@ def test_counts_are_normalised_by_the_blanks_of_their_session(tmp_path):
     assert recording.provenance["dropped"][0]["n"] == 4
 
 
-def test_units_and_sessions_without_blanks_that_differ_are_said(tmp_path):
+def test_units_and_sessions_without_blanks_that_differ_are_counted(tmp_path):
     path = counts(tmp_path, day=np.array([1, 1, 1, 2, 2, 2]))
     recording = from_brainio(path)
     assert recording.responses["unit_id"].values.tolist() == ["Chabo_L_M_0"]
@@ -553,7 +553,7 @@ def test_a_file_cannot_claim_more_than_its_bytes_can_hold(tmp_path, size):
         from_brainio(tmp_path / "x.nc")
 
 
-def test_files_that_are_none_are_refused(tmp_path):
+def test_files_that_are_not_netcdf_are_refused(tmp_path):
     path = tmp_path / "x.nc"
     for content in (b"", b"not netCDF", b"\x89HDF\r\n\x1a\n" + bytes(100)):
         path.write_bytes(content)
@@ -715,7 +715,7 @@ def test_what_is_written_reads_back_equal(tmp_path, averages, dtype):
     xr.testing.assert_identical(after.stimuli.load(), before.stimuli.load())
 
 
-def test_trials_that_nobody_has_are_kept_and_images_are_put_in_order(tmp_path, rng):
+def test_empty_trials_before_others_are_kept_and_images_are_put_in_order(tmp_path, rng):
     values = rng.normal(size=(3, 4, 2, 25))
     values[:, 3] = np.nan
     pixels = rng.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)

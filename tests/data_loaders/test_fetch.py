@@ -171,7 +171,7 @@ def test_what_has_another_hash_is_not_kept(web, folder):
     assert ASSEMBLY not in names(folder)
 
 
-def test_what_is_not_there_is_said_with_where_to_put_it(web, folder):
+def test_a_missing_file_is_named_with_the_place_to_put_it(web, folder):
     url = PUBLISHED[NAME].assembly.url
     del web.pages[f"/{ASSEMBLY}"]
     assert_refused(run(NAME), "the server says 404", url, f"put it at {folder / ASSEMBLY} by hand")
@@ -229,7 +229,7 @@ def test_a_cache_that_cannot_be_written(web, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("call", [fetch, stored])
-def test_a_name_that_nobody_published(call, folder):
+def test_an_unknown_name_is_refused(call, folder):
     with pytest.raises(
         UnknownNameError, match="unknown published recording 'majaj2016'; did you mean 'majaj2015'"
     ):

@@ -355,7 +355,7 @@ def test_variables_are_those_of_the_netcdf_library(tmp_path, data):
             np.testing.assert_array_equal(found.read(), variable[...])
 
 
-def test_dimensions_without_names_are_told_apart_by_their_lengths(tmp_path):
+def test_dimensions_without_names_are_distinguished_by_their_lengths(tmp_path):
     with h5py.File(tmp_path / "mine.h5", "w") as file:
         file["a"], file["b"], file["c"] = np.zeros((4, 3, 3)), np.zeros((3, 4)), np.zeros(5)
     with VariableFile.at(tmp_path / "mine.h5").opened() as data:

@@ -300,7 +300,7 @@ def test_data_in_another_file_is_not_followed(tmp_path, path):
         from_hvm(path)
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_of_other_kinds_are_refused(tmp_path):
     (tmp_path / "empty.hdf5").write_bytes(b"")
     (tmp_path / "text.hdf5").write_text("images")
     with h5py.File(tmp_path / "bare.hdf5", "w"):

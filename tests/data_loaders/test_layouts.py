@@ -84,7 +84,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("suffix", [".nc", ".npz", ".h5", "", ".txt"])
 @pytest.mark.parametrize(("layout", "write"), [(k, one) for k, some in WRITERS.items() for one in some])
-def test_a_layout_is_told_by_what_is_in_the_file(tmp_path, layout, write, suffix):
+def test_a_layout_is_detected_from_the_content_of_the_file(tmp_path, layout, write, suffix):
     path = tmp_path / f"mine{suffix}"
     write(path)
     assert layout_of(path) == layout
@@ -161,9 +161,10 @@ def test_reading_imports_nothing_from_the_current_folder(tmp_path, name):
     WRITERS["netcdf"][0](tmp_path / "mine.nc")
     (tmp_path / name).write_text("open('ran', 'w').close()")
     code = (
-        "import sys; from data_loaders.files.child import in_child; from data_loaders.layouts import _read\n"
+        "import sys; from pathlib import Path; from data_loaders.files.child import in_child\n"
+        "from data_loaders.layouts import _read\n"
         "sys.path.insert(0, '')\n"
-        "print(in_child('mine.nc', _read, 'mine.nc', None, None).n_images)"
+        "print(in_child(Path('mine.nc'), _read, Path('mine.nc'), None, None).n_images)"
     )
     command = [sys.executable, "-P", "-c", f"import h5py, netCDF4, xarray; {code}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -233,7 +234,7 @@ def test_stimuli_are_for_brainio_alone(tmp_path):
         (b"\0" * 5000 + b"\x89HDF\r\n\x1a\n", "no zip, HDF5 or netCDF"),
     ],
 )
-def test_what_has_no_layout_is_told_what_was_looked_for(tmp_path, content, says):
+def test_a_file_without_a_layout_is_refused_with_the_layouts_that_exist(tmp_path, content, says):
     path = tmp_path / "mine.nc"
     path.write_bytes(content)
     with pytest.raises(ContractError, match=says) as caught:

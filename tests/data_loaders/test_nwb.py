@@ -486,7 +486,7 @@ def test_without_pynwb_the_line_says_how_to_get_it(path, monkeypatch):
         from_nwb(path)
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_of_other_kinds_are_refused(tmp_path):
     (tmp_path / "empty.nwb").write_bytes(b"")
     (tmp_path / "text.nwb").write_text("units")
     with h5py.File(tmp_path / "bare.nwb", "w") as file:
