@@ -35,6 +35,7 @@ _OPTIONAL = (
     "image_id", "object_name", "category_name", "variation", "split", "unit_id", "region", "animal", "array",
     "time_bin_start", "time_bin_end", "image_file", "response_window", "on_ms", "off_ms",
 )  # fmt: skip
+_OF_UNITS = ("unit_id", "region", "animal", "array")
 _INDEXES = {"image": "image_id", "unit": "unit_id"}
 """Argument that the coordinate with the name of a dim stands for."""
 # Exceptions that numpy, zipfile and zlib raise on a damaged file.
@@ -116,16 +117,50 @@ def from_arrays(
     {'image': 4, 'trial': 2, 'unit': 3, 'time_bin': 25}
     """
     values = responses_of(responses)
-    n_images, n_units, n_bins = values.shape[0], values.shape[-2], values.shape[-1]
+    dims = ("image", "trial", "unit", "time_bin") if values.ndim == 4 else ("image", "unit", "time_bin")
     named = _coordinates(responses, images)
-    given = {
+    labels = {
         "image_id": image_id, "object_name": object_name, "category_name": category_name,
         "variation": variation, "split": split, "unit_id": unit_id, "region": region, "animal": animal,
         "array": array, "time_bin_start": time_bin_start, "time_bin_end": time_bin_end,
     }  # fmt: skip
-    given = {key: named.get(key) if value is None else value for key, value in given.items()}
-    stimuli, columns = _stimuli(images, image_file, given["image_id"], n_images)
-    if given["region"] is None:
+    labels = {**named, **{key: value for key, value in labels.items() if value is not None}}
+    stimuli, columns = stimuli_of(images, image_file, labels.get("image_id"), len(values))
+    recording = label_recording(
+        name, xr.Variable(dims, values), stimuli, {**columns, **labels},
+        {"response_window": response_window, "on_ms": on_ms, "off_ms": off_ms},
+    )  # fmt: skip
+    _check_no_bin_is_empty(recording.responses)
+    return recording
+
+
+def label_recording(
+    name: str,
+    responses: xr.Variable,
+    stimuli: xr.DataArray,
+    labels: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Recording:
+    """Return a recording of responses and images, which may be lazy, with the defaults of `from_arrays`.
+
+    Parameters
+    ----------
+    name
+        Name of the recording.
+    responses, stimuli
+        Arrays with the dims and types of a recording; only their sizes are used.
+    labels
+        Labels by the names of arguments of `from_arrays`; ``time_bin`` may be a time axis. Others are unused.
+    settings
+        Arguments ``response_window``, ``on_ms`` and ``off_ms``; missing or None where they are not known.
+
+    Raises
+    ------
+    ContractError
+        Naming the label or setting that does not have the form of `from_arrays`.
+    """
+    n_images, n_units, n_bins = (responses.sizes[dim] for dim in ("image", "unit", "time_bin"))
+    if labels.get("region") is None:
         raise ContractError(
             f"region is missing: give the region of each unit, or one for all: {', '.join(REGION_CHOICES)}"
         )
@@ -138,25 +173,23 @@ def from_arrays(
         "region": [""] * n_units,
         "animal": ["unknown"] * n_units,
         "array": ["unknown"] * n_units,
+        **({"split": [""] * n_images} if "split" in labels else {}),
     }
-    given |= {key: columns[key] for key in columns if key in defaults and given[key] is None}
-    if given["split"] is not None:
-        defaults["split"] = [""] * n_images
-    units = ("unit_id", "region", "animal", "array")
     coords: dict[str, tuple[str, np.ndarray]] = {}
     for key, default in defaults.items():
-        dim = "unit" if key in units else "image"
-        coords[key] = (dim, labels_of(key, given[key], default, dim))
-    groups = [coords[key][1] for key in ("animal", "array") if given[key] is not None]
+        dim = "unit" if key in _OF_UNITS else "image"
+        coords[key] = (dim, labels_of(key, labels.get(key), default, dim))
+    groups = [coords[key][1] for key in ("animal", "array") if key in labels]
     ids, how = unique_unit_ids(coords["unit_id"][1], *groups)
     coords["unit_id"] = ("unit", ids)
-    bins = _bins(given["time_bin_start"], given["time_bin_end"], named.get("time_bin"), n_bins)
+    bins = _bins(labels.get("time_bin_start"), labels.get("time_bin_end"), labels.get("time_bin"), n_bins)
     coords |= {f"time_bin_{edge}": ("time_bin", of) for edge, of in zip(("start", "end"), bins, strict=True)}
-    dims = ("image", "trial", "unit", "time_bin") if values.ndim == 4 else ("image", "unit", "time_bin")
-    window = None if response_window is None else milliseconds_of("response_window", response_window, 2)
+    window, on_ms, off_ms = (settings.get(key) for key in ("response_window", "on_ms", "off_ms"))
+    if window is not None:
+        window = milliseconds_of("response_window", window, 2)
     recording = Recording(
         name=name,
-        responses=xr.DataArray(values, dims=dims, coords=coords),
+        responses=xr.DataArray(responses, coords=coords),
         stimuli=stimuli,
         provenance={"source": "arrays", **({"unit_ids": how} if how else {})},
         response_window=None if window is None else (float(window[0]), float(window[1])),
@@ -164,7 +197,6 @@ def from_arrays(
         off_ms=None if off_ms is None else whole_number_of("off_ms", off_ms),
     )
     check_recording(recording)
-    _check_no_bin_is_empty(recording.responses)
     remark = darkness(stimuli)
     of_images = {key: of for key, of in coords.items() if of[0] == "image"}
     return replace(
@@ -235,8 +267,8 @@ def _check_times(times: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
         )
 
 
-def _stimuli(
-    images: Any, image_file: ArrayLike | None, image_id: Any, n_images: int
+def stimuli_of(
+    images: Any, image_file: Any, image_id: Any, n_images: int
 ) -> tuple[xr.DataArray, Mapping[str, np.ndarray]]:
     """Return the images, and the columns of the table that names their files, if there is one."""
     if not isinstance(images, str | os.PathLike):

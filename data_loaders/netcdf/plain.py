@@ -19,9 +19,8 @@ from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
 
 from ..arrays.coercion import PIXEL_DIMS, RESPONSE_DIMS, order_by_name
-from ..arrays.recording import from_arrays
+from ..arrays.recording import from_arrays, label_recording, stimuli_of
 from ..files.variables import Variable, VariableFile, Variables
-from ..images.brightness import darkness
 from .reader import pixel_reader, read_labels, response_reader
 
 _SETTINGS = ("response_window", "on_ms", "off_ms")
@@ -63,29 +62,20 @@ def _recording(file: VariableFile, data: Variables, known: tuple[str, ...], in_f
     shape = tuple(responses.shape[axis] for axis in axes)
     ours = {responses.dims[axis]: dim for axis, dim in zip(axes, dims, strict=True)}
     labels, more = _labels(file, data, ours, known)
-    times = {"time_bin": labels.pop("time_bin")} if "time_bin" in labels else {}
-    # `from_arrays` makes labels, defaults and checks, from arrays that take no room.
-    averaged = [dim for dim in dims if dim != "trial"]
-    zeros = np.broadcast_to(np.zeros((), read.dtype), [shape[dims.index(dim)] for dim in averaged])
-    stimuli = None if in_files else _stimuli(file, data.variables["images"])
-    recording = from_arrays(
-        xr.DataArray(zeros, dims=averaged, coords=times),
-        file.path.parent if stimuli is None else np.zeros((stimuli.sizes["image"], 1, 1), np.uint8),
-        **labels,
-        **_settings(file, data),
-    )
-    origin = {**recording.provenance, "source": "netcdf", "file": file.path.name}
-    if stimuli is not None:
-        stimuli = stimuli.assign_coords(recording.stimuli.coords)
-        recording = replace(recording, stimuli=stimuli)
-        if remark := darkness(stimuli):
-            origin["images"] = remark
+    if in_files:
+        ids, n_images = labels.get("image_id"), shape[dims.index("image")]
+        stimuli, columns = stimuli_of(file.path.parent, labels.pop("image_file"), ids, n_images)
+        labels = {**columns, **labels}
+    else:
+        stimuli = _stimuli(file, data.variables["images"])
     values = lazy_variable(dims, shape, read.dtype, read)
+    recording = label_recording(file.path.stem, values, stimuli, labels, _settings(file, data))
     return replace(
         recording,
-        name=file.path.stem,
-        responses=xr.DataArray(values, coords={**more, **recording.responses.coords}),
-        provenance=origin,
+        responses=recording.responses.assign_coords(
+            {name: label for name, label in more.items() if name not in recording.responses.coords}
+        ),
+        provenance={**recording.provenance, "source": "netcdf", "file": file.path.name},
     )
 
 
@@ -129,7 +119,10 @@ def _labels(
         else:
             argument = _ARGUMENTS[ours[name]] if index else name
             if argument is not None and (name == argument or not index or argument not in data.variables):
-                labels[argument] = xr.DataArray(_label(file, variable, ours))
+                label = _label(file, variable, ours)
+                # Without names in the file, dims of one length are alike.
+                unnamed = all(_UNNAMED.fullmatch(dim) for dim in variable.dims)
+                labels[argument] = label.values if unnamed else xr.DataArray(label)
     return labels, others
 
 
@@ -138,8 +131,6 @@ def _label(file: VariableFile, variable: Variable, ours: Mapping[str, str]) -> x
     if variable.dtype == "S1" and values.ndim == 1 and variable.dims[0] not in ours:  # one text in netCDF-3
         values = np.array("".join(values.tolist()))
     dims = tuple(ours.get(dim, dim) for dim in variable.dims[: values.ndim])
-    if all(_UNNAMED.fullmatch(dim) for dim in dims):  # two dims of one length have one name
-        dims = tuple(f"dim_{axis}" for axis in range(values.ndim))
     return xr.Variable(dims, values, {k: v for k, v in variable.attributes.items() if k == "units"})
 
 
