@@ -184,7 +184,7 @@ def test_a_conversion_that_fails_keeps_what_was_downloaded(web, folder, monkeypa
 @pytest.mark.parametrize("wrong", [[0], [1], [0, 1]])
 def test_a_page_that_answers_to_everything_is_not_trusted(web, folder, wrong):
     for k in wrong:
-        web.serve(f"/{FILES[k]}", b"<html>please log in</html>")
+        web.serve(f"/{FILES[k]}", b"please log in")
     with pytest.raises(IntegrityError, match=r"did not send weights: .*; fetch them again when"):
         fetched()
     assert names(folder) == set()
