@@ -97,7 +97,8 @@ def _read(path: Path, stimuli: str | os.PathLike[str] | None, presentations: str
         raise ContractError(f"{printable(path, 300)} has images of its own ({layout}); leave the stimuli out")
     if presentations is not None and layout != "nwb":
         raise ContractError(
-            f"{printable(path, 300)} has no tables of presentations to choose from ({layout}); leave the option "
+            f"{printable(path, 300)} has no tables of presentations to choose from ({layout}); leave the "
+            "option "
             "presentations out"
         )
     if layout == "brainio":
@@ -142,5 +143,6 @@ def _names_inside(path: Path) -> tuple[set[str], set[str]]:
 
 def _no_layout(path: Path, what: str) -> ContractError:
     return ContractError(
-        f"cannot tell the layout of {printable(path, 300)}: it is {what}; wanted {', or '.join(LAYOUTS.values())}"
+        f"cannot tell the layout of {printable(path, 300)}: it is {what}; wanted "
+        f"{', or '.join(LAYOUTS.values())}"
     )

@@ -1,7 +1,8 @@
 """Fetch and load recordings that their authors have published.
 
-The table holds plain values; code that downloads or reads is imported when it is used. Files keep the names that
-their publisher gave them. All recordings in BrainIO's layout lie in one folder, because they share stimuli.
+The table holds plain values; code that downloads or reads is imported when it is used. Files keep the names
+that their publisher gave them. All recordings in BrainIO's layout lie in one folder, because they share
+stimuli.
 
 References
 ----------

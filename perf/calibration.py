@@ -1,7 +1,7 @@
 """Measure how often intervals cover the truth and tests reject, on simulated responses of known truth.
 
-``python perf/calibration.py`` prints the table of docs/calibration.md, which explains the columns; one core needs
-about ten minutes. ``--seeds N`` sets the number of recordings for each design.
+``python perf/calibration.py`` prints the table of docs/calibration.md, which explains the columns; one core
+needs about ten minutes. ``--seeds N`` sets the number of recordings for each design.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Design:
     """A recording and the quality of the model.
 
     The units' true image-driven scores are uniform in `score` +- `spread`, and their true image-driven
-    reliabilities in ``RELIABILITY``. Tuning and noise are Gaussian or, where `skewed`, exponential, the variance
-    of the noise then following the response.
+    reliabilities in ``RELIABILITY``. Tuning and noise are Gaussian or, where `skewed`, exponential, the
+    variance of the noise then following the response.
 
     Attributes
     ----------
@@ -95,10 +95,10 @@ DESIGNS = (
 class Recording:
     r"""Responses of some units to some images, and models that predict them.
 
-    Tuning and error of a model are standardised over the population of images and bins, half of each being the
-    same in all bins. A prediction of true image-driven score q is the time course, q of the tuning, and
-    :math:`\sqrt{1 - q^2}` of error; its true plain score is :math:`(q + v) / (1 + v)`, v being the variance of
-    the time course.
+    Tuning and error of a model are standardised over the population of images and bins, half of each being
+    the same in all bins. A prediction of true image-driven score q is the time course, q of the tuning, and
+    :math:`\sqrt{1 - q^2}` of error; its true plain score is :math:`(q + v) / (1 + v)`, v being the variance
+    of the time course.
     """
 
     def __init__(self, design: Design, rng: np.random.Generator) -> None:

@@ -1,9 +1,9 @@
 """Damage small recordings in every layout at random, and count what their readers make of them.
 
-A reader may return a recording or raise one line (`BrainfitError`). A traceback, a hang, a crash while values are
-read, or memory beyond the limit is a failure; it is printed with the numbers that make the file again. A crash or
-hang while a file is *loaded* is counted apart for HDF5: there `data_loaders.layouts.read` loads in a process of its
-own, which turns it into one line.
+A reader may return a recording or raise one line (`BrainfitError`). A traceback, a hang, a crash while values
+are read, or memory beyond the limit is a failure; it is printed with the numbers that make the file again. A
+crash or hang while a file is *loaded* is counted apart for HDF5: there `data_loaders.layouts.read` loads in a
+process of its own, which turns it into one line.
 
     nice python perf/fuzz_readers.py --files 10000
     nice python perf/fuzz_readers.py --layouts npz --first 1234 --files 1     # one failure again

@@ -62,7 +62,8 @@ def row(case: Case) -> dict[str, Any]:
         target=f"estimate within {100 * WITHIN:.0f} % of the peak",
         missed=[] if abs(ratio - 1) <= WITHIN else [f"estimate {ratio:.2f} of the peak"],
         ours_gb=found["peak"] / 1e9,
-        note=f"estimate over peak {ratio:.2f} before any batch ({found['stage']}); beside the {found['base'] / 1e9:.2f} GB that libraries and the model take before",
+        note=f"estimate over peak {ratio:.2f} before any batch ({found['stage']}); beside the "
+        f"{found['base'] / 1e9:.2f} GB that libraries and the model take before",
     )
 
 

@@ -23,7 +23,7 @@ from brainfit.mappings.ridge import Ridge
 FULL = (5120, 65536, 256)
 N_TRAIN = FULL[0] * 3 // 4
 IMAGES, SMALL = (128, 256, 384), (32, 64, 128)
-"""So many that there are more rows than `brainfit.mappings.solvers.dual` takes, which is another way to solve."""
+"""Enough images for more rows than `brainfit.mappings.solvers.dual` takes."""
 BLOCKS = 8  # as many directions as F3 needs
 LIMIT_GB, LIMIT_S, EXPONENT = 12, 300, 1.1
 TARGET = f"<= {LIMIT_GB} GB, <= {LIMIT_S} s, linear in images"

@@ -72,15 +72,15 @@ class Difference:
 class Comparison(Result, Sequence[Difference]):
     """Differences between all pairs of several scores.
 
-    It is a sequence of `Difference` as well: for each measure, the image-driven one first, and each window all
-    pairs, in the order of the scores.
+    It is a sequence of `Difference` as well: for each measure, the image-driven one first, and each window
+    all pairs, in the order of the scores.
 
     Attributes
     ----------
     data
-        `difference`, `p`, `p_holm`, `n_units` over (measure, window, pair) and `ci95` over these and bound, as
-        `Difference` has them; the coordinates `first` and `second` give the positions of the scores of a pair,
-        `model` and `other` the names of their models.
+        `difference`, `p`, `p_holm`, `n_units` over (measure, window, pair) and `ci95` over these and bound,
+        as `Difference` has them; the coordinates `first` and `second` give the positions of the scores of a
+        pair, `model` and `other` the names of their models.
     info
         Models, recording, region, simulated, seed and number of resamples.
     """
@@ -163,12 +163,12 @@ class Comparison(Result, Sequence[Difference]):
 def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Comparison:
     """Test every pair of scores, paired over images and units.
 
-    A resample draws images with replacement and gives both models the same ones; each unit's difference
-    of r, over the square root of the unit's reliability, is computed anew. The interval and the p-value
-    are those of Student's t for the median over units (`brainfit.statistics.bootstrap.median_of_units`), so they
-    agree; Holm's method corrects p for the pairs. The maps are held fixed: the test refers to new images and units,
-    not to new training images. docs/calibration.md says how often it rejects where there is no difference, and
-    how often it finds one that is there.
+    A resample draws images with replacement and gives both models the same ones; each unit's difference of r,
+    over the square root of the unit's reliability, is computed anew. The interval and the p-value are those
+    of Student's t for the median over units (`brainfit.statistics.bootstrap.median_of_units`), so they agree;
+    Holm's method corrects p for the pairs. The maps are held fixed: the test refers to new images and units,
+    not to new training images. docs/calibration.md says how often it rejects where there is no difference,
+    and how often it finds one that is there.
 
     Parameters
     ----------
@@ -270,7 +270,8 @@ def _require_same(scores: Sequence[Score]) -> None:
         hashes = [_content(score) for score in (first, other)]
         if None not in hashes and hashes[0] != hashes[1]:
             raise ContractError(
-                f"scores 1 and {k} have the same names of images and units, but other pictures or other responses "
+                f"scores 1 and {k} have the same names of images and units, but other pictures or other "
+                "responses "
                 f"to training images (content {hashes[0]:.12} and {hashes[1]:.12}); "
                 "score all models with the same recording"
             )

@@ -67,8 +67,8 @@ def inter_animal_consistency(
     r"""Predict the units of each animal from those of each other one, and score it as a model is scored.
 
     The features are the source animal's trial-averaged units of the region, bin by bin; one linear map for
-    all bins is fitted to each unit of the target animal, and evaluated on held-out images. Both sides are noisy,
-    so both are corrected for:
+    all bins is fitted to each unit of the target animal, and evaluated on held-out images. Both sides are
+    noisy, so both are corrected for:
 
     .. math:: r_{nc} = r(X, Y) / \sqrt{SB[\langle r(X_1, X_2) \rangle]\, SB[\langle r(Y_1, Y_2) \rangle]}
 

@@ -49,14 +49,15 @@ def assign_layers(
 ) -> LayerAssignment:
     """Give each region the layer that most of its units vote for, on the training images of a score.
 
-    A unit votes for the layer of least loss; of layers with equal votes, the region takes the one of lower median
-    loss. A unit that no layer predicts better than its mean does not vote. The vote is image-driven: each bin's
-    mean over images is taken off features and responses, so that a layer is chosen for what it knows about images
-    and not for when it responds. The plain vote of the paper, in which the time course counts, is beside it.
+    A unit votes for the layer of least loss; of layers with equal votes, the region takes the one of lower
+    median loss. A unit that no layer predicts better than its mean does not vote. The vote is image-driven:
+    each bin's mean over images is taken off features and responses, so that a layer is chosen for what it
+    knows about images and not for when it responds. The plain vote of the paper, in which the time course
+    counts, is beside it.
 
-    The images that a score with this seed holds out have no part in it. All regions are fitted together, a layer
-    at a time; a score with ``layer="auto"`` does the same for its region alone, where a loss may differ by the
-    tolerance of the solver.
+    The images that a score with this seed holds out have no part in it. All regions are fitted together, a
+    layer at a time; a score with ``layer="auto"`` does the same for its region alone, where a loss may differ
+    by the tolerance of the solver.
 
     Parameters
     ----------

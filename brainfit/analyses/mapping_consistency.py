@@ -90,14 +90,15 @@ def mapping_consistency(
     Returns
     -------
     MappingConsistency
-        Over (window, unit), windows ``pooled``, ``early``, ``late`` as in `brainfit.scoring.result.Score`: `r`,
-        Pearson, [-1, 1]; `predictor_reliability` and `response_reliability`, the two factors under the root,
-        [0, 1] and (0, 1]; `normalized`, r over the root of the second alone; `consistency`, r over the root
-        of both, which by luck of noise can exceed 1; `image_driven`, the consistency once each bin's mean
-        over images is taken off predictions and responses, halves as well, so that a time course that all
-        images share counts for nothing. NaN only where a unit's reliability is not distinguishable from zero:
-        a median over what is not NaN is one over all `n_known` units of the window. Besides, `predicted` over
-        (image, unit, time_bin), and `window_bins`. The attributes say of what, and what was dropped and why.
+        Over (window, unit), windows ``pooled``, ``early``, ``late`` as in `brainfit.scoring.result.Score`:
+        `r`, Pearson, [-1, 1]; `predictor_reliability` and `response_reliability`, the two factors under the
+        root, [0, 1] and (0, 1]; `normalized`, r over the root of the second alone; `consistency`, r over the
+        root of both, which by luck of noise can exceed 1; `image_driven`, the consistency once each bin's
+        mean over images is taken off predictions and responses, halves as well, so that a time course that
+        all images share counts for nothing. NaN only where a unit's reliability is not distinguishable from
+        zero: a median over what is not NaN is one over all `n_known` units of the window. Besides,
+        `predicted` over (image, unit, time_bin), and `window_bins`. The attributes say of what, and what was
+        dropped and why.
 
     Raises
     ------
@@ -187,7 +188,8 @@ def _with_halves(responses: Responses, halves: np.ndarray) -> tuple[Responses, n
         return responses, halves
     if not units.any():
         raise ContractError(
-            f"none of {len(units)} units has two trials of every training image, and mapping consistency halves "
+            f"none of {len(units)} units has two trials of every training image, and mapping consistency "
+            "halves "
             "the trials of training images; brainfit.score needs only one trial of them"
         )
     responses.dropped.add("units", int((~units).sum()), "a single trial of some training image")

@@ -126,8 +126,8 @@ def halve(trials: xr.DataArray, n_halvings: int, rng: np.random.Generator) -> np
     ----------
     trials
         Dims (image, trial, unit, time_bin); may be lazy: it is read some images at a time, once or, where the
-        first images have the same trials and a later one has not, twice. A trial with NaN in any bin counts as
-        missing for that unit.
+        first images have the same trials and a later one has not, twice. A trial with NaN in any bin counts
+        as missing for that unit.
     n_halvings
         Number of random halves; of few blocks all halves, if these are fewer.
     rng

@@ -38,13 +38,13 @@ class Recording:
     name
         Name of the recording in results.
     responses
-        Float array with dims ``("image", "trial", "unit", "time_bin")``, or averaged over trials
-        ``("image", "unit", "time_bin")``; NaN stands where there is no response, as for images that were shown
-        on fewer trials. A file or a simulation may back it lazily: select first, then ask for values.
-        Coordinates: `image_id`, `object_name`, `category_name`, `variation` on image, and `split`
-        (``"train"`` or ``"test"``) where the split is prescribed; `unit_id`, `region`, `animal`, `array` on
-        unit; `time_bin_start`, `time_bin_end` on time_bin, in ms from image onset. The region ``"IT"`` is for
-        units that are not known to be in pIT, cIT or aIT.
+        Float array with dims ``("image", "trial", "unit", "time_bin")``, or averaged over trials ``("image",
+        "unit", "time_bin")``; NaN stands where there is no response, as for images that were shown on fewer
+        trials. A file or a simulation may back it lazily: select first, then ask for values. Coordinates:
+        `image_id`, `object_name`, `category_name`, `variation` on image, and `split` (``"train"`` or
+        ``"test"``) where the split is prescribed; `unit_id`, `region`, `animal`, `array` on unit;
+        `time_bin_start`, `time_bin_end` on time_bin, in ms from image onset. The region ``"IT"`` is for units
+        that are not known to be in pIT, cIT or aIT.
     stimuli
         The images shown, dims ``("image", "height", "width", "channel")``, uint8 in [0, 255] or
         float in [0, 1]; one for each image of `responses`, in the same order; may be lazy.

@@ -14,9 +14,9 @@ from brainfit.errors import ContractError
 class Trajectory:
     """Activations of one layer for a batch of images over all steps.
 
-    Each step refers to one of the *distinct* blocks: a feedforward network that sees an image for 100 ms needs
-    three blocks for 25 steps (no input yet, image, gray), a recurrent one needs a block for each step after
-    its input arrives.
+    Each step refers to one of the *distinct* blocks: a feedforward network that sees an image for 100 ms
+    needs three blocks for 25 steps (no input yet, image, gray), a recurrent one needs a block for each step
+    after its input arrives.
 
     Attributes
     ----------

@@ -1,11 +1,11 @@
 """Hash everything that a model computes with, so that cached features are found again for it alone.
 
-A hash covers the model by value (parameters, buffers, attributes, nested modules, hooks), the source files that
-its code is in, and the versions of the packages that it uses. It is the same in another process. What is not
-seen: classes and module variables that are changed in memory, packages that are loaded from an editable folder
-within a function, and files, environment variables or programs that the model reads at every call without
-keeping what it read. A model that does any of these offers a method ``cache_token()``, which returns text that
-differs whenever its answers may.
+A hash covers the model by value (parameters, buffers, attributes, nested modules, hooks), the source files
+that its code is in, and the versions of the packages that it uses. It is the same in another process. What is
+not seen: classes and module variables that are changed in memory, packages that are loaded from an editable
+folder within a function, and files, environment variables or programs that the model reads at every call
+without keeping what it read. A model that does any of these offers a method ``cache_token()``, which returns
+text that differs whenever its answers may.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def code_identity(modules: set[str]) -> list[tuple[str, str]]:
 
 
 def _with_hooks_renumbered(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of a torch module with its hooks numbered from 0: torch counts those of all modules."""
+    """Return a torch module's state with its hooks numbered from 0: torch counts those of all modules."""
     hooks = {
         name: kind
         for name, kind in state.items()

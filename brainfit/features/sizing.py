@@ -1,7 +1,7 @@
 """Plan the batches before any is computed: their size, the bytes of their features, and the memory they take.
 
-Features that are cached already tell their size. For other layers one image is extracted alone; the memory that
-this takes gives the number of images that fit through the model together.
+Features that are cached already tell their size. For other layers one image is extracted alone; the memory
+that this takes gives the number of images that fit through the model together.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class Features:
         return select_rows(seen[layer], wanted - first)
 
     def _find(self, number: int, layer: str) -> Trajectory | None:
-        """Return the kept features of a batch; None if there are none, or not of the right number of images."""
+        """Return the kept features of a batch; None if there are none for that many images."""
         if self._store is None or not self._is_unchanged("found"):
             return None
         held = self._store.get(self._key(number, layer))
@@ -164,7 +164,8 @@ class Features:
             self._checked.add(event)
             if cache_content(self._plan.model) != self._plan.content:
                 _log.warning(
-                    "model %r has changed since the score began, as one does that reads its weights only when it "
+                    "model %r has changed since the score began, as one does that reads its weights only "
+                    "when it "
                     "is asked, or notes what it saw: its features are not kept (a method cache_token() can "
                     "return text for everything that they depend on)",
                     self._plan.model.name,

@@ -20,11 +20,10 @@ def scores_against_ceiling(score: Score) -> Display:
     Returns
     -------
     Display
-        Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the score
-        has them; the image-driven `r`, `ceiling`, `reliability` and `normalized` over the pooled window, and
-        `normalized` in the `early` and `late` windows; the `plain` normalised score and that with
-        ranks, `spearman_normalized`; `temporal_correlation`
-        and `alpha`. NaN: not defined.
+        Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the
+        score has them; the image-driven `r`, `ceiling`, `reliability` and `normalized` over the pooled
+        window, and `normalized` in the `early` and `late` windows; the `plain` normalised score and that with
+        ranks, `spearman_normalized`; `temporal_correlation` and `alpha`. NaN: not defined.
     """
     numbers = numbers_of_units(score)
     shown = numbers.dropna(subset=["ceiling", "r"])
@@ -45,7 +44,8 @@ def scores_against_ceiling(score: Score) -> Display:
         title="Each unit against its ceiling",
         caption=(
             f"One point a unit: image-driven correlation over held-out images{together}, against the ceiling "
-            f"that the noise of the unit allows (Pearson). On the diagonal, everything that can be predicted is predicted. {seen}"
+            "that the noise of the unit allows (Pearson). On the diagonal, everything that can be "
+            f"predicted is predicted. {seen}"
         ),
         alt=f"Scatter plot of each unit’s image-driven correlation against its noise ceiling. {seen}",
         subject=subject(score),

@@ -20,8 +20,8 @@ def early_against_late(score: Score) -> Display:
     Returns
     -------
     Display
-        Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the score
-        has them, and the image-driven normalised scores `early` and `late`. NaN: not defined.
+        Its frame has a row for each unit with the columns `unit_id`, `animal` and `array`, as far as the
+        score has them, and the image-driven normalised scores `early` and `late`. NaN: not defined.
     """
     numbers = _numbers(score)
     shown = numbers.dropna(subset=[*WINDOWS])

@@ -27,9 +27,9 @@ def predictivity_over_time(score: Score) -> Display:
     Returns
     -------
     Display
-        Its frame has a row for each bin: `time_bin_start`, `time_bin_end` in ms, `n_defined`
-        units, the medians `r`, `ceiling`, `pearson_ceiling` and `normalized` over these units, the quartiles of
-        r, ceiling and normalized as `r_low`, `r_high` and so on, and `early` and `late`, True if that window
+        Its frame has a row for each bin: `time_bin_start`, `time_bin_end` in ms, `n_defined` units, the
+        medians `r`, `ceiling`, `pearson_ceiling` and `normalized` over these units, the quartiles of r,
+        ceiling and normalized as `r_low`, `r_high` and so on, and `early` and `late`, True if that window
         pools the bin. NaN where fewer than half of the units are defined.
 
     References

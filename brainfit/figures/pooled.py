@@ -27,8 +27,8 @@ def pooled_scores(scores: Sequence[Score]) -> Display:
     Returns
     -------
     Display
-        Its frame has a row for each score: `model`, the pooled medians over units `image_driven`, its interval
-        `low` to `high`, and the plain scores `normalized` and `time_course`. NaN: not defined.
+        Its frame has a row for each score: `model`, the pooled medians over units `image_driven`, its
+        interval `low` to `high`, and the plain scores `normalized` and `time_course`. NaN: not defined.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def pooled_scores(scores: Sequence[Score]) -> Display:
         name="pooled",
         title="Pooled scores",
         caption=(
-            "Median over units of the image-driven normalised score over held-out images and time bins; 1 is as "
+            "Median over units of the image-driven normalised score over held-out images and time bins; 1 "
+            "is as "
             "good as the noise allows. Bars: 95% intervals, over images and units, of each model by itself; "
             "the table of pairs says whether two models differ. Open circles: the plain score, with the mean "
             f"time course left in. {seen}"

@@ -15,7 +15,7 @@ from brainfit.scoring.result import Score
 
 
 def ranked_units(score: Score) -> Display:
-    """Show the image-driven correlation and the ceiling of each unit, from the best predicted unit to the worst.
+    """Show the image-driven correlation and the ceiling of each unit, best predicted units first.
 
     Returns
     -------

@@ -20,7 +20,8 @@ def load_task(name: str, /, **options: Any) -> Task:
     Parameters
     ----------
     name
-        ``"objects"`` for the embedded task, ``"imagefolder:PATH"`` for images in folders as ImageNet has them, or
+        ``"objects"`` for the embedded task, ``"imagefolder:PATH"`` for images in folders as ImageNet has
+        them, or
         ``package.module:factory`` or ``path/to/file.py:factory`` for a factory of your own.
     **options
         Arguments of its factory, such as ``image_size=96``.

@@ -58,7 +58,8 @@ def print_pdf(page: str) -> bytes:
             problem = str(error)
         if not printed.is_file():
             raise PluginError(
-                f"{browser} printed no PDF ({printable(problem, longest=200)}); write --format html and print "
+                f"{browser} printed no PDF ({printable(problem, longest=200)}); write --format html and "
+                "print "
                 "report.html from any browser"
             )
         return printed.read_bytes()

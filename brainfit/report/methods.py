@@ -58,7 +58,8 @@ def methods_of_comparison(scores: Sequence[Score]) -> list[str]:
         ceiling(first),
         interval_of(first),
         "Models were compared in pairs on the same units and held-out images. The difference is the median "
-        "over units of one model’s image-driven normalised score less the other’s, and for plain scores likewise; its interval and two-sided p-value "
+        "over units of one model’s image-driven normalised score less the other’s, and for plain scores "
+        "likewise; its interval and two-sided p-value "
         "come from a bootstrap over images and units in which both models get the same images, and p-values "
         "are corrected for the number of pairs in a window (Holm, 1979). The maps were held fixed: the test "
         "refers to new images and units, not to new training images.",
@@ -202,12 +203,17 @@ def _judged(score: Score) -> str:
     first, last = window_ms(score, "pooled")
     start, end = TRAJECTORY_MS
     return (
-        f"{text}, for each unit and time bin. The headline is image-driven: each bin’s mean over images is taken "
-        "off prediction, response and trials, and the correlation is taken over images and time bins together, "
-        f"from {first:g} to {last:g} ms (pooled), 70 to 130 ms (early) and 130 to 200 ms (late). The plain score "
+        f"{text}, for each unit and time bin. The headline is image-driven: each bin’s mean over images is "
+        "taken "
+        "off prediction, response and trials, and the correlation is taken over images and time bins "
+        "together, "
+        f"from {first:g} to {last:g} ms (pooled), 70 to 130 ms (early) and 130 to 200 ms (late). The plain "
+        "score "
         "is the same with these means left in; “time course alone” is the plain score of each unit’s mean "
-        "response over training images, which does not depend on the image. The temporal correlation is that of "
-        f"the predicted with the measured time course from {start} to {end} ms, median over images. All numbers "
+        "response over training images, which does not depend on the image. The temporal correlation is "
+        "that of "
+        f"the predicted with the measured time course from {start} to {end} ms, median over images. All "
+        "numbers "
         f"are medians over defined units. {_RANKS}"
     )
 
@@ -219,14 +225,21 @@ def ceiling(score: Score) -> str:
     halving = score.data.attrs.get("halving")
     how = f" ({halving})" if halving else ""
     return (
-        "Normalised scores divide Pearson’s r of a unit by the square root of its Pearson reliability over the "
-        "same images and bins, image-driven by image-driven and plain by plain. This reliability is computed in "
+        "Normalised scores divide Pearson’s r of a unit by the square root of its Pearson reliability over "
+        "the "
+        "same images and bins, image-driven by image-driven and plain by plain. This reliability is "
+        "computed in "
         "closed form from the variance between the trials of held-out images. A unit whose image-driven "
-        f"reliability over {count(score.info['n_test_images'], 'held-out image')} and the bins of the window is "
-        "not significantly above zero (F test, 1 %) is undefined and enters no median. The ceiling that is drawn "
-        f"beside the scores is Spearman’s: trials are split at random into halves{how}, each half is averaged, and the "
-        f"halves are correlated over images, {often} (ρ, the mean; Majaj et al., 2015; Nayebi et al., 2018); the "
-        "Spearman–Brown formula (Spearman, 1910; Brown, 1910) extends ρ to all trials, and the ceiling is the "
+        f"reliability over {count(score.info['n_test_images'], 'held-out image')} and the bins of the "
+        "window is "
+        "not significantly above zero (F test, 1 %) is undefined and enters no median. The ceiling that is "
+        "drawn "
+        f"beside the scores is Spearman’s: trials are split at random into halves{how}, each half is "
+        "averaged, and the "
+        f"halves are correlated over images, {often} (ρ, the mean; Majaj et al., 2015; Nayebi et al., "
+        "2018); the "
+        "Spearman–Brown formula (Spearman, 1910; Brown, 1910) extends ρ to all trials, and the ceiling is "
+        "the "
         "square root of this reliability."
     )
 

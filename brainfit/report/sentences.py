@@ -30,7 +30,10 @@ def headline(score: Score) -> str:
     if not math.isfinite(value):
         return f"{model} cannot be scored in {where}: no unit has a response that stands out from noise."
     bounds = interval(*score.headline["ci95"])
-    return f"{model} reaches {number(value)} of the noise ceiling in {where}, image-driven (95% interval {bounds})."
+    return (
+        f"{model} reaches {number(value)} of the noise ceiling in {where}, image-driven "
+        f"(95% interval {bounds})."
+    )
 
 
 def _model(score: Score) -> str:
@@ -57,16 +60,19 @@ def basis(score: Score) -> str:
     units, images = found["n_defined"], count(info["n_test_images"], "held-out image")
     where = f"{images} of “{info['recording']}”"
     if not units:
-        return f"{count(data.sizes['unit'], 'unit')} and {where} were tried; the tables below show what was found."
+        units = count(data.sizes["unit"], "unit")
+        return f"{units} and {where} were tried; the tables below show what was found."
     text = (
-        f"Median over {units} of {count(data.sizes['unit'], 'unit')}: r = {number(found['r'])} under a ceiling of "
+        f"Median over {units} of {count(data.sizes['unit'], 'unit')}: r = {number(found['r'])} under a "
+        "ceiling of "
         f"{number(found['ceiling'])}, over {where}"
     )
     if is_static(score):
         return f"{text}."
     start, end = window_ms(score, "pooled")
     return (
-        f"{text} and the time bins from {number(start, 0)} to {number(end, 0)} ms, after each bin’s mean over "
+        f"{text} and the time bins from {number(start, 0)} to {number(end, 0)} ms, after each bin’s mean "
+        "over "
         f"images is taken off. With these means left in, the plain pooled score is "
         f"{number(pooled['normalized'])}; the mean time course alone, the same for every image, reaches "
         f"{number(pooled['time_course'])}."
@@ -139,7 +145,8 @@ def basis_of_pairs(scores: Sequence[Score], pairs: Sequence[Difference]) -> str:
     if is_static(scores[0]) or not math.isfinite(alone):
         return text
     return (
-        f"{text} Each bin’s mean over images is taken off; in the plain scores below it is left in, and the mean "
+        f"{text} Each bin’s mean over images is taken off; in the plain scores below it is left in, and the "
+        "mean "
         f"time course alone, the same for every image, reaches {number(alone)}."
     )
 
@@ -191,7 +198,8 @@ def meaning(static: bool) -> list[str]:
         "A neuron that sees the same picture twice responds differently, so no model can predict a measured "
         "response perfectly. Reliability is the agreement of the average over trials with another such "
         "average: 1 is perfect, 0 is pure noise. The ceiling, its square root, is the correlation that a "
-        "perfect model would reach. The normalised score is the model’s correlation divided by the ceiling of "
+        "perfect model would reach. The normalised score is the model’s correlation divided by the ceiling "
+        "of "
         "the same kind: 1 means that everything that can be predicted was predicted. An en dash (–) marks a "
         "number that is undefined.",
     ]
@@ -199,7 +207,8 @@ def meaning(static: bool) -> list[str]:
         found.append(
             "All units respond more at 100 ms than at 20 ms, whatever the image, so a model that knows only "
             "when units respond scores high once time bins are pooled. The image-driven score takes each "
-            "bin’s mean over images off first; such a model then scores 0. The plain score leaves these means "
+            "bin’s mean over images off first; such a model then scores 0. The plain score leaves these "
+            "means "
             "in: compare it with that of the mean time course alone."
         )
     return found

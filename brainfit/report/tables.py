@@ -173,7 +173,7 @@ def units_table(frame: pd.DataFrame, *, static: bool) -> Table:
     return table_of(
         "Scores of each unit"
         if static
-        else "Image-driven scores of each unit in the pooled window, and normalised in the early and late ones",
+        else "Image-driven scores of each unit in the pooled window, and normalised early and late ones",
         frame,
         [
             *names,

@@ -1,14 +1,14 @@
 """Choose the layer of a model that predicts a region's units best.
 
-Each layer is fitted to every unit by ridge regression, one map for all time bins, as a score fits it and on the
-training images of that score alone. A unit's loss is the squared error on inner folds of these images, over all
-bins, as a share of variance, for the penalty that makes it least; as the least of several losses it is slightly
-too low, for all layers alike. Each unit votes for the layer of least loss.
+Each layer is fitted to every unit by ridge regression, one map for all time bins, as a score fits it and on
+the training images of that score alone. A unit's loss is the squared error on inner folds of these images,
+over all bins, as a share of variance, for the penalty that makes it least; as the least of several losses it
+is slightly too low, for all layers alike. Each unit votes for the layer of least loss.
 
-The vote that decides is *image-driven*: each bin's mean over training images is taken off features and responses
-before the fit, so that a layer is chosen for what it knows about images. The plain vote of the paper stands
-beside it. On the plain loss, layers are chosen for when they respond: all 76 units of a simulated pIT voted for
-the readout to classes, though an earlier layer predicts images better.
+The vote that decides is *image-driven*: each bin's mean over training images is taken off features and
+responses before the fit, so that a layer is chosen for what it knows about images. The plain vote of the
+paper stands beside it. On the plain loss, layers are chosen for when they respond: all 76 units of a
+simulated pIT voted for the readout to classes, though an earlier layer predicts images better.
 """
 
 from __future__ import annotations
@@ -214,8 +214,8 @@ def _kept_variance(ridge: Ridge) -> np.ndarray:
     """Sum of squares about the mean of the targets that are left in the rows, shape (unit,).
 
     What a layer cannot tell apart, such as bins in which it does not change, is taken out of its rows
-    (`brainfit.mappings.solvers.rows`), out of its error and out of the variance that this is a share of: so such
-    shares say which penalty is best for a layer, but not which layer.
+    (`brainfit.mappings.solvers.rows`), out of its error and out of the variance that this is a share of: so
+    such shares say which penalty is best for a layer, but not which layer.
     """
     rows = [rows for batches in ridge.rows_.values() for rows in batches]
     n = sum(float(part.ones.double().square().sum()) for part in rows)

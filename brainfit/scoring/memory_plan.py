@@ -1,4 +1,4 @@
-"""Estimate the memory of a score, stage by stage, and refuse before the long work starts what would not fit."""
+"""Estimate the memory of a score, stage by stage, and refuse early what would not fit."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Work:
         return self.item_bytes * (1 + self.n_units) + _IMAGE_BYTES
 
     def with_rows(self, n_images: int, n_rows: int, n_bytes: float) -> Work:
-        """Return the same work with the rows per image and bytes per feature of some images that became rows."""
+        """Return the same work with the rows per image and bytes per feature that some images took."""
         of_features = n_bytes / n_rows - self._bytes_beside_features
         return replace(self, n_rows=n_rows / n_images, feature_bytes=of_features / self.n_features)
 

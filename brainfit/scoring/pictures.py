@@ -11,7 +11,8 @@ import torch
 import xarray as xr
 
 NEAR = 0.01
-"""Images are near-duplicates if their reduced pictures differ by less, root mean square, as a share of the range
+"""Images are near-duplicates if their reduced pictures differ by less, root mean square, as a share of the
+range
 of pixels."""
 _SIDE = 16  # of reduced pictures
 _AT_ONCE = 64
@@ -54,8 +55,8 @@ def find_pictures(
     Parameters
     ----------
     stimuli
-        Dims (image, height, width, channel), uint8 or float in [0, 1]; may be lazy: it is read some images at a
-        time.
+        Dims (image, height, width, channel), uint8 or float in [0, 1]; may be lazy: it is read some images at
+        a time.
     on_progress
         Called with the number of images done.
     """

@@ -18,7 +18,7 @@ from brainfit.support.seeds import generator
 N_SPLITS = 100
 """Random halves of the trials to average over, unless another number is given."""
 RESPONSE_STARTS_MS = 70
-"""Start of the pooled window where the recording has no response window of its own; it ends with the last bin."""
+"""Start of the pooled window of a recording without a response window; it ends with the last bin."""
 TRAJECTORY_MS = (50, 250)
 """The bins over which trajectories are correlated: Nayebi et al. (2018), Fig. S1b."""
 
@@ -30,13 +30,13 @@ class Reliability:
     Attributes
     ----------
     split_half, window_split_half
-        Mean Spearman correlation between random halves of the trials: in each bin, shape (bin, unit), and over
-        images x the bins of a window, shape (window, unit).
+        Mean Spearman correlation between random halves of the trials: in each bin, shape (bin, unit), and
+        over images x the bins of a window, shape (window, unit).
     pearson
         Pearson reliability of the trial averages in each bin, in closed form, shape (bin, unit).
     plain, image_driven
-        The same over images x the bins of a window, as responses are and with each bin's mean over images taken
-        off, shape (window, unit).
+        The same over images x the bins of a window, as responses are and with each bin's mean over images
+        taken off, shape (window, unit).
     plain_noise, driven_noise
         What noise adds to the variance in a window, shape (window, image, unit); see `TrialNoise`.
     defined
@@ -49,8 +49,8 @@ class Reliability:
     bins
         Which bins each window pools, shape (window, bin), bool.
     trajectories, driven_trajectories
-        Correlation over time of trial halves, median over images, Spearman-Brown corrected, shape (unit,); NaN
-        where it is not positive.
+        Correlation over time of trial halves, median over images, Spearman-Brown corrected, shape (unit,);
+        NaN where it is not positive.
     blocks
         True for units whose trials are blocks, shape (unit,).
     """
@@ -173,7 +173,8 @@ def pooled_bins(
     if not bins_within(responses, *pooled).any():
         if window is not None:
             raise ContractError(
-                f"the response window, {window[0]:g} to {window[1]:g} ms, holds none of the time bins, which run "
+                f"the response window, {window[0]:g} to {window[1]:g} ms, holds none of the time bins, "
+                "which run "
                 f"from {start[0]:g} to {end[-1]:g} ms; give a window that holds at least one bin"
             )
         pooled = float(start[0]), float(end.max())

@@ -95,9 +95,9 @@ def prepare(
 ) -> Responses:
     """Match bins to steps, average trials, drop what is missing, and split images.
 
-    The recording's own split is used if it has one. Otherwise images are split within object; images that show
-    the same picture stay together, and those that are held out are drawn among the images that have repeats,
-    since a training image needs one trial and a test image two.
+    The recording's own split is used if it has one. Otherwise images are split within object; images that
+    show the same picture stay together, and those that are held out are drawn among the images that have
+    repeats, since a training image needs one trial and a test image two.
     """
     dropped = Dropped()
     recording, steps = align_bins(recording, presentation, dropped)
@@ -156,7 +156,8 @@ def split_images(
         how: dict[str, Any] = {"split": "the recording's own"}
         if len(train) < 2 or len(test) < 2:
             raise ContractError(
-                f"recording {recording.name!r} has its own split, with {len(train)} training and {len(test)} test "
+                f"recording {recording.name!r} has its own split, with {len(train)} training and "
+                f"{len(test)} test "
                 "images that were shown; at least 2 of each are needed"
             )
     else:

@@ -62,8 +62,8 @@ class Score(Result):
     data
         Dataset over dims ``image`` (held-out images), ``unit``, ``time_bin``, ``window`` (``pooled`` over the
         response, ``early`` 70-130 ms, ``late`` 130-200 ms) and ``bound`` (``low``, ``high``). *Image-driven*
-        means that each bin's mean over images is taken off prediction and response, so that a time course that
-        all images share counts for nothing. *Over a window* means over images x its bins together.
+        means that each bin's mean over images is taken off prediction and response, so that a time course
+        that all images share counts for nothing. *Over a window* means over images x its bins together.
 
         ========================================= ===================== ====================================
         variable                                  dims                  meaning; range; what NaN means
@@ -121,8 +121,8 @@ class Score(Result):
         alpha                                     unit                  the ridge penalty of the unit
         ========================================= ===================== ====================================
     info
-        Description of the score as plain JSON values: model, recording, benchmark, region, layer, mapping, control,
-        seed, n_images, n_train_images, n_test_images, weights, simulated, dropped, seconds,
+        Description of the score as plain JSON values: model, recording, benchmark, region, layer, mapping,
+        control, seed, n_images, n_train_images, n_test_images, weights, simulated, dropped, seconds,
         peak_memory_gb, provenance.
     """
 
@@ -135,8 +135,8 @@ class Score(Result):
         """The number to report: the image-driven score over the pooled window.
 
         `normalized`, the median over the defined units; `ci95`, its interval over images and units; `r` and
-        `reliability`, medians of what it is made of, and `ceiling`, the largest r; `window_ms`; `n_defined` of
-        `n_units`. NaN where no unit is defined.
+        `reliability`, medians of what it is made of, and `ceiling`, the largest r; `window_ms`; `n_defined`
+        of `n_units`. NaN where no unit is defined.
         """
         pooled = self.data.sel(window="pooled")
         reliability = pooled["window_image_driven_reliability"]

@@ -145,7 +145,8 @@ class Result:
         info = json.loads(data.attrs.pop("info"))
         if version != FORMAT:
             raise IntegrityError(
-                f"it has format {version}{_writer(info)}, this brainfit reads format {FORMAT}; compute it again"
+                f"it has format {version}{_writer(info)}, this brainfit reads format {FORMAT}; compute it "
+                "again"
             )
         if kind != cls.__name__:
             raise IntegrityError(f"it is a {kind}")

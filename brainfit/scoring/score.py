@@ -73,7 +73,8 @@ def score(
     control
         Control for claims about time (`brainfit.mappings.controls`); None for none. ``"per-bin"``: a separate
         map for each time bin; ``"time-shuffled"``: the layer's steps in another order; ``"graded"``: the
-        layer's answer to an image that stays on, with one time course for all units, fitted to their responses.
+        layer's answer to an image that stays on, with one time course for all units, fitted to their
+        responses.
     projection
         Number of random projections of the layer's features that are mapped in their place, to save memory;
         it lowers the score. A layer is chosen without it. None for all features.

@@ -1,7 +1,7 @@
 """Standard errors and intervals of a median over units, over new images and new units.
 
-Everything a normalised score is made of is a sum over images, so a resample of the images is a product of a count
-vector with such sums, and 1,000 resamples are cheap.
+Everything a normalised score is made of is a sum over images, so a resample of the images is a product of a
+count vector with such sums, and 1,000 resamples are cheap.
 """
 
 from __future__ import annotations
@@ -142,12 +142,12 @@ def median_of_units(
     r"""Return the median over units, with its standard error over new units and new images.
 
     The standard error combines the variation between units with the variation that all units share because of
-    which images were drawn. Given the images :math:`i`, units are independent draws, so their median :math:`m`
-    has the variance :math:`E[V(m|i)] + V(E[m|i])`. The first term is that of a bootstrap of the units, the noise
-    of each included. The second is the covariance, over resamples of the images, of medians of disjoint halves
-    of the units. (To draw both at once counts noise three times: Owen, 2007.) Few units or images determine
-    their part poorly, hence Student's t (Satterthwaite, 1946). At least three units are required; with few,
-    intervals are wide. The order of units does not matter.
+    which images were drawn. Given the images :math:`i`, units are independent draws, so their median
+    :math:`m` has the variance :math:`E[V(m|i)] + V(E[m|i])`. The first term is that of a bootstrap of the
+    units, the noise of each included. The second is the covariance, over resamples of the images, of medians
+    of disjoint halves of the units. (To draw both at once counts noise three times: Owen, 2007.) Few units or
+    images determine their part poorly, hence Student's t (Satterthwaite, 1946). At least three units are
+    required; with few, intervals are wide. The order of units does not matter.
 
     Parameters
     ----------

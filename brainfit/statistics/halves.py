@@ -1,10 +1,10 @@
 """Divide trials into two halves: by block where trials are blocks, else image by image.
 
-Trials are blocks where every image has the same ones, as in an experiment that shows all images once before it
-shows any of them again. A response level that drifts from block to block is then common to all images. If each
-image's trials were halved independently, that level would cancel in the average of all trials but would make
-the two halves disagree, so that reliability comes out too low. Halving blocks, the same for all images, keeps
-the level constant over images, which no correlation sees.
+Trials are blocks where every image has the same ones, as in an experiment that shows all images once before
+it shows any of them again. A response level that drifts from block to block is then common to all images. If
+each image's trials were halved independently, that level would cancel in the average of all trials but would
+make the two halves disagree, so that reliability comes out too low. Halving blocks, the same for all images,
+keeps the level constant over images, which no correlation sees.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ def trial_order(trials: np.ndarray, present: np.ndarray) -> np.ndarray:
     Returns
     -------
     array of int, shape (image, trial)
-        For each image the positions of its trials, in the order of a weighted sum of their values with arbitrary
-        fixed weights, in which only equal trials tie. It is the same for all images where trials are blocks.
+        For each image the positions of its trials, in the order of a weighted sum of their values with
+        arbitrary fixed weights, in which only equal trials tie. It is the same for all images where trials
+        are blocks.
     """
     n_images, _, n_bins = trials.shape
     key = np.einsum("itb,ib->it", trials, np.random.default_rng(0).random((n_images, n_bins)))

@@ -4,15 +4,16 @@ The reliability of an average is the share of its variance over images that is s
 variance is known from the variance between trials, so no random halves are needed: for an image with
 :math:`K` trials, with :math:`S_1` their sum and :math:`S_2` that of their squares,
 :math:`(S_1^2 - S_2) / (K (K - 1))` is an unbiased estimate of the squared signal, and less than the squared
-average, :math:`(S_1 / K)^2`, by :math:`s^2 / K`, the noise variance of the average. The reliability is what is
-left of the variance of the averages over images x bins:
+average, :math:`(S_1 / K)^2`, by :math:`s^2 / K`, the noise variance of the average. The reliability is what
+is left of the variance of the averages over images x bins:
 
 .. math:: \rho = 1 - \langle e \rangle / \mathrm{Var}(\bar x),
 
-with :math:`e` the noise variance, less what the noise of the mean over images takes of it. This is the mean over
+with :math:`e` the noise variance, less what the noise of the mean over images takes of it. This is the mean
+over
 *all* divisions of the trials in halves of the covariance of the halves, over the variance of the average, for
-any and unequal numbers of trials. Where trials are blocks (`brainfit.statistics.halves`), each block's mean over
-images is taken off first, and the result is that of a two-way random-effects analysis of variance.
+any and unequal numbers of trials. Where trials are blocks (`brainfit.statistics.halves`), each block's mean
+over images is taken off first, and the result is that of a two-way random-effects analysis of variance.
 
 References
 ----------

@@ -64,12 +64,12 @@ def split_half(
     ----------
     trials
         Responses, shape (image, trial, unit, time_bin). NaN marks missing trials; a trial with NaN in any bin
-        counts as missing for that unit. Where every image has the same trials these are blocks, and halves are
-        drawn over blocks, the same for all images; else they are drawn for each image. Where the number of
-        trials is odd the second half has one more.
+        counts as missing for that unit. Where every image has the same trials these are blocks, and halves
+        are drawn over blocks, the same for all images; else they are drawn for each image. Where the number
+        of trials is odd the second half has one more.
     groups
-        Which bins to pool, shape (group, time_bin), bool: a row with one bin gives the correlation over images
-        in that bin, a row with many bins that over images x bins.
+        Which bins to pool, shape (group, time_bin), bool: a row with one bin gives the correlation over
+        images in that bin, a row with many bins that over images x bins.
     image_driven
         Take each bin's mean over images off the halves first; for all groups, or for each, shape (group,). A
         time course that all images share then does not make halves agree.
@@ -213,7 +213,7 @@ class _Halves:
 
     @classmethod
     def of(cls, values: np.ndarray, first_half: torch.Tensor, present: np.ndarray, counts: bool) -> _Halves:
-        """Sum trials, shape (image, trial, bin), over halves, shape (image, split, trial) or (split, trial)."""
+        """Sum trials (image, trial, bin) over halves, shape (image, split, trial) or (split, trial)."""
         trials, n_images = torch.from_numpy(values), len(values)
         n_splits = first_half.shape[-2]
         by_trial = first_half.transpose(-1, -2).expand(n_images, -1, -1)

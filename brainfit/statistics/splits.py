@@ -1,7 +1,7 @@
 """Split images into training, test and folds: within object, and never within an image.
 
-Whole images are split, so a trial or a time bin of a test image cannot reach training; and images that show the
-same picture form a group that stays together.
+Whole images are split, so a trial or a time bin of a test image cannot reach training; and images that show
+the same picture form a group that stays together.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def train_test_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split images within each object, by default 75 % for training and 25 % for test.
 
-    Images are put in order object by object, shuffled within the object, and every fourth one is taken for the
-    test: the test set has the requested share overall, and each object gives its share to within one image,
-    however few images it has.
+    Images are put in order object by object, shuffled within the object, and every fourth one is taken for
+    the test: the test set has the requested share overall, and each object gives its share to within one
+    image, however few images it has.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def train_test_split(
     groups
         Images of one group go to the same side, shape (image,), any labels; by default each is its own group.
     candidates
-        Images that may be held out, shape (image,), bool; by default all. A group is a candidate if all of its
-        images are. Where fewer than `test_fraction` of the images are, all of them are held out.
+        Images that may be held out, shape (image,), bool; by default all. A group is a candidate if all of
+        its images are. Where fewer than `test_fraction` of the images are, all of them are held out.
 
     Returns
     -------

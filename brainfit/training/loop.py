@@ -4,8 +4,8 @@
                                                                  |
                  checkpoint every few minutes and on a signal  <-'   validation after each epoch
 
-Nothing but the checkpoint is carried from one process to the next, and nothing is drawn but from the seed and the
-step: a run that is killed and started again ends in the same bytes as one that was not.
+Nothing but the checkpoint is carried from one process to the next, and nothing is drawn but from the seed and
+the step: a run that is killed and started again ends in the same bytes as one that was not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Write how a training run goes to ``metrics.csv``: a row for every few steps.
 
-The file is cut back to the checkpoint when a run continues, so that it is the same whether the run was stopped or not.
+The file is cut back to the checkpoint when a run continues, so that it is the same whether the run was
+stopped or not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Let several processes train one network: what ``torchrun`` starts, or this process alone.
 
-Each process computes the gradient of its share of every batch, and torch's DistributedDataParallel averages them.
+Each process computes the gradient of its share of every batch, and torch's DistributedDataParallel averages
+them.
 """
 
 from __future__ import annotations

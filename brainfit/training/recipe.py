@@ -1,7 +1,7 @@
 """State how a network is trained, as data.
 
-A recipe goes into the run folder, the model card and every checkpoint, so that what was done can be read and a
-run is never resumed under another one.
+A recipe goes into the run folder, the model card and every checkpoint, so that what was done can be read and
+a run is never resumed under another one.
 
 References
 ----------

@@ -77,14 +77,14 @@ def train_model(
 ) -> TrainingRun:
     """Train a model of the zoo, or a network of your own, and write its run folder.
 
-    Calling it again with the same arguments continues an interrupted run and ends in the same weights as a run
-    that was not interrupted, on the same machine.
+    Calling it again with the same arguments continues an interrupted run and ends in the same weights as a
+    run that was not interrupted, on the same machine.
 
     Parameters
     ----------
     model
-        A name of `brainfit.list_models`, or ``path/to/file.py:factory`` for a factory that returns a torch module
-        from images to logits.
+        A name of `brainfit.list_models`, or ``path/to/file.py:factory`` for a factory that returns a torch
+        module from images to logits.
     task
         A task, or its name as for `brainfit.registry.tasks.load_task`.
     out
@@ -213,7 +213,8 @@ def _check_outputs(network: nn.Module, task: Task, model: str) -> None:
     network.train(training)
     if found != len(task.classes):
         raise ContractError(
-            f"model {model!r} has {found} outputs and task {task.name!r} {len(task.classes)} classes; build it with "
+            f"model {model!r} has {found} outputs and task {task.name!r} {len(task.classes)} classes; build "
+            "it with "
             f"n_classes={len(task.classes)} (--model-option n_classes={len(task.classes)})"
         )
 

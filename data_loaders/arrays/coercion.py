@@ -198,7 +198,8 @@ def order_by_name(key: str, dims: tuple[str, ...], layouts: tuple[tuple[str, ...
             return tuple(known.index(dim) for dim in layout)
     wanted = " or ".join(f"({', '.join(layout)})" for layout in layouts)
     raise ContractError(
-        f"the dims of {key} are ({printable(', '.join(dims), 100)}); wanted {wanted}, in any order; rename them"
+        f"the dims of {key} are ({printable(', '.join(dims), 100)}); wanted {wanted}, in any order; rename "
+        "them"
     )
 
 

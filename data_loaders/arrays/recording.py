@@ -221,7 +221,8 @@ def _coordinates(responses: Any, images: Any) -> dict[str, Any]:
     ids = _own_ids(images)
     if ids is not None and "image_id" in found and not np.array_equal(ids, np.asarray(found["image_id"])):
         raise ContractError(
-            "images and responses have other coordinates along 'image'; select the images in the order of the "
+            "images and responses have other coordinates along 'image'; select the images in the order of "
+            "the "
             "responses"
         )
     return found
@@ -283,7 +284,8 @@ def stimuli_of(
     found = load_stimuli(place, place.parent, ids if ids is None else ids.astype(str).tolist())
     if found.pixels.sizes["image"] != n_images:
         raise ContractError(
-            f"{printable(place, 300)} has {found.pixels.sizes['image']} images but responses has {n_images}; give the "
+            f"{printable(place, 300)} has {found.pixels.sizes['image']} images but responses has "
+            f"{n_images}; give the "
             "image_id of each row of responses"
         )
     return found.pixels, found.columns
@@ -330,13 +332,15 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
 def _load(path: Path, archive: Any) -> dict[str, Any]:
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise IntegrityError(
-            f"{printable(path, 300)} holds one array; wanted a .npz file with the keys {', '.join(_REQUIRED)}, …"
+            f"{printable(path, 300)} holds one array; wanted a .npz file with the keys "
+            f"{', '.join(_REQUIRED)}, …"
         )
     with archive:
         for key in _REQUIRED:
             if key not in archive.files and not (key == "images" and "image_file" in archive.files):
                 raise ContractError(
-                    f"{printable(path, 300)}: key {printable(repr(key))} is missing; it has {printable(', '.join(archive.files) or 'none', 200)}"
+                    f"{printable(path, 300)}: key {printable(repr(key))} is missing; it has "
+                    f"{printable(', '.join(archive.files) or 'none', 200)}"
                 )
         for key in archive.files:
             if key not in _REQUIRED + _OPTIONAL:
@@ -346,7 +350,8 @@ def _load(path: Path, archive: Any) -> dict[str, Any]:
         entries = [] if archive.zip is None else archive.zip.infolist()
         if odd := [e for e in entries if e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]:
             raise IntegrityError(
-                f"{printable(path, 300)}: {printable(odd[0].filename)} is neither stored nor deflated; save it with numpy"
+                f"{printable(path, 300)}: {printable(odd[0].filename)} is neither stored nor deflated; save "
+                "it with numpy"
             )
         check_memory(
             {f"unpacking {printable(path.name)}": sum(entry.file_size for entry in entries)},
@@ -361,11 +366,13 @@ def _read(path: Path, archive: Any, key: str) -> np.ndarray:
     except _UNREADABLE as error:
         if "Object arrays" in str(error):
             raise ContractError(
-                f"{printable(path, 300)}: key {printable(repr(key))} holds pickled Python objects, which are never loaded; "
+                f"{printable(path, 300)}: key {printable(repr(key))} holds pickled Python objects, which "
+                "are never loaded; "
                 "save it as an array of numbers or of strings"
             ) from error
         raise IntegrityError(
-            f"cannot read key {printable(repr(key))} of {printable(path, 300)}, it may be damaged: {reason(error)}"
+            f"cannot read key {printable(repr(key))} of {printable(path, 300)}, it may be damaged: "
+            f"{reason(error)}"
         ) from error
     if not isinstance(value, np.ndarray):  # NumPy gives the bytes of members that are no arrays
         raise IntegrityError(f"{printable(path, 300)}: key {printable(repr(key))} is not a numpy array")

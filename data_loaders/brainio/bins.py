@@ -47,8 +47,8 @@ def time_bins(layout: Layout, path: Path) -> TimeBins:
     """Return the bins of a file.
 
     Times are seconds if all are within ±5 and every bin is narrower than 1; else they are ms. Adjoining bins
-    of one width of which 10 ms is a multiple are averaged to 10 ms. Bins that overlap never are averaged: that
-    would smear responses in time.
+    of one width of which 10 ms is a multiple are averaged to 10 ms. Bins that overlap never are averaged:
+    that would smear responses in time.
 
     Raises
     ------

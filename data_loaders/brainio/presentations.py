@@ -37,7 +37,8 @@ class Presentations:
     decode
         Decoding of the stored numbers.
     table
-        Position of the presentation of each image and trial, shape (image, trial), -1 where there is no trial.
+        Position of the presentation of each image and trial, shape (image, trial), -1 where there is no
+        trial.
     units
         Position of each unit among the neuroids, shape (unit,).
     bins

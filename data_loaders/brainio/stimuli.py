@@ -72,7 +72,8 @@ def find_stimuli(
         raise ContractError(
             f"no stimuli of {printable(path, 300)}: looked for {name}"
             f"{' or any CSV with its images' if stimulus_set is None else ', the set that it names'}, in "
-            f"{printable(folder, 300)} and the folders in it{others if tables and stimulus_set else ''}; put it "
+            f"{printable(folder, 300)} and the folders in it{others if tables and stimulus_set else ''}; "
+            "put it "
             "there, give the CSV as stimuli, or make one file with "
             "`brainfit data convert FILE OUT.nc --stimuli CSV`"
         )

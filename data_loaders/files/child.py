@@ -74,7 +74,8 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         )
     except subprocess.TimeoutExpired as error:
         raise IntegrityError(
-            f"reading {printable(path, 300)} did not end within {seconds:.3g} s; the file may be damaged: get it anew"
+            f"reading {printable(path, 300)} did not end within {seconds:.3g} s; the file may be damaged: "
+            "get it anew"
         ) from error
     except OSError as error:
         raise out_of_memory(error) or IntegrityError(
@@ -102,7 +103,7 @@ def answer_of(call: Any) -> Any:
 
 
 def _safe_path() -> list[str]:
-    """Return `sys.path` without the current folder, whose files must not replace those of Python or libraries.
+    """Return `sys.path` without the current folder, whose files must not replace libraries.
 
     The folder of this package comes last, in case the package itself lies in the current folder.
     """
@@ -118,7 +119,8 @@ def _failure(path: Path, code: int, stderr: str) -> Exception:
         return ResourceError(f"memory ran out while reading {printable(path, 300)}; {_HINT}")
     if code == -signal.SIGKILL:
         return ResourceError(
-            f"the process that read {printable(path, 300)} was killed (signal 9), probably because memory ran "
+            f"the process that read {printable(path, 300)} was killed (signal 9), probably because memory "
+            "ran "
             f"out; {_HINT}"
         )
     if code < 0 and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
@@ -128,7 +130,8 @@ def _failure(path: Path, code: int, stderr: str) -> Exception:
         )
     if code < 0:
         return IntegrityError(
-            f"reading {printable(path, 300)} crashed the HDF5 library (signal {-code}): the file is damaged; get "
+            f"reading {printable(path, 300)} crashed the HDF5 library (signal {-code}): the file is "
+            "damaged; get "
             "it anew"
         )
     return words  # a bug, or an incomplete installation, which its own words name

@@ -159,7 +159,8 @@ def inspect(source: SourceFile) -> None:
                 continue
             if kind != h5l.TYPE_HARD:
                 raise ContractError(
-                    f"{source}: {printable(name)} is a link to another file, which is never followed; copy the "
+                    f"{source}: {printable(name)} is a link to another file, which is never followed; copy "
+                    "the "
                     "data itself into this file"
                 )
             node = h5o.open(file.id, name.encode("utf-8", "surrogateescape"))
@@ -187,7 +188,8 @@ def _claimed_bytes(source: SourceFile, name: str, data: h5py.h5d.DatasetID) -> i
     made = data.get_create_plist()
     if made.get_layout() == h5py.h5d.VIRTUAL or made.get_external_count():
         raise ContractError(
-            f"{source}: {printable(name)} has its values in another file, which is never read; copy them into "
+            f"{source}: {printable(name)} has its values in another file, which is never read; copy them "
+            "into "
             "this file"
         )
     if _is_bare_dimension(data):
@@ -268,7 +270,8 @@ def read_values(data: h5py.Dataset, part: Any = ...) -> Any:
     except UNREADABLE as error:
         if missing := _missing_filters(data):
             raise ContractError(
-                f"{where} is packed by {', '.join(missing)}, which is not installed here; store it with gzip, "
+                f"{where} is packed by {', '.join(missing)}, which is not installed here; store it with "
+                "gzip, "
                 "or set HDF5_PLUGIN_PATH to the folder of that filter"
             ) from error
         raise unreadable(where, error) from error

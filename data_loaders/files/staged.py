@@ -26,7 +26,8 @@ def check_free(path: Path, overwrite: bool) -> None:
         str(path.absolute()).encode()
     except UnicodeEncodeError as error:
         raise ContractError(
-            f"cannot write {printable(path, 300)}: netCDF wants a path in UTF-8; choose another name or folder"
+            f"cannot write {printable(path, 300)}: netCDF wants a path in UTF-8; choose another name or "
+            "folder"
         ) from error
     if os.path.lexists(path) and (path.is_dir() or not overwrite):
         raise ContractError(
@@ -46,7 +47,8 @@ def staged(path: Path, overwrite: bool) -> Iterator[Path]:
         If the file cannot be written.
     """
     try:
-        # Unlike `replaced` of atomic_files, this can ask whether the disk is full while the partial file exists.
+        # Unlike `replaced` of atomic_files, this can ask whether the disk is full while the partial file
+        # exists.
         folder = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
     except OSError as error:
         raise IntegrityError(

@@ -44,8 +44,8 @@ _DIMS = ("image", "height", "width", "channel")
 def from_hvm(path: str | os.PathLike[str]) -> Recording:
     """Return the recording in an HvM file.
 
-    Trials in time bins are taken if the file has them, else trials of one bin of 70–170 ms, else averages over
-    trials in bins, else averages in one bin. Levels of variation with fewer trials are padded with NaN.
+    Trials in time bins are taken if the file has them, else trials of one bin of 70–170 ms, else averages
+    over trials in bins, else averages in one bin. Levels of variation with fewer trials are padded with NaN.
     Responses and images are read for the selection, when values are asked for.
 
     If the file has 296 sites, 256 to 295 are poor and left out, as others do; so are units without a region.

@@ -142,7 +142,8 @@ def _bins(group: h5py.Group) -> dict[str, float]:
     for name in group:
         if not (found := re.fullmatch(r"(-?\d{1,6}) ?ms", str(name))):
             raise ContractError(
-                f"{place(group)} has {printable(repr(name))}; wanted bins called as they start, such as '20ms'"
+                f"{place(group)} has {printable(repr(name))}; wanted bins called as they start, such as "
+                "'20ms'"
             )
         starts[name] = float(found[1])
     if not starts:

@@ -11,10 +11,10 @@ from ..files.slabs import blocks
 
 
 def darkness(stimuli: xr.DataArray) -> str | None:
-    """Return a remark on images of which no pixel is brighter than one step of 255, though some are not black.
+    """Return a remark on images that are not black, but have no pixel above one step of 255.
 
-    Images that were divided by 255 twice are so, and masks of 0 and 1, which are refused. Usually one image is
-    read; more only where it is dark.
+    Images that were divided by 255 twice are so, and masks of 0 and 1, which are refused. Usually one image
+    is read; more only where it is dark.
 
     Parameters
     ----------

@@ -135,7 +135,8 @@ def _entries(place: Path) -> set[str]:
         name = entry.filename
         if not stays_inside(name):
             raise IntegrityError(
-                f"{printable(place, 300)} has an entry {printable(repr(name))}, which leaves the folder that it "
+                f"{printable(place, 300)} has an entry {printable(repr(name))}, which leaves the folder "
+                "that it "
                 "would be unpacked to; get it anew from who published it"
             )
         if stat.S_ISLNK(entry.external_attr >> 16):

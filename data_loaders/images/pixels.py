@@ -72,8 +72,8 @@ def open_pictures(place: Path, names: Sequence[str]) -> xr.DataArray:
     """Return the images in files, read when values are asked for.
 
     Every file is opened here for its size and kind, so that faults are known before any work; thousands take
-    a fraction of a second. Images are turned upright by their EXIF orientation. An alpha channel is dropped if
-    it is opaque throughout.
+    a fraction of a second. Images are turned upright by their EXIF orientation. An alpha channel is dropped
+    if it is opaque throughout.
 
     Parameters
     ----------

@@ -42,8 +42,8 @@ class Stimuli:
     pixels
         Dims ``("image", "height", "width", "channel")``, uint8 in [0, 255], RGB; read when asked for.
     columns
-        Columns by name, one entry per image, in the order of `pixels`: ``image_id`` and all other columns of the
-        table but the names of the files. A column is numbers if all its entries are, else text.
+        Columns by name, one entry per image, in the order of `pixels`: ``image_id`` and all other columns of
+        the table but the names of the files. A column is numbers if all its entries are, else text.
     """
 
     pixels: xr.DataArray
@@ -107,7 +107,8 @@ def read_table(table: Path) -> dict[str, np.ndarray]:
     wrong = next((n for n, row in enumerate(rows, 2) if len(row) != len(names)), None)
     if wrong is not None:
         raise ContractError(
-            f"{printable(table, 300)}: row {wrong} has {len(rows[wrong - 2])} entries; wanted {len(names)}, as "
+            f"{printable(table, 300)}: row {wrong} has {len(rows[wrong - 2])} entries; wanted {len(names)}, "
+            "as "
             "the first row has"
         )
     if not rows:
@@ -117,7 +118,8 @@ def read_table(table: Path) -> dict[str, np.ndarray]:
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise ContractError(
-            f"{printable(table, 300)}: image {printable(repr(str(values[counts > 1][0])))} occurs {counts.max()} "
+            f"{printable(table, 300)}: image {printable(repr(str(values[counts > 1][0])))} occurs "
+            f"{counts.max()} "
             "times; wanted one row per image"
         )
     # Of two columns of ids or files one is enough, and a column without a name numbers the rows.
@@ -152,7 +154,8 @@ def _take(table: Path, texts: dict[str, np.ndarray], names: Sequence[str]) -> np
                 raise ContractError(f"{printable(table, 300)}: column {name!r} has an empty entry")
             return texts[name]
     raise ContractError(
-        f"{printable(table, 300)} has no column {' or '.join(names)}; it has {printable(', '.join(texts), 200)}"
+        f"{printable(table, 300)} has no column {' or '.join(names)}; it has "
+        f"{printable(', '.join(texts), 200)}"
     )
 
 

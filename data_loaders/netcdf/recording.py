@@ -1,8 +1,9 @@
 """Recordings in one netCDF file, which holds the arguments of `from_arrays` under the same names.
 
 Variables ``responses`` (image, trial, unit, time_bin), or averaged (image, unit, time_bin), and ``images``
-(image, height, width, channel), beside the labels of images, units and time bins. A recording that `to_netcdf`
-writes comes back equal. Types of labels, name and provenance are JSON in the attribute ``brainfit_recording``.
+(image, height, width, channel), beside the labels of images, units and time bins. A recording that
+`to_netcdf` writes comes back equal. Types of labels, name and provenance are JSON in the attribute
+``brainfit_recording``.
 
 Damage is found without fail. The file holds a digest of every chunk of responses and images, and a sha256 of
 these digests, the labels and the JSON. The sha256 is checked when the file is loaded. The digests are checked
@@ -107,11 +108,11 @@ def from_netcdf(path: str | os.PathLike[str]) -> Recording:
     ----------
     path
         A file of `to_netcdf`. Or a file of others with the variables ``responses``, ``images``, ``region``
-        and any other argument of `from_arrays`, with its defaults; ``image_file``, in place of ``images``, has
-        names of files relative to the folder of this one. Dims that have names are transposed to the order of
-        a recording; names that do not fit are refused. Missing values are found by the conventions of netCDF
-        and CF. Coordinates with the names of dims give ids where there are none. Other variables along images,
-        units or time bins are kept as coordinates. The recording has the name of the file.
+        and any other argument of `from_arrays`, with its defaults; ``image_file``, in place of ``images``,
+        has names of files relative to the folder of this one. Dims that have names are transposed to the
+        order of a recording; names that do not fit are refused. Missing values are found by the conventions
+        of netCDF and CF. Coordinates with the names of dims give ids where there are none. Other variables
+        along images, units or time bins are kept as coordinates. The recording has the name of the file.
 
     Raises
     ------
@@ -212,7 +213,8 @@ def _read(file: VariableFile, data: Variables) -> Recording:
     facts = json.loads(data.attributes[_MARK])
     if facts["format"] != FORMAT:
         raise IntegrityError(
-            f"{file} is of format {printable(facts['format'])}, and this brainfit reads {FORMAT}; convert its "
+            f"{file} is of format {printable(facts['format'])}, and this brainfit reads {FORMAT}; convert "
+            "its "
             "source again (brainfit data convert)"
         )
     labels = {key: _read_label(data.variables[key], of) for key, of in facts["labels"].items()}

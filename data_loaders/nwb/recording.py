@@ -2,8 +2,8 @@
 
 A file needs units with spike times and with electrodes whose location is V1, V2, V4, pIT, cIT, aIT or IT; a
 table of intervals (or trials) with the image's name or number in a column ``image_id``, ``stimulus_id``,
-``image_name``, ``stimulus_name``, ``image_index``, ``stimulus_index`` or ``frame``; and images, in its stimulus
-templates or in files. Repeats of an image become its trials.
+``image_name``, ``stimulus_name``, ``image_index``, ``stimulus_index`` or ``frame``; and images, in its
+stimulus templates or in files. Repeats of an image become its trials.
 
 References
 ----------

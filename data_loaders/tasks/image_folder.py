@@ -1,7 +1,7 @@
 """Images in folders, one a class, as ImageNet comes: ``train/<class>/*`` and ``val/<class>/*``.
 
-Training crops, resizes and flips at random, validation takes the centre, as in He et al. (2016) and the code that
-followed it. The random numbers of an image are named by the seed, the epoch and its position.
+Training crops, resizes and flips at random, validation takes the centre, as in He et al. (2016) and the code
+that followed it. The random numbers of an image are named by the seed, the epoch and its position.
 
 References
 ----------
@@ -74,13 +74,13 @@ class ImageFolder:
         return len(self.val)
 
     def train_example(self, epoch: int, position: int) -> tuple[np.ndarray, int] | None:
-        """Return a random crop of a training image, uint8, shape (3, image_size, image_size), and its class."""
+        """Return a random crop of a training image, uint8, shape (3, size, size), and its class."""
         path, label = self.train[position]
         rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, epoch, position, 0]))
         return self._read(path, label, lambda image: _random_crop(image, self.image_size, rng))
 
     def val_example(self, position: int) -> tuple[np.ndarray, int] | None:
-        """Return the centre of a validation image, uint8, shape (3, image_size, image_size), and its class."""
+        """Return the centre of a validation image, uint8, shape (3, size, size), and its class."""
         path, label = self.val[position]
         return self._read(path, label, lambda image: _centre_crop(image, self.image_size))
 
@@ -124,7 +124,8 @@ def image_folder(folder: str | os.PathLike[str], image_size: int = 128, seed: in
     classes = tuple(found["train"])
     if len(classes) < 2:
         raise ContractError(
-            f"{printable(root / 'train')} has images of {len(classes)} class{'es' * (len(classes) != 1)}; wanted "
+            f"{printable(root / 'train')} has images of {len(classes)} class{'es' * (len(classes) != 1)}; "
+            "wanted "
             "a folder with images for each of two classes or more"
         )
     missing = sorted(set(classes) - set(found["val"]))

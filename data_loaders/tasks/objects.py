@@ -1,12 +1,13 @@
 """Name rendered objects: an endless task that needs no download.
 
 The 64 objects of `data_loaders.simulated` are rendered once, as *sprites* (light and coverage), each in many
-poses, and kept in the cache. An example puts a sprite at a random place over noise with a 1/f spectrum. Its random
-numbers are named by the seed, the split and the position of the example, so example k is always the same
-image and there is no last one. Validation has sprites in poses, at places and on backgrounds that training
-never shows.
+poses, and kept in the cache. An example puts a sprite at a random place over noise with a 1/f spectrum. Its
+random numbers are named by the seed, the split and the position of the example, so example k is always the
+same image and there is no last one. Validation has sprites in poses, at places and on backgrounds that
+training never shows.
 
-Difficulty is set by `clutter` (objects behind the one to name), `occlusion` (an object in front of it) and `noise`.
+Difficulty is set by `clutter` (objects behind the one to name), `occlusion` (an object in front of it) and
+`noise`.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class Objects:
 
     @cached_property
     def _tiles(self) -> np.ndarray:
-        """Return 1/f noise of mean .45 and sd .1 of 255, shape (tile, row, column); even ones are training's."""
+        """Return 1/f noise, mean .45 and sd .1 of 255, shape (tile, row, column); training takes even tiles."""
         frequency = np.hypot(fft.fftfreq(_TILE)[:, None], fft.rfftfreq(_TILE)[None, :])
         frequency[0, 0] = np.inf
         white = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, 9])).random(

@@ -1,4 +1,4 @@
-"""Files of others read no other files, take no memory beyond their size, and are named where they cannot be read."""
+"""A file reads no other files, takes no memory beyond its size, and is named where it cannot be read."""
 
 # h5py types a member of a file as a group, data set or type.
 # pyright: reportAttributeAccessIssue=false, reportIndexIssue=false, reportArgumentType=false

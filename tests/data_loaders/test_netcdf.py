@@ -343,14 +343,23 @@ def test_white_is_a_value_and_counts_are_numbers(path):
         ({"image_id": ("image", ["i"] * 16)}, "'i' occurs 16 times"),
         ({"images": (("image", "y", "x"), np.zeros((16, 8, 9), np.uint8))}, "square"),
         ({"images": (("image", "y", "x"), np.zeros((16, 0, 0), np.uint8))}, "at least 1 pixel"),
-        ({"images": (("other", "y", "x"), np.zeros((15, 8, 8), np.uint8))}, r"dims of images are \(other, y, x\)"),
-        ({"images": (("image", "y", "z"), np.zeros((16, 8, 8), np.uint8))}, r"dims of images are \(image, y, z\)"),
+        (
+            {"images": (("other", "y", "x"), np.zeros((15, 8, 8), np.uint8))},
+            r"dims of images are \(other, y, x\)",
+        ),
+        (
+            {"images": (("image", "y", "z"), np.zeros((16, 8, 8), np.uint8))},
+            r"dims of images are \(image, y, z\)",
+        ),
         ({"images": (("image", "y", "x"), np.zeros((16, 8, 8), np.int32))}, "images are int32"),
         ({"images": (("image", "y", "x", "c"), np.zeros((16, 8, 8, 4), np.uint8))}, "channels"),
         ({"responses": (("image", "unit"), np.zeros((16, 6)))}, r"dims of responses are \(image, unit\)"),
         ({"responses": (("stimulus", "neuron", "time"), np.zeros((16, 6, 25)))}, "dims of responses are"),
         ({"responses": (DIMS, np.full((16, 4, 6, 25), "a"))}, "responses' is .*; wanted numbers"),
-        ({"time_bin": ("time_bin", np.arange(25) * 10.0)}, "time_bin does not say whether its times are starts"),
+        (
+            {"time_bin": ("time_bin", np.arange(25) * 10.0)},
+            "time_bin does not say whether its times are starts",
+        ),
         ({"time_bin": ("time_bin", np.arange(25))}, "time_bin does not say whether its times are starts"),
         (
             {

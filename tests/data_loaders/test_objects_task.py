@@ -81,7 +81,8 @@ def test_a_damaged_sprite_is_rendered_again(task):
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
-    [({"image_size": 200}, "from 16 to 128"), ({"label": "thing"}, "label is"), ({"occlusion": 2}, "occlusion is"),
+    [({"image_size": 200}, "from 16 to 128"), ({"label": "thing"}, "label is"),
+     ({"occlusion": 2}, "occlusion is"),
      ({"sprites": 0}, "sprites is")],
 )  # fmt: skip
 def test_values_out_of_range_are_refused(wrong, says):

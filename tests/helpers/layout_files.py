@@ -1,4 +1,4 @@
-"""Write a small file of every layout; each writer returns the name of a data set that is read, and its shape."""
+"""Write a small file of every layout; each writer returns a data set that is read, and its shape."""
 
 # pyright: reportAttributeAccessIssue=false
 

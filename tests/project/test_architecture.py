@@ -9,13 +9,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ("model_zoo", "data_loaders", "benchmarks")
 ORDER = {
     "brainfit": (
-        "cli", "report", "plot", "figures", "analyses", "search", "scoring", "measures", "features", "training",
-        "mappings", "execution", "registry", "statistics", "contracts", "storage", "support", "errors",
+        "cli", "report", "plot", "figures", "analyses", "search", "scoring", "measures", "features",
+        "training", "mappings", "execution", "registry", "statistics", "contracts", "storage", "support", "errors",
     ),
     "model_zoo": ("catalog", "networks", "adapters", "decoders", "cells", "weights", "engine"),
     "data_loaders": (
-        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "arrays", "tasks", "simulated", "trials",
-        "images", "files",
+        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "arrays", "tasks", "simulated",
+        "trials", "images", "files",
     ),
 }  # fmt: skip
 """The parts of each package, highest first: a part imports only itself and what stands after it."""

@@ -150,7 +150,8 @@ def browser(tmp_path_factory):
 
 
 OPENED = [
-    "index", "five-minutes", "your-own-model", "your-own-recording", "reproduce-the-paper", "faq", "methods", "what-can-go-wrong",
+    "index", "five-minutes", "your-own-model", "your-own-recording", "reproduce-the-paper", "faq", "methods",
+    "what-can-go-wrong",
     "models", "performance", "calibration", "api", "architecture", "changelog", "_generated/cli",
     "decisions/index",
 ]  # fmt: skip

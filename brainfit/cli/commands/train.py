@@ -62,8 +62,9 @@ def train(
 ) -> None:
     """Train a network, or continue a training that was interrupted.
 
-    The run folder gets weights, a model card and metrics; `brainfit score --weights FOLDER` scores the network.
-    Running the same command again continues where the last checkpoint is, and ends in the same weights.
+    The run folder gets weights, a model card and metrics; `brainfit score --weights FOLDER` scores the
+    network. Running the same command again continues where the last checkpoint is, and ends in the same
+    weights.
 
     Example: brainfit train --model median_convrnn_mini --task objects --minutes 5
     """
@@ -90,7 +91,8 @@ def train(
         )
     if run.trained.interrupted_by:
         note(
-            f"stopped by {run.trained.interrupted_by} at step {run.trained.step} of {run.trained.n_steps}, which "
+            f"stopped by {run.trained.interrupted_by} at step {run.trained.step} of {run.trained.n_steps}, "
+            "which "
             f"is kept in {folder}; run the same command again to go on"
         )
         raise typer.Exit(130 if run.trained.interrupted_by == "SIGINT" else 143)

@@ -287,8 +287,8 @@ def test_a_model_that_has_no_hash_is_scored_without_a_cache(caplog):
         request = asked(model=model)
     assert request.features.content is None
     assert (
-        "features of model 'tiny' are not kept in the cache: it cannot be read by value: cannot pickle 'generator' object"
-        in caplog.text
+        "features of model 'tiny' are not kept in the cache: it cannot be read by value: cannot pickle "
+        "'generator' object" in caplog.text
     )
     all_of(request)
     assert open_store().shards() == []

@@ -92,7 +92,8 @@ def test_the_result_comes_first_with_its_numbers(page):
     pooled, data = fake_score().pooled, fake_score().data.sel(window="pooled")
     low, high = data["window_image_driven_ci95"].values
     sentence = (
-        f"median_convrnn (conv7, random weights) reaches {data['window_image_driven'].median():.2f} of the noise "
+        f"median_convrnn (conv7, random weights) reaches {data['window_image_driven'].median():.2f} of the "
+        "noise "
         f"ceiling in simulated pIT, image-driven (95% interval {low:.2f} to {high:.2f})."
     )
     assert sentence in page.text

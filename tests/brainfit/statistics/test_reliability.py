@@ -95,7 +95,7 @@ def test_it_is_the_mean_over_all_halves_of_each_image_s_trials(driven, rng):
 
 @pytest.mark.parametrize(("unequal", "drift"), [(False, 0.0), (False, 3.0), (True, 0.0)])
 def test_it_is_unbiased_at_few_trials_whatever_drifts_from_block_to_block(unequal, drift, rng):
-    """The average of K trials has the reliability 1 / (1 + 2.25 / K); of unequal K the mean of 1 / K counts."""
+    """The average of K trials has reliability 1 / (1 + 2.25 / K); unequal K count by their mean 1 / K."""
     found = []
     for _ in range(60):
         x = simulate(rng, n_images=200, n_trials=4, n_bins=1, drift=drift)

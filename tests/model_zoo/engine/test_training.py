@@ -78,7 +78,8 @@ def test_gradients_are_those_of_the_plain_loop(name: str) -> None:
     assert_same(gradients(model, unrolled_logits(model, images, recompute=True)), plain, 1e-12)
     model.float()
     narrow = gradients(model, unrolled_logits(model, images.float()))
-    # Gradients of single parameters may be thousands of times smaller than the whole, and their rounding larger.
+    # Gradients of single parameters may be thousands of times smaller than the whole, and their rounding
+    # larger.
     assert_same({"all": flat(narrow)}, {"all": flat(plain)}, 1e-5)
     assert_same({key: value.double() for key, value in narrow.items()}, plain, 1e-4)
 
