@@ -156,7 +156,7 @@ class Objects:
 
     @cached_property
     def _tiles(self) -> np.ndarray:
-        """Return 1/f noise, mean .45 and sd .1 of 255, shape (tile, row, column); training takes even tiles."""
+        """Return 1/f noise, mean .45 and sd .1 of 255, (tile, row, column); training has the even ones."""
         frequency = np.hypot(fft.fftfreq(_TILE)[:, None], fft.rfftfreq(_TILE)[None, :])
         frequency[0, 0] = np.inf
         white = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, 9])).random(

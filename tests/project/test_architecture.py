@@ -10,7 +10,8 @@ PLUGINS = ("model_zoo", "data_loaders", "benchmarks")
 ORDER = {
     "brainfit": (
         "cli", "report", "plot", "figures", "analyses", "search", "scoring", "measures", "features",
-        "training", "mappings", "execution", "registry", "statistics", "contracts", "storage", "support", "errors",
+        "training", "mappings", "execution", "registry", "statistics", "contracts", "storage",
+        "support", "errors",
     ),
     "model_zoo": ("catalog", "networks", "adapters", "decoders", "cells", "weights", "engine"),
     "data_loaders": (
