@@ -98,8 +98,7 @@ def _read(path: Path, stimuli: str | os.PathLike[str] | None, presentations: str
     if presentations is not None and layout != "nwb":
         raise ContractError(
             f"{printable(path, 300)} has no tables of presentations to choose from ({layout}); leave the "
-            "option "
-            "presentations out"
+            "option presentations out"
         )
     if layout == "brainio":
         from .brainio.recording import from_brainio

@@ -271,9 +271,8 @@ def _require_same(scores: Sequence[Score]) -> None:
         if None not in hashes and hashes[0] != hashes[1]:
             raise ContractError(
                 f"scores 1 and {k} have the same names of images and units, but other pictures or other "
-                "responses "
-                f"to training images (content {hashes[0]:.12} and {hashes[1]:.12}); "
-                "score all models with the same recording"
+                f"responses to training images (content {hashes[0]:.12} and {hashes[1]:.12}); score all "
+                "models with the same recording"
             )
 
 

@@ -189,8 +189,7 @@ def _with_halves(responses: Responses, halves: np.ndarray) -> tuple[Responses, n
     if not units.any():
         raise ContractError(
             f"none of {len(units)} units has two trials of every training image, and mapping consistency "
-            "halves "
-            "the trials of training images; brainfit.score needs only one trial of them"
+            "halves the trials of training images; brainfit.score needs only one trial of them"
         )
     responses.dropped.add("units", int((~units).sum()), "a single trial of some training image")
     recording, mean = responses.recording.select_units(units), responses.mean[:, units]

@@ -165,9 +165,8 @@ class Features:
             if cache_content(self._plan.model) != self._plan.content:
                 _log.warning(
                     "model %r has changed since the score began, as one does that reads its weights only "
-                    "when it "
-                    "is asked, or notes what it saw: its features are not kept (a method cache_token() can "
-                    "return text for everything that they depend on)",
+                    "when it is asked, or notes what it saw: its features are not kept (a method "
+                    "cache_token() can return text for everything that they depend on)",
                     self._plan.model.name,
                 )
                 self._store = None

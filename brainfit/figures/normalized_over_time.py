@@ -56,14 +56,10 @@ def normalized_over_time(score: Score) -> Display:
         title="Image-driven score over time",
         caption=(
             "Normalised score in each time bin: the correlation between predicted and measured responses "
-            "over "
-            "held-out images, divided by the Pearson ceiling of the unit; 1 is everything that can be "
-            "predicted. "
-            "Blue: median over units, with the range of the middle half of them. Black: the image-driven "
-            "score "
-            f"over the whole window, with its 95% interval. {seen} {gaps} Tinted: the early and late "
-            "windows. "
-            "The bar on top shows when the image was on."
+            "over held-out images, divided by the Pearson ceiling of the unit; 1 is everything that can be "
+            "predicted. Blue: median over units, with the range of the middle half of them. Black: the "
+            f"image-driven score over the whole window, with its 95% interval. {seen} {gaps} Tinted: the "
+            "early and late windows. The bar on top shows when the image was on."
         ),
         alt=f"Line chart of the normalised score against time from image onset. {seen} {gaps}",
         subject=subject(score),

@@ -59,10 +59,9 @@ def pooled_scores(scores: Sequence[Score]) -> Display:
         title="Pooled scores",
         caption=(
             "Median over units of the image-driven normalised score over held-out images and time bins; 1 "
-            "is as "
-            "good as the noise allows. Bars: 95% intervals, over images and units, of each model by itself; "
-            "the table of pairs says whether two models differ. Open circles: the plain score, with the mean "
-            f"time course left in. {seen}"
+            "is as good as the noise allows. Bars: 95% intervals, over images and units, of each model by "
+            "itself; the table of pairs says whether two models differ. Open circles: the plain score, "
+            f"with the mean time course left in. {seen}"
         ),
         alt=f"Dot chart of the image-driven normalised score of each model with its interval. {seen}",
         subject=subjects(scores),

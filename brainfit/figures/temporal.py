@@ -60,11 +60,10 @@ def temporal_correlations(scores: Sequence[Score]) -> Display:
         name="temporal",
         title="Temporal correlation",
         caption=(
-            "One point a unit: the correlation between its predicted and its measured response over the bins "
-            "from 50 to 250 ms, within an image; median over held-out images. Diamonds: medians over units, "
-            "with a bar over the middle half. Black ticks: the mean time course of the unit alone, the same "
-            "for "
-            f"every image (median). Gray ticks: the ceiling, from trial halves (median). {seen}"
+            "One point a unit: the correlation between its predicted and its measured response over the "
+            "bins from 50 to 250 ms, within an image; median over held-out images. Diamonds: medians over "
+            "units, with a bar over the middle half. Black ticks: the mean time course of the unit alone, "
+            f"the same for every image (median). Gray ticks: the ceiling, from trial halves (median). {seen}"
         ),
         alt=f"Strip chart of temporal correlations, a row a group of units. {seen}",
         subject=subjects(scores),

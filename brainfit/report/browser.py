@@ -59,7 +59,6 @@ def print_pdf(page: str) -> bytes:
         if not printed.is_file():
             raise PluginError(
                 f"{browser} printed no PDF ({printable(problem, longest=200)}); write --format html and "
-                "print "
-                "report.html from any browser"
+                "print report.html from any browser"
             )
         return printed.read_bytes()

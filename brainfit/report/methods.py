@@ -113,10 +113,9 @@ def _split(score: Score) -> str:
     benchmark = f" (benchmark “{info['benchmark']}”)" if info["benchmark"] else ""
     return (
         f"Of {count(info['n_images'], 'image')} of the recording “{info['recording']}”{benchmark}, {share} "
-        f"of the images of each object were held out, to within one image, {info['n_test_images']:,} in all; "
-        "maps were fitted to the "
-        f"other {count(info['n_train_images'], 'training image')}. No trial of a held-out image took part "
-        "in any fit or choice."
+        f"of the images of each object were held out, to within one image, {info['n_test_images']:,} in "
+        f"all; maps were fitted to the other {count(info['n_train_images'], 'training image')}. No trial of "
+        "a held-out image took part in any fit or choice."
     )
 
 
@@ -204,17 +203,12 @@ def _judged(score: Score) -> str:
     start, end = TRAJECTORY_MS
     return (
         f"{text}, for each unit and time bin. The headline is image-driven: each bin’s mean over images is "
-        "taken "
-        "off prediction, response and trials, and the correlation is taken over images and time bins "
-        "together, "
-        f"from {first:g} to {last:g} ms (pooled), 70 to 130 ms (early) and 130 to 200 ms (late). The plain "
-        "score "
-        "is the same with these means left in; “time course alone” is the plain score of each unit’s mean "
-        "response over training images, which does not depend on the image. The temporal correlation is "
-        "that of "
-        f"the predicted with the measured time course from {start} to {end} ms, median over images. All "
-        "numbers "
-        f"are medians over defined units. {_RANKS}"
+        "taken off prediction, response and trials, and the correlation is taken over images and time bins "
+        f"together, from {first:g} to {last:g} ms (pooled), 70 to 130 ms (early) and 130 to 200 ms (late). "
+        "The plain score is the same with these means left in; “time course alone” is the plain score of "
+        "each unit’s mean response over training images, which does not depend on the image. The temporal "
+        f"correlation is that of the predicted with the measured time course from {start} to {end} ms, "
+        f"median over images. All numbers are medians over defined units. {_RANKS}"
     )
 
 
@@ -226,21 +220,14 @@ def ceiling(score: Score) -> str:
     how = f" ({halving})" if halving else ""
     return (
         "Normalised scores divide Pearson’s r of a unit by the square root of its Pearson reliability over "
-        "the "
-        "same images and bins, image-driven by image-driven and plain by plain. This reliability is "
-        "computed in "
-        "closed form from the variance between the trials of held-out images. A unit whose image-driven "
-        f"reliability over {count(score.info['n_test_images'], 'held-out image')} and the bins of the "
-        "window is "
-        "not significantly above zero (F test, 1 %) is undefined and enters no median. The ceiling that is "
-        "drawn "
-        f"beside the scores is Spearman’s: trials are split at random into halves{how}, each half is "
-        "averaged, and the "
-        f"halves are correlated over images, {often} (ρ, the mean; Majaj et al., 2015; Nayebi et al., "
-        "2018); the "
-        "Spearman–Brown formula (Spearman, 1910; Brown, 1910) extends ρ to all trials, and the ceiling is "
-        "the "
-        "square root of this reliability."
+        "the same images and bins, image-driven by image-driven and plain by plain. This reliability is "
+        "computed in closed form from the variance between the trials of held-out images. A unit whose "
+        f"image-driven reliability over {count(score.info['n_test_images'], 'held-out image')} and the bins "
+        "of the window is not significantly above zero (F test, 1 %) is undefined and enters no median. "
+        "The ceiling that is drawn beside the scores is Spearman’s: trials are split at random into "
+        f"halves{how}, each half is averaged, and the halves are correlated over images, {often} (ρ, the "
+        "mean; Majaj et al., 2015; Nayebi et al., 2018); the Spearman–Brown formula (Spearman, 1910; "
+        "Brown, 1910) extends ρ to all trials, and the ceiling is the square root of this reliability."
     )
 
 

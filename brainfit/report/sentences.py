@@ -64,16 +64,14 @@ def basis(score: Score) -> str:
         return f"{units} and {where} were tried; the tables below show what was found."
     text = (
         f"Median over {units} of {count(data.sizes['unit'], 'unit')}: r = {number(found['r'])} under a "
-        "ceiling of "
-        f"{number(found['ceiling'])}, over {where}"
+        f"ceiling of {number(found['ceiling'])}, over {where}"
     )
     if is_static(score):
         return f"{text}."
     start, end = window_ms(score, "pooled")
     return (
         f"{text} and the time bins from {number(start, 0)} to {number(end, 0)} ms, after each bin’s mean "
-        "over "
-        f"images is taken off. With these means left in, the plain pooled score is "
+        "over images is taken off. With these means left in, the plain pooled score is "
         f"{number(pooled['normalized'])}; the mean time course alone, the same for every image, reaches "
         f"{number(pooled['time_course'])}."
     )
@@ -146,8 +144,7 @@ def basis_of_pairs(scores: Sequence[Score], pairs: Sequence[Difference]) -> str:
         return text
     return (
         f"{text} Each bin’s mean over images is taken off; in the plain scores below it is left in, and the "
-        "mean "
-        f"time course alone, the same for every image, reaches {number(alone)}."
+        f"mean time course alone, the same for every image, reaches {number(alone)}."
     )
 
 
@@ -199,17 +196,15 @@ def meaning(static: bool) -> list[str]:
         "response perfectly. Reliability is the agreement of the average over trials with another such "
         "average: 1 is perfect, 0 is pure noise. The ceiling, its square root, is the correlation that a "
         "perfect model would reach. The normalised score is the model’s correlation divided by the ceiling "
-        "of "
-        "the same kind: 1 means that everything that can be predicted was predicted. An en dash (–) marks a "
-        "number that is undefined.",
+        "of the same kind: 1 means that everything that can be predicted was predicted. An en dash (–) "
+        "marks a number that is undefined.",
     ]
     if not static:
         found.append(
             "All units respond more at 100 ms than at 20 ms, whatever the image, so a model that knows only "
             "when units respond scores high once time bins are pooled. The image-driven score takes each "
             "bin’s mean over images off first; such a model then scores 0. The plain score leaves these "
-            "means "
-            "in: compare it with that of the mean time course alone."
+            "means in: compare it with that of the mean time course alone."
         )
     return found
 

@@ -54,9 +54,8 @@ def _of_units(data: xr.Dataset) -> list[Notice]:
         return []
     text = (
         f"In {int(defined.sum())} of {len(defined)} units trials agree on the images more than chance "
-        "allows. "
-        f"Under {MIN_SHARE_DEFINED:.0%} of the units are left, so the score must not be read; more trials or "
-        "more images are needed."
+        f"allows. Under {MIN_SHARE_DEFINED:.0%} of the units are left, so the score must not be read; more "
+        "trials or more images are needed."
     )
     return [Notice("Do not read this score", text)]
 
@@ -70,15 +69,13 @@ def _of_time_course(data: xr.Dataset) -> list[Notice]:
     if round(driven, 2) <= 0 < plain:
         text = (
             f"The image-driven score is {round(driven, 2) + 0.0:.2f}, the plain pooled score {plain:.2f}: "
-            "the plain "
-            "score comes from the time course that all images share."
+            "the plain score comes from the time course that all images share."
         )
         found.append(Notice("Only the time course is predicted", text))
     if data.sizes["time_bin"] > 1 and plain < course:
         text = (
             f"The plain pooled score, {plain:.2f}, is below that of the mean time course alone, "
-            f"{course:.2f}, "
-            "which knows nothing about the image."
+            f"{course:.2f}, which knows nothing about the image."
         )
         found.append(Notice("Below the mean time course", text))
     return found
@@ -108,8 +105,7 @@ def _of_weights(info: Mapping[str, Any]) -> list[Notice]:
     if weights.startswith(RANDOM_WEIGHTS):
         text = (
             f"The weights were drawn and not trained ({weights}). This score is a baseline for the "
-            "architecture, "
-            "not a result for the trained model."
+            "architecture, not a result for the trained model."
         )
         return [Notice("Random weights", text)]
     if weights.startswith(UNKNOWN_WEIGHTS):
@@ -123,8 +119,7 @@ def _of_images(info: Mapping[str, Any]) -> list[Notice]:
     if both := images.get("same_picture_in_both", 0):
         text = (
             f"{both} test images show the same picture as a training image, by the recording's own split; "
-            "what is "
-            "known of one is known of the other."
+            "what is known of one is known of the other."
         )
         found.append(Notice("The same pictures in training and test", text))
     elif same := images.get("same_picture", 0):
@@ -136,9 +131,8 @@ def _of_images(info: Mapping[str, Any]) -> list[Notice]:
     if near := images.get("near_duplicates", 0):
         text = (
             f"{near} test images are nearly the same picture as a training image: their reduced pictures "
-            "differ "
-            f"by less than {images['near_duplicate_threshold']:.1%} of the range of pixels. "
-            "What is known of one may be known of the other."
+            f"differ by less than {images['near_duplicate_threshold']:.1%} of the range of pixels. What is "
+            "known of one may be known of the other."
         )
         found.append(Notice("Near-duplicates in training and test", text))
     return found

@@ -174,8 +174,7 @@ def pooled_bins(
         if window is not None:
             raise ContractError(
                 f"the response window, {window[0]:g} to {window[1]:g} ms, holds none of the time bins, "
-                "which run "
-                f"from {start[0]:g} to {end[-1]:g} ms; give a window that holds at least one bin"
+                f"which run from {start[0]:g} to {end[-1]:g} ms; give a window that holds at least one bin"
             )
         pooled = float(start[0]), float(end.max())
     windows = {"pooled": pooled, **{name: (float(a), float(b)) for name, (a, b) in WINDOWS.items()}}

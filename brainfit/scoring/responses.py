@@ -157,8 +157,7 @@ def split_images(
         if len(train) < 2 or len(test) < 2:
             raise ContractError(
                 f"recording {recording.name!r} has its own split, with {len(train)} training and "
-                f"{len(test)} test "
-                "images that were shown; at least 2 of each are needed"
+                f"{len(test)} test images that were shown; at least 2 of each are needed"
             )
     else:
         if not repeated[seen].any():

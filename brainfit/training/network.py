@@ -54,8 +54,7 @@ def logits_over_steps(network: nn.Module, images: Tensor, presentation: Presenta
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ContractError(
             f"network {type(network).__name__} returned {got} for {len(images)} images; wanted logits of "
-            "shape "
-            "(image, class) or (step, image, class)"
+            "shape (image, class) or (step, image, class)"
         )
     return [logits] if logits.ndim == 2 else list(logits.unbind(0))
 

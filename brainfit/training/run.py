@@ -214,8 +214,7 @@ def _check_outputs(network: nn.Module, task: Task, model: str) -> None:
     if found != len(task.classes):
         raise ContractError(
             f"model {model!r} has {found} outputs and task {task.name!r} {len(task.classes)} classes; build "
-            "it with "
-            f"n_classes={len(task.classes)} (--model-option n_classes={len(task.classes)})"
+            f"it with n_classes={len(task.classes)} (--model-option n_classes={len(task.classes)})"
         )
 
 

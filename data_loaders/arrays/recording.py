@@ -222,8 +222,7 @@ def _coordinates(responses: Any, images: Any) -> dict[str, Any]:
     if ids is not None and "image_id" in found and not np.array_equal(ids, np.asarray(found["image_id"])):
         raise ContractError(
             "images and responses have other coordinates along 'image'; select the images in the order of "
-            "the "
-            "responses"
+            "the responses"
         )
     return found
 
@@ -285,8 +284,7 @@ def stimuli_of(
     if found.pixels.sizes["image"] != n_images:
         raise ContractError(
             f"{printable(place, 300)} has {found.pixels.sizes['image']} images but responses has "
-            f"{n_images}; give the "
-            "image_id of each row of responses"
+            f"{n_images}; give the image_id of each row of responses"
         )
     return found.pixels, found.columns
 
@@ -367,8 +365,7 @@ def _read(path: Path, archive: Any, key: str) -> np.ndarray:
         if "Object arrays" in str(error):
             raise ContractError(
                 f"{printable(path, 300)}: key {printable(repr(key))} holds pickled Python objects, which "
-                "are never loaded; "
-                "save it as an array of numbers or of strings"
+                "are never loaded; save it as an array of numbers or of strings"
             ) from error
         raise IntegrityError(
             f"cannot read key {printable(repr(key))} of {printable(path, 300)}, it may be damaged: "

@@ -70,12 +70,11 @@ def find_stimuli(
     if found is None:
         others = f"; tables of others are there: {printable(', '.join(t.name for t in tables), 200)}"
         raise ContractError(
-            f"no stimuli of {printable(path, 300)}: looked for {name}"
-            f"{' or any CSV with its images' if stimulus_set is None else ', the set that it names'}, in "
-            f"{printable(folder, 300)} and the folders in it{others if tables and stimulus_set else ''}; "
-            "put it "
-            "there, give the CSV as stimuli, or make one file with "
-            "`brainfit data convert FILE OUT.nc --stimuli CSV`"
+            f"no stimuli of {printable(path, 300)}: looked for "
+            f"{name}{' or any CSV with its images' if stimulus_set is None else ', the set that it names'}, "
+            f"in {printable(folder, 300)} and the folders in it{others if tables and stimulus_set else ''}; "
+            "put it there, give the CSV as stimuli, or make one file with `brainfit data convert FILE "
+            "OUT.nc --stimuli CSV`"
         )
     return load_stimuli(found, _images(found), image_ids), found
 

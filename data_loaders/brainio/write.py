@@ -78,8 +78,7 @@ def to_brainio(recording: Recording, folder: str | os.PathLike[str], *, identifi
         if there := [name for name in names if os.path.lexists(folder / name)]:
             raise IntegrityError(
                 f"{printable(folder / there[0], 300)} is there already; remove it, or choose another folder "
-                "or "
-                "identifier"
+                "or identifier"
             )
         staging = Path(tempfile.mkdtemp(prefix=".brainio-", dir=folder))
         try:

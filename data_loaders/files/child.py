@@ -120,8 +120,7 @@ def _failure(path: Path, code: int, stderr: str) -> Exception:
     if code == -signal.SIGKILL:
         return ResourceError(
             f"the process that read {printable(path, 300)} was killed (signal 9), probably because memory "
-            "ran "
-            f"out; {_HINT}"
+            f"ran out; {_HINT}"
         )
     if code < 0 and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return ResourceError(
@@ -131,7 +130,6 @@ def _failure(path: Path, code: int, stderr: str) -> Exception:
     if code < 0:
         return IntegrityError(
             f"reading {printable(path, 300)} crashed the HDF5 library (signal {-code}): the file is "
-            "damaged; get "
-            "it anew"
+            "damaged; get it anew"
         )
     return words  # a bug, or an incomplete installation, which its own words name

@@ -160,8 +160,7 @@ def inspect(source: SourceFile) -> None:
             if kind != h5l.TYPE_HARD:
                 raise ContractError(
                     f"{source}: {printable(name)} is a link to another file, which is never followed; copy "
-                    "the "
-                    "data itself into this file"
+                    "the data itself into this file"
                 )
             node = h5o.open(file.id, name.encode("utf-8", "surrogateescape"))
             address = h5o.get_info(node).addr
@@ -189,8 +188,7 @@ def _claimed_bytes(source: SourceFile, name: str, data: h5py.h5d.DatasetID) -> i
     if made.get_layout() == h5py.h5d.VIRTUAL or made.get_external_count():
         raise ContractError(
             f"{source}: {printable(name)} has its values in another file, which is never read; copy them "
-            "into "
-            "this file"
+            "into this file"
         )
     if _is_bare_dimension(data):
         return 0
@@ -271,8 +269,7 @@ def read_values(data: h5py.Dataset, part: Any = ...) -> Any:
         if missing := _missing_filters(data):
             raise ContractError(
                 f"{where} is packed by {', '.join(missing)}, which is not installed here; store it with "
-                "gzip, "
-                "or set HDF5_PLUGIN_PATH to the folder of that filter"
+                "gzip, or set HDF5_PLUGIN_PATH to the folder of that filter"
             ) from error
         raise unreadable(where, error) from error
 

@@ -35,13 +35,11 @@ def check_not_matlab(path: Path) -> None:
     if start == b"MATLAB 7.3 MAT-file":
         raise ContractError(
             f"{printable(path, 300)} is a MATLAB 7.3 file, in which the axes of every array are reversed "
-            "and text "
-            "is stored as numbers; read it with h5py, transpose every array (.T), and give the arrays to "
-            "data_loaders.arrays.from_arrays"
+            "and text is stored as numbers; read it with h5py, transpose every array (.T), and give the "
+            "arrays to data_loaders.arrays.from_arrays"
         )
     if start == b"MATLAB 5.0 MAT-file":
         raise ContractError(
             f"{printable(path, 300)} is a MATLAB 5 file; read it with scipy.io.loadmat, and give the arrays "
-            "to "
-            "data_loaders.arrays.from_arrays"
+            "to data_loaders.arrays.from_arrays"
         )

@@ -136,8 +136,7 @@ def _entries(place: Path) -> set[str]:
         if not stays_inside(name):
             raise IntegrityError(
                 f"{printable(place, 300)} has an entry {printable(repr(name))}, which leaves the folder "
-                "that it "
-                "would be unpacked to; get it anew from who published it"
+                "that it would be unpacked to; get it anew from who published it"
             )
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise IntegrityError(f"{label(place, name)} is a link; wanted the file itself")

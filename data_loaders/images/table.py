@@ -108,8 +108,7 @@ def read_table(table: Path) -> dict[str, np.ndarray]:
     if wrong is not None:
         raise ContractError(
             f"{printable(table, 300)}: row {wrong} has {len(rows[wrong - 2])} entries; wanted {len(names)}, "
-            "as "
-            "the first row has"
+            "as the first row has"
         )
     if not rows:
         raise ContractError(f"{printable(table, 300)} has no row below its header; wanted one per image")
@@ -119,8 +118,7 @@ def read_table(table: Path) -> dict[str, np.ndarray]:
     if (counts > 1).any():
         raise ContractError(
             f"{printable(table, 300)}: image {printable(repr(str(values[counts > 1][0])))} occurs "
-            f"{counts.max()} "
-            "times; wanted one row per image"
+            f"{counts.max()} times; wanted one row per image"
         )
     # Of two columns of ids or files one is enough, and a column without a name numbers the rows.
     others = {k: v if k in _TEXT else _numbers(v) for k, v in texts.items() if k not in ("", *_IDS, *_FILES)}

@@ -214,8 +214,7 @@ def _read(file: VariableFile, data: Variables) -> Recording:
     if facts["format"] != FORMAT:
         raise IntegrityError(
             f"{file} is of format {printable(facts['format'])}, and this brainfit reads {FORMAT}; convert "
-            "its "
-            "source again (brainfit data convert)"
+            "its source again (brainfit data convert)"
         )
     labels = {key: _read_label(data.variables[key], of) for key, of in facts["labels"].items()}
     digests = {name: data.variables[_DIGESTS.format(name)].read() for name in _VARIABLES.values()}

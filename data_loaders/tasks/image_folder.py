@@ -125,8 +125,7 @@ def image_folder(folder: str | os.PathLike[str], image_size: int = 128, seed: in
     if len(classes) < 2:
         raise ContractError(
             f"{printable(root / 'train')} has images of {len(classes)} class{'es' * (len(classes) != 1)}; "
-            "wanted "
-            "a folder with images for each of two classes or more"
+            "wanted a folder with images for each of two classes or more"
         )
     missing = sorted(set(classes) - set(found["val"]))
     extra = sorted(set(found["val"]) - set(classes))

@@ -92,8 +92,7 @@ def train(
     if run.trained.interrupted_by:
         note(
             f"stopped by {run.trained.interrupted_by} at step {run.trained.step} of {run.trained.n_steps}, "
-            "which "
-            f"is kept in {folder}; run the same command again to go on"
+            f"which is kept in {folder}; run the same command again to go on"
         )
         raise typer.Exit(130 if run.trained.interrupted_by == "SIGINT" else 143)
     if not run.card:  # one of several processes, and not the first
