@@ -72,7 +72,7 @@ def _of_time_course(data: xr.Dataset) -> list[Notice]:
             "the plain score comes from the time course that all images share."
         )
         found.append(Notice("Only the time course is predicted", text))
-    if data.sizes["time_bin"] > 1 and plain < course:
+    if data.sizes["time_bin"] > 1 and round(plain, 2) < round(course, 2):
         text = (
             f"The plain pooled score, {plain:.2f}, is below that of the mean time course alone, "
             f"{course:.2f}, which knows nothing about the image."

@@ -162,7 +162,7 @@ COMPLETED = [
     ("brainfit score --model ff --region p", ["pIT"]),
     ("brainfit score --recording maj", ["majaj2015", "majaj2015-static"]),
     ("brainfit score --benchmark simulated-p", ["simulated-pIT"]),
-    ("brainfit layers --model ff_w", ["ff_wider"]),
+    ("brainfit layers --model resnet3", ["resnet34"]),
     ("brainfit ceiling --region V", ["V1", "V2", "V4"]),
     ("brainfit inter-animal --recording sim", ["simulated", "simulated-v1"]),
     ("brainfit draw median_convrnn_n", ["median_convrnn_nofeedback"]),
