@@ -91,7 +91,7 @@ def _of_fit(info: Mapping[str, Any]) -> list[Notice]:
         at_edge = fit.get(f"units_at_{edge}_alpha", 0)
         if at_edge > EDGE_SHARE * n_units > 0:
             reason = (
-                "a lower one might predict them better"
+                "a lower one might predict them better, so the score may be too low"
                 if edge == "lowest"
                 else "the layer hardly predicts them, or a higher one might do better"
             )
