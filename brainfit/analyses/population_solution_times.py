@@ -122,7 +122,7 @@ def model_solution_times(
     execution, seed = or_default(execution), whole_number("seed", seed)
     chosen, model = select(given, region, None, seed), usable_model(model, execution)
     layer = resolve_layer(model, layer, region)
-    presentation = usable_presentation(presentation, model)
+    presentation = usable_presentation(presentation, model, chosen)
     plan = plan_features(model, [layer], chosen.stimuli, presentation, execution)
     criterion = _for_each_image(criterion, given)
     blocks: list[torch.Tensor] = []

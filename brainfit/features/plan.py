@@ -11,6 +11,7 @@ import xarray as xr
 
 from brainfit.contracts.model import Model, check_attributes, holds_image
 from brainfit.contracts.presentation import Presentation
+from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.features.content import content_hash
@@ -83,16 +84,20 @@ def usable_model(model: Model | str, execution: Execution) -> Model:
     return model
 
 
-def usable_presentation(presentation: Presentation | None, model: Model) -> Presentation:
-    """Return the presentation if it has the model's step, or the default one for None.
+def usable_presentation(
+    presentation: Presentation | None, model: Model, recording: Recording
+) -> Presentation:
+    """Return the presentation if it has the model's step; for None the recording's own, or the default one.
 
     Raises
     ------
     ContractError
-        If it is not a presentation, or has another step.
+        If it is not a presentation, or its step or its durations do not fit the model.
     """
     if presentation is None:
         default = Presentation(step_ms=model.step_ms)
+        if recording.on_ms is not None and recording.off_ms is not None:
+            default = replace(default, on_ms=recording.on_ms, off_ms=recording.off_ms)
         if holds_image(model):  # the provenance records it
             return replace(default, on_ms=default.on_ms + default.off_ms, off_ms=0)
         return default

@@ -104,10 +104,10 @@ def check_request(
     if control is not None and text("control", control) not in CONTROLS:
         raise unknown_name("control", control, CONTROLS)
     model = usable_model(model, execution)
-    presentation = usable_presentation(presentation, model)
+    recording = select(recording, region, n_images, seed)
+    presentation = usable_presentation(presentation, model, recording)
     if control == "graded":
         presentation = replace(presentation, on_ms=presentation.on_ms + presentation.off_ms, off_ms=0)
-    recording = select(recording, region, n_images, seed)
     require_trials(recording)
     chooses = may_choose and layer == AUTO
     layers = tuple(model.layers) if chooses else (resolve_layer(model, layer, region),)

@@ -79,7 +79,8 @@ def score(
         Number of random projections of the layer's features that are mapped in their place, to save memory;
         it lowers the score. A layer is chosen without it. None for all features.
     presentation
-        Timeline of image and gray; by default 100 ms image, 150 ms gray, in the model's steps.
+        Timeline of image and gray. By default that of the recording if it has its own, else 100 ms image and
+        150 ms gray; in the model's steps.
     test_fraction
         Share of images held out within each object, (0, 1).
     benchmark

@@ -53,7 +53,7 @@ def test_loading_one_loads_no_data(monkeypatch):
         ({"region": "PIT"}, UnknownNameError, "unknown region 'PIT'; did you mean .*'pIT'"),
         ({"region": 4}, ContractError, "region is text"),
         ({"mapping": "rigde"}, UnknownNameError, "did you mean 'ridge'"),
-        ({"test_fraction": 1.0}, ContractError, "test_fraction is a number between 0 and 1"),
+        ({"test_fraction": 1.0}, ContractError, "test_fraction is a number strictly between 0 and 1"),
         ({"version": 0}, ContractError, "version is a whole number from 1 up"),
         ({"name": "a\nb"}, ContractError, "the name of a benchmark is text"),
     ],

@@ -10,6 +10,7 @@ from linear_recording import LinearModel, made_up
 from tiny import TinyModel
 
 import brainfit
+from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, ResourceError, UnknownNameError
 from brainfit.execution import Execution
@@ -310,7 +311,7 @@ def test_models_that_break_the_contract_are_refused(spoil, message):
         ({"seed": -1}, ContractError, "whole number from 0 up"),
         ({"presentation": brainfit.Presentation(step_ms=50)}, ContractError, "takes steps of 10 ms"),
         ({"presentation": 5}, ContractError, "is a brainfit.Presentation, got int"),
-        ({"test_fraction": 1.0}, ContractError, "test_fraction is a number between 0 and 1"),
+        ({"test_fraction": 1.0}, ContractError, "test_fraction is a number strictly between 0 and 1"),
         ({"region": 3}, ContractError, "region is text"),
         ({"region": ["pIT"]}, ContractError, "region is text of printable characters, got"),
         ({"mapping": ["ridge"]}, ContractError, r"mapping is text of printable characters, got \['ridge'\]"),
@@ -334,3 +335,20 @@ def test_what_does_not_fit_into_memory_is_refused_before_the_fit(monkeypatch):
     monkeypatch.setattr("brainfit.support.memory.available_bytes", lambda: 1000)
     with pytest.raises(ResourceError, match=r"averaging trials needs about .* [GMk]?B, and .* are available"):
         score(model, recording, region="pIT")
+
+
+@pytest.mark.parametrize(("on_ms", "off_ms"), [(200, 50), (30, 220)])
+def test_the_presentation_of_the_recording_replaces_the_default(on_ms, off_ms):
+    recording, model = made_up(n_images=32)
+    own = score(model, replace(recording, on_ms=on_ms, off_ms=off_ms), region="pIT")
+    shown = own.info["provenance"]["presentation"]
+    assert (shown["on_ms"], shown["off_ms"]) == (on_ms, off_ms)
+    given = Presentation(on_ms=100, off_ms=150)
+    named = score(model, replace(recording, on_ms=on_ms, off_ms=off_ms), region="pIT", presentation=given)
+    assert named.info["provenance"]["presentation"]["on_ms"] == 100
+
+
+def test_a_presentation_that_is_no_whole_number_of_steps_is_refused():
+    recording, model = made_up(n_images=32)
+    with pytest.raises(ContractError, match=r"on_ms=105 .* whole numbers of step_ms=10"):
+        score(model, replace(recording, on_ms=105, off_ms=145), region="pIT")
