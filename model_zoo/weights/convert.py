@@ -25,7 +25,7 @@ from brainfit.support.messages import printable
 
 from ..engine.graph import GraphModel
 from .file import SUFFIX, WeightsInfo, check_target, read_file, read_tensors, save_weights
-from .load import load_tensors
+from .tensors import load_tensors
 from .tf_checkpoint import checkpoint_files, read_checkpoint
 from .tf_names import decoder_settings, load_variables
 

@@ -101,7 +101,7 @@ def test_a_package_that_cannot_be_imported(monkeypatch, error):
     monkeypatch.setattr(module, "import_module", failing)
     (problem,) = told(run("--json"))["problems"]
     assert problem.startswith(f"scikit-learn {version('scikit-learn')} cannot be imported: ")
-    assert problem.endswith("; install it anew")
+    assert problem.endswith("; reinstall it")
 
 
 def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):

@@ -132,7 +132,7 @@ def test_what_cannot_be_converted():
     assert not list(Path.cwd().glob("*.safetensors"))
     nothing = convert("", "mine.py:small")
     assert nothing.exit_code == 2
-    assert "it is empty" in nothing.stderr
+    assert "got an empty text, wanted a path" in nothing.stderr
 
 
 def test_score_takes_a_file(tmp_path):

@@ -22,7 +22,7 @@ from model_zoo.engine.graph import GraphModel
 from model_zoo.weights import file
 from model_zoo.weights.convert import convert
 from model_zoo.weights.file import read_info, read_tensors, save_weights
-from model_zoo.weights.load import load_tensors
+from model_zoo.weights.tensors import load_tensors
 from model_zoo.weights.tf_checkpoint import read_checkpoint
 
 CKPT = Path(__file__).parents[2] / "golden" / "ckpt" / "rgc_intermediate"

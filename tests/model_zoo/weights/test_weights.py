@@ -158,7 +158,16 @@ class TestFindWeights:
         refused(ContractError, f"brainfit weights convert {name} --model", lambda: find_weights(name))
 
     def test_even_those_of_no_known_kind(self, tmp_path):
-        refused(ContractError, "brainfit weights convert", lambda: find_weights(str(tmp_path)))
+        (tmp_path / "weights.bin").write_bytes(b"x")
+        refused(
+            ContractError, "brainfit weights convert", lambda: find_weights(str(tmp_path / "weights.bin"))
+        )
+
+    def test_a_folder_stands_for_the_weights_of_a_training_run(self, tmp_path):
+        with pytest.raises(IntegrityError, match=r"there is no file of weights .*weights\.safetensors"):
+            find_weights(str(tmp_path))
+        (tmp_path / "weights.safetensors").write_bytes(b"x")
+        assert find_weights(str(tmp_path)) == tmp_path / "weights.safetensors"
 
     @pytest.mark.parametrize("name", ["none.safetensors", "a\0b.safetensors", "x" * 5000 + ".safetensors"])
     def test_a_file_that_is_not_there(self, name):
