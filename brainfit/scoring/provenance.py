@@ -61,6 +61,7 @@ def provenance(
         "device": request.execution.device,
         "precision": request.execution.precision,
         "test_fraction": request.test_fraction,
+        "images": responses.split,
         "inner_folds": N_FOLDS,
         "trial_splits": N_SPLITS,
         "windows_ms": dict(zip(data["window"].values.tolist(), map(list, edges), strict=True)),

@@ -162,7 +162,7 @@ class Recipe:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise IntegrityError(f"cannot read the recipe {printable(path)}: {reason(error)}") from error
+            raise IntegrityError(f"cannot read the recipe {printable(path, 300)}: {reason(error)}") from error
         return cls.from_dict(values, base)
 
     def difference(self, other: Recipe) -> str:
