@@ -12,8 +12,9 @@ SCRIPT = Path(__file__).resolve().parents[2] / "perf" / "fuzz_readers.py"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", ["npz", "own", "netcdf4", "netcdf3", "hdf5", "brainio", "hvm", "nwb"])
-def test_two_thousand_damaged_files_give_a_recording_or_one_line(layout):
-    command = [sys.executable, str(SCRIPT), "--layouts", layout, "--files", "2000"]
+def test_damaged_files_give_a_recording_or_one_line(layout):
+    """A sample; ``perf/fuzz_readers.py`` runs as many as one has time for."""
+    command = [sys.executable, str(SCRIPT), "--layouts", layout, "--files", "100"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads(done.stdout.splitlines()[0])
