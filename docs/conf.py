@@ -1,4 +1,4 @@
-"""How the documentation is built: `make docs`, or ``sphinx-build -W docs docs/_build``."""
+"""Configure the documentation: `make docs`, or ``sphinx-build -W docs docs/_build``."""
 
 from pathlib import Path
 from typing import Any

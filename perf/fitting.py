@@ -144,7 +144,7 @@ def expected_gb(data: Workload, store: str) -> float:
 
 
 def mean_eigenvalue(data: Workload) -> float:
-    """Of the centred training rows' Gram matrix: the unit of `RELATIVE_ALPHAS`."""
+    """Return the mean eigenvalue of the centred Gram matrix: the unit of `RELATIVE_ALPHAS`."""
     x, _ = data.flat
     return float(x.var(axis=0, dtype=np.float64).sum() * len(x) / x.shape[1])
 

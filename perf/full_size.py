@@ -1,4 +1,4 @@
-"""What a score costs at the paper's size: 5,120 images x 256 units x 25 bins, the median ConvRNN at 128 px.
+"""Measure a score at the paper's size: 5,120 images x 256 units x 25 bins, the median ConvRNN at 128 px.
 
 ``python perf/full_size.py --images 5120 --json perf/full_size.json`` does it, in half an hour or so, and
 writes a row for the page of docs. The peak is that of the process, libraries included.

@@ -31,7 +31,7 @@ class Case:
 
     @property
     def workload(self) -> str:
-        """What it is called."""
+        """Name of the workload."""
         return (
             f"E4 {self.model}, {self.image_size} px, {self.mapping}: memory foretold, "
             f"{self.n_images} images, layer {self.layer}, batch size {self.batch_size}"

@@ -67,7 +67,7 @@ def doubled(data: Workload) -> Workload:
 
 
 def spread_apart(data: Workload) -> float:
-    """How far held-out predictions are from those of unmerged rows, of their standard deviation."""
+    """Return the difference of held-out predictions to those of unmerged rows, in standard deviations."""
     mine = fitted(data)
     spelled = by_spelled_rows(data, mine)
     x = data.features[data.n_train :].flatten(0, 1).double().numpy()

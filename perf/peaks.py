@@ -1,4 +1,4 @@
-"""What memory a call takes, measured in a process of its own."""
+"""Measure the memory that a call takes, in a process of its own."""
 
 from __future__ import annotations
 

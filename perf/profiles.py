@@ -1,4 +1,4 @@
-"""Where the time of a workload goes: shown for those that miss their target.
+"""Profile the workloads that miss their target.
 
 A profile is a list of lines [what, seconds, ...], the first of them the head of its table.
 """

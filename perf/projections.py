@@ -1,4 +1,4 @@
-"""What a random projection in front of the map costs: the table in docs/methods.md.
+"""Measure the score that a random projection costs: the table in docs/methods.md.
 
     python perf/projections.py
 

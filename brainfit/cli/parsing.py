@@ -1,4 +1,4 @@
-"""How the arguments of every command are parsed."""
+"""Parse the arguments of every command."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What flows between the folders, and what models, mappings and recordings must offer."""
+"""Values that flow between the folders, and protocols that models, mappings and recordings fulfil."""

@@ -32,7 +32,7 @@ LOSS_STEPS = ("last", "all")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained.
+    """Settings of a training run.
 
     Attributes
     ----------
