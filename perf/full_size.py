@@ -34,13 +34,12 @@ FULL, N_UNITS = 5120, 256
 LIMIT_GB = 8
 LEAST = 0.1  # of the images, to draw time out to all of them
 STAGES = {
-    "average trials": "prepare_request",
-    "unroll and take in": "take_in",
-    "unroll and fit": "_fit",
+    "average trials": "prepare_responses",
+    "extract and fit": "fit",
     "predict": "predict",
-    "ceilings and intervals": "_judge",
+    "ceilings and intervals": "_evaluate",
 }
-"""Functions of `brainfit.scoring.score`; fitting alone is the third less the second."""
+"""Functions of `brainfit.scoring.score`."""
 FEATURES, FIRST_STEP = (256, 4, 4), 6
 """Of the layer of pIT at 128 px, and the step in which it first differs between images."""
 
@@ -91,7 +90,6 @@ def run(n_images: int, memory: bool) -> dict[str, Any]:
     score = scoring.score(model, replace(recording, responses=responses), region="pIT")
     took["whole"] = time.perf_counter() - start
     peaks["whole"] = peak_bytes() / 1e9  # what is put together after the last stage, too
-    took["fit"] = took.pop("unroll and fit") - took["unroll and take in"]
     return {
         "images": n_images,
         "seconds": took,
