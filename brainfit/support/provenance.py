@@ -49,6 +49,8 @@ def json_values(value: Any) -> Any:
         return [json_values(item) for item in value]
     if isinstance(value, (set, frozenset)):
         return sorted((json_values(item) for item in value), key=repr)
+    if isinstance(value, np.timedelta64):  # numpy counts it among its integers
+        return str(value)
     if isinstance(value, (np.bool_, np.integer)) or type(value) is np.float32 or type(value) is np.float16:
         return value.item()
     for kind in (bool, int, float):

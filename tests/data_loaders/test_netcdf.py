@@ -618,7 +618,7 @@ def read_all(path, wanted=None):
         values = recording.responses.values, recording.stimuli.values
         if wanted is not None:
             assert_equal(recording, wanted)
-        assert values
+        assert all(value.size for value in values)
 
 
 @pytest.mark.slow
