@@ -1,4 +1,4 @@
-"""Every model of the catalogue is what its line says, and keeps the laws of unrolling in time.
+"""Every model of the catalogue matches its line, and obeys the laws of unrolling in time.
 
 References
 ----------
@@ -30,12 +30,19 @@ Seen = dict[str, torch.Tensor]  # for each layer (image, step, feature)
 N_IMAGES = 3
 SIZE = 72  # pixels
 SHOWN = Presentation(on_ms=120, off_ms=60)
-# The laws are tested in float64. In float32 a batch of another size is rounded otherwise, which gates and
-# norms make more of: a tolerance would have to allow for that, and a small mistake could pass for it.
+# The laws are tested in float64. In float32, rounding depends on the size of the batch, and gates and
+# norms amplify it: a tolerance that allows for that would also hide small mistakes.
 TOLERANCE = 1e-12
 
 
-_FIRST = ("timedecay", "simplernn", "gru", "lstm", "intersectionrnn", "ugrnn")  # then come those of the paper
+_FIRST = (
+    "timedecay",
+    "simplernn",
+    "gru",
+    "lstm",
+    "intersectionrnn",
+    "ugrnn",
+)  # followed by the cells of the paper
 SHALLOW = (*(f"{cell}_shallow" for cell in _FIRST), "rgc_shallow")
 INTERMEDIATE = tuple(f"{cell}_intermediate" for cell in _FIRST)
 CONTROLS = ("median_convrnn", "median_convrnn_nofeedback", "median_convrnn_minimal")
@@ -52,7 +59,7 @@ REGION_LAYERS = {
     "resnet18": ("layer2.1", "layer3.1", "layer4.0"),
     "resnet34": ("layer2.3", "layer3.5", "layer4.1"),
 }
-# Milliseconds of image, then of gray.
+# Milliseconds of image, then milliseconds of gray.
 TRAINED_WITH = {
     **dict.fromkeys(SHALLOW, (120, 40)),
     **dict.fromkeys((*INTERMEDIATE, *MEDIAN), (120, 50)),
@@ -67,7 +74,7 @@ TRAINED_WITH = {
 
 
 def build(name: str, **options: Any) -> Model:
-    """As small as its factory can make it."""
+    """Build a model of the catalogue as small as its factory allows."""
     small = {"channel_divisor": 16} if model_takes(name, "channel_divisor") else {}
     model = load_model(name, n_classes=10, **small, **options)
     assert isinstance(model, Model)
@@ -75,7 +82,7 @@ def build(name: str, **options: Any) -> Model:
 
 
 def random_weights(name: str, seed: int) -> str:
-    """Return the name of random weights; those of networks to train begin with a small readout."""
+    """Return the name of random weights; networks to be trained start with a small readout."""
     return f"random:{seed}, readout x 0.01" if name.endswith("_mini") else f"random:{seed}"
 
 
@@ -90,7 +97,7 @@ def name(request) -> str:
 
 @pytest.fixture(scope="module")
 def model(name: str) -> Model:
-    """In float64, with biases that are not zero: what no image has reached yet shows them."""
+    """Build in float64 with nonzero biases, which are visible where no image has reached."""
     model = build(name, image_size=SIZE)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -122,14 +129,14 @@ def unroll(model: Model, images: torch.Tensor, presentation: Presentation) -> Se
 
 
 def steps_of(model: GraphModel, frames: list[torch.Tensor]) -> Seen:
-    """Every node at every step for every image."""
+    """Run every node at every step for every image."""
     state = model.initial_state(frames[0], batch=N_IMAGES)
     states = [state := model.step(frame, state) for frame in frames]
     return {layer: stacked([state.outputs[layer] for state in states]) for layer in model.layers}
 
 
 def passes_of(model: ModuleModel, frames: list[torch.Tensor]) -> Seen:
-    """The whole module for every frame, the k-th layer k steps late."""
+    """Run the whole module for every frame, and delay the k-th layer by k steps."""
     answers: dict[str, list[torch.Tensor]] = {layer: [] for layer in model.layers}
     hooks = [
         model.module.get_submodule(layer).register_forward_hook(
@@ -153,7 +160,7 @@ def stacked(steps: list[torch.Tensor]) -> torch.Tensor:
 
 
 def assert_same(ours: Seen, theirs: Seen, steps: int | None = None, image: slice = slice(None)) -> None:
-    """Compare `ours` with the `image` of `theirs`, on so many steps from the first."""
+    """Compare `ours` with one image of `theirs` over the first `steps` steps."""
     assert list(ours) == list(theirs)
     for layer, expected in theirs.items():
         a, b = ours[layer][:, :steps], expected[image, :steps]
@@ -161,7 +168,7 @@ def assert_same(ours: Seen, theirs: Seen, steps: int | None = None, image: slice
         assert (a - b).abs().max() <= TOLERANCE * expected.abs().max(), layer
 
 
-def test_a_model_is_what_its_line_says(name: str) -> None:
+def test_a_model_matches_its_line_in_the_catalogue(name: str) -> None:
     model, entry = build(name), CATALOG[name]
     assert (model.name, tuple(model.layers), model.weights) == (name, entry.layers, random_weights(name, 0))
     assert model.image_size in entry.image_sizes
@@ -176,30 +183,30 @@ def test_a_model_is_what_its_line_says(name: str) -> None:
         assert entry.steps is None
 
 
-def test_it_has_as_many_parameters_as_its_line_says(name: str) -> None:
+def test_the_number_of_parameters_matches_the_catalogue(name: str) -> None:
     entry = CATALOG[name]
-    with torch.device("meta"):  # takes no memory
+    with torch.device("meta"):  # allocates no memory
         model = load_model(name, image_size=max(entry.image_sizes))
     assert isinstance(model, Model)
     if entry.parameters is not None:
         assert sum(parameter.numel() for parameter in module_of(model).parameters()) == entry.parameters
 
 
-def test_the_control_of_the_median_model_lacks_its_feedback_only() -> None:
-    """Which is 1 x 1 convolutions with biases; here, from the table of the paper, the channels they join."""
+def test_the_control_of_the_median_model_lacks_only_feedback() -> None:
+    """Feedback is 1 x 1 convolutions with biases; the channels they join are from the paper's table."""
     links = [(256, 128), (256 + 512, 256), (512, 256), (512, 512)]
     with_links, without = (CATALOG[f"median_convrnn{end}"].parameters for end in ("", "_nofeedback"))
     assert with_links == 15_445_800
     assert without == 15_445_800 - sum(source * target + target for source, target in links)
 
 
-def test_the_contract_is_kept(name: str) -> None:
+def test_every_model_fulfils_the_contract(name: str) -> None:
     checked = brainfit.check_model(build(name, image_size=SIZE), n_images=2)
     assert tuple(check.layer for check in checked.layers) == CATALOG[name].layers
     assert checked.layers[-1].feature_shape == (10,)
 
 
-def test_the_seed_decides_the_weights_and_nothing_else_does(name: str) -> None:
+def test_the_weights_depend_on_the_seed_alone(name: str) -> None:
     before = torch.random.get_rng_state()
     first, again, other = (build(name, image_size=SIZE, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(before, torch.random.get_rng_state())
@@ -209,7 +216,7 @@ def test_the_seed_decides_the_weights_and_nothing_else_does(name: str) -> None:
     assert not torch.equal(next(iter(a.values())), next(iter(c.values())))
 
 
-def test_it_can_be_pickled(model: Model, images: torch.Tensor) -> None:
+def test_a_model_can_be_pickled(model: Model, images: torch.Tensor) -> None:
     again = pickle.loads(pickle.dumps(model))
     last = model.layers[-1:]
     ours, theirs = (one.unroll(images, SHOWN, last)[last[0]].dense() for one in (again, model))
@@ -224,7 +231,7 @@ NO_NUMBERS = {
 
 
 @pytest.mark.parametrize("option", NO_NUMBERS)
-def test_numbers_that_make_no_model_are_refused(name: str, option: str) -> None:
+def test_options_out_of_range_are_refused(name: str, option: str) -> None:
     small = {"channel_divisor": 16} if model_takes(name, "channel_divisor") else {}
     if model_takes(name, option):
         for value in NO_NUMBERS[option]:
@@ -232,8 +239,8 @@ def test_numbers_that_make_no_model_are_refused(name: str, option: str) -> None:
                 load_model(name, image_size=SIZE, **(small | {option: value}))
 
 
-def test_nothing_is_lost_by_skipping_work(model: Model, images: torch.Tensor) -> None:
-    flash = Presentation(on_ms=20, off_ms=180)  # so that image and gray reach the last of eighteen layers
+def test_skipping_repeated_work_does_not_change_features(model: Model, images: torch.Tensor) -> None:
+    flash = Presentation(on_ms=20, off_ms=180)  # image and gray reach the last of eighteen layers
     runs = flash.frames(images, model.normalize)
     frames = [frame.expand_as(images) for frame, steps in runs for _ in range(steps)]
     with torch.inference_mode():
@@ -241,25 +248,25 @@ def test_nothing_is_lost_by_skipping_work(model: Model, images: torch.Tensor) ->
     assert_same(unroll(model, images, flash), plain)
 
 
-def test_images_do_not_see_each_other(model: Model, images: torch.Tensor, seen: Seen) -> None:
+def test_images_of_a_batch_do_not_affect_each_other(model: Model, images: torch.Tensor, seen: Seen) -> None:
     permuted = unroll(model, images[[2, 0, 1]], SHOWN)
     assert_same({layer: values[[1, 2, 0]] for layer, values in permuted.items()}, seen)
     assert_same(unroll(model, images[1:2], SHOWN), seen, image=slice(1, 2))
 
 
-def test_the_past_does_not_depend_on_the_future(model: Model, images: torch.Tensor, seen: Seen) -> None:
+def test_features_do_not_depend_on_later_frames(model: Model, images: torch.Tensor, seen: Seen) -> None:
     assert_same(unroll(model, images, Presentation(on_ms=160, off_ms=0)), seen, steps=12)
     assert_same(unroll(model, images, Presentation(on_ms=120, off_ms=20)), seen, steps=14)
 
 
-def test_the_signal_takes_one_step_a_layer(model: Model, seen: Seen) -> None:
+def test_a_signal_advances_one_layer_per_step(model: Model, seen: Seen) -> None:
     for k, layer in enumerate(model.layers):
         differs = (seen[layer] != seen[layer][:1]).any(dim=2).any(dim=0).tolist()
         assert differs.index(True) == k, layer
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOG if name.endswith("_mini")])
-def test_small_networks_have_maps_for_every_region(name: str) -> None:
+def test_region_layers_of_small_networks_have_maps_of_at_least_4_pixels(name: str) -> None:
     model = load_model(name)
     assert isinstance(model, GraphModel)
     shapes = {part.name: part.shape for part in model.wiring().parts}

@@ -1,4 +1,4 @@
-"""Decoders against what the authors' own code made of logits, and of whole models."""
+"""Decoders compared with the authors' own code, on logits and on whole models."""
 
 import functools
 import json
@@ -30,11 +30,11 @@ def part(data: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
 
 
 THEIRS = read("decoders")
-LOGITS = torch.from_numpy(THEIRS["logits"]).movedim(1, 0)  # theirs are (image, time, class)
+LOGITS = torch.from_numpy(THEIRS["logits"]).movedim(1, 0)  # the authors' dims are (image, time, class)
 
 
 @pytest.mark.parametrize("beta", [0.7, 1.0, 1.9])
-def test_most_confident_step_is_the_authors(beta: float) -> None:
+def test_the_most_confident_step_equals_the_authors(beta: float) -> None:
     assert_theirs(max_confidence(LOGITS, beta), f"max_conf/beta{beta}")
 
 
@@ -42,11 +42,11 @@ def test_most_confident_step_is_the_authors(beta: float) -> None:
     ("at", "beta", "case"),
     [(0.9, 0.7, "beta0.7"), (0.9, 1.0, "beta1.0"), (0.9, 1.9, "beta1.9"), (0.5, 1.0, "thr0.5")],
 )
-def test_first_confident_step_is_the_authors(at: float, beta: float, case: str) -> None:
+def test_the_first_confident_step_equals_the_authors(at: float, beta: float, case: str) -> None:
     assert_theirs(threshold(LOGITS, at, beta), f"thresh/{case}")
 
 
-def test_last_step_is_the_authors() -> None:
+def test_the_last_step_equals_the_authors() -> None:
     logits, step = last(LOGITS)
     np.testing.assert_array_equal(logits, THEIRS["last/out"])
     assert step.tolist() == [6] * 16
@@ -57,7 +57,7 @@ def assert_theirs(ours: Decoded, case: str) -> None:
     np.testing.assert_array_equal(ours.step, THEIRS[f"{case}/t_index"])
 
 
-def test_defaults_are_the_authors() -> None:
+def test_default_settings_are_the_authors() -> None:
     assert torch.equal(max_confidence(LOGITS).step, max_confidence(LOGITS, beta=1.0).step)
     assert torch.equal(threshold(LOGITS).step, threshold(LOGITS, threshold=float(THEIRS["threshold"])).step)
 
@@ -89,19 +89,19 @@ def images(fixture) -> torch.Tensor:
         ("dthresh", threshold, {"beta": 1.0, "threshold": 0.06}),
     ],
 )
-def test_whole_models_answer_as_the_authors_do(model, images, case, decoder, settings) -> None:
+def test_whole_models_classify_as_the_authors_did(model, images, case, decoder, settings) -> None:
     theirs = part(THEIRS, f"model/rgc_intermediate_{case}/")
     assert decoder_settings(part(theirs, "var/")) == pytest.approx(settings)
     ours = classify(model, images, functools.partial(decoder, **settings))
     tolerance = 1e-4 * theirs["logits_all_t"].std()
     assert np.abs(ours.logits.numpy() - theirs["decoded"]).max() <= tolerance
-    # The step says where in the presentation the answer is from.
+    # The step is counted from the start of the presentation.
     at = theirs["logits_all_t"][ours.step.numpy(), np.arange(len(images))]
     assert np.abs(at - theirs["decoded"]).max() <= tolerance
     assert ((ours.step >= 11) & (ours.step < 17)).all()
 
 
-def test_every_step_after_the_signal_is_there_to_choose_from(model, images) -> None:
+def test_every_step_after_the_signal_arrives_can_be_chosen(model, images) -> None:
     given = []
 
     def keep(logits: torch.Tensor) -> Decoded:
@@ -110,7 +110,7 @@ def test_every_step_after_the_signal_is_there_to_choose_from(model, images) -> N
 
     assert classify(model, images, keep).step.tolist() == [16, 16]
     assert given[0].shape == (6, 2, 50)
-    # A presentation that ends as the image arrives leaves one step: the last.
+    # If the presentation ends when the image arrives, only the last step is left.
     short = ff(65, channel_divisor=16, n_classes=10)
     pictures = torch.rand(3, 3, 65, 65, generator=torch.Generator().manual_seed(0))
     answer = classify(short, pictures, keep)
@@ -121,7 +121,7 @@ def test_every_step_after_the_signal_is_there_to_choose_from(model, images) -> N
 
 
 def logits_of(*confidences: float) -> torch.Tensor:
-    """One image and two classes, the first of which has these probabilities."""
+    """Return logits of one image and two classes; the first class has these probabilities."""
     return torch.tensor(confidences, dtype=torch.float64).logit()[:, None, None] * torch.tensor([1.0, 0.0])
 
 
@@ -129,19 +129,19 @@ def logits_of(*confidences: float) -> torch.Tensor:
     ("confidences", "most", "first"),
     [
         ((0.6, 0.95, 0.99, 0.7), 2, 1),
-        ((0.6, 0.7, 0.8, 0.7), 2, 2),  # never certain enough
-        ((0.5, 0.5, 0.5), 0, 0),  # the first of equals
-        ((0.6, 0.02, 0.99), 2, 1),  # certain that it is the other one
+        ((0.6, 0.7, 0.8, 0.7), 2, 2),  # never reaches the threshold
+        ((0.5, 0.5, 0.5), 0, 0),  # ties go to the first step
+        ((0.6, 0.02, 0.99), 2, 1),  # most confident in the other class
     ],
 )
-def test_steps_that_are_plain_to_see(confidences, most, first) -> None:
+def test_steps_of_simple_logits_are_those_found_by_hand(confidences, most, first) -> None:
     logits = logits_of(*confidences)
     for decoded, step in [(max_confidence(logits), most), (threshold(logits), first)]:
         assert decoded.step.tolist() == [step]
         assert torch.equal(decoded.logits, logits[step])
 
 
-def test_what_does_not_change_a_softmax_does_not_change_the_step() -> None:
+def test_constants_and_the_order_of_classes_do_not_change_the_step() -> None:
     shift = torch.randn(*LOGITS.shape[:2], 1, generator=torch.Generator().manual_seed(0))
     order = torch.randperm(LOGITS.shape[2], generator=torch.Generator().manual_seed(1))
     for decoder in (last, max_confidence, threshold):
@@ -150,7 +150,7 @@ def test_what_does_not_change_a_softmax_does_not_change_the_step() -> None:
         assert torch.equal(decoder(LOGITS[..., order]).logits, decoded.logits[:, order])
 
 
-def test_a_threshold_is_reached_where_it_is_met() -> None:
+def test_a_confidence_equal_to_the_threshold_reaches_it() -> None:
     assert threshold(logits_of(0.5, 0.9), 0.5).step.tolist() == [0]
     assert not threshold(LOGITS, 0).step.any()
     assert torch.equal(threshold(LOGITS, 1).step, max_confidence(LOGITS).step)
@@ -172,14 +172,14 @@ def test_logits_that_are_not_finite_are_refused(value) -> None:
             decoder(logits)
 
 
-def test_beta_may_be_negative_as_training_may_leave_it() -> None:
+def test_a_negative_beta_is_accepted() -> None:
     for decoder in (max_confidence, threshold):
         turned = decoder(-LOGITS, beta=1.9)
         assert torch.equal(decoder(LOGITS, beta=-1.9).step, turned.step)
         assert not torch.equal(decoder(LOGITS, beta=1.9).step, turned.step)
 
 
-def test_settings_that_are_stored_with_weights_are_given_by_hand(tmp_path) -> None:
+def test_settings_stored_with_weights_are_passed_explicitly(tmp_path) -> None:
     make = functools.partial(ff, 65, n_classes=10, channel_divisor=16)
     path, stored = tmp_path / "w.safetensors", {"beta": -2.0, "threshold": 0.5}
     facts = {"model": "ff", "image_size": 65, "source": "here", "source_sha256": {}}
@@ -202,7 +202,7 @@ def test_settings_that_are_stored_with_weights_are_given_by_hand(tmp_path) -> No
         (ff, 0.9, r"decoder is a function of logits, got float; write functools\.partial\(threshold"),
     ],
 )
-def test_classify_says_what_it_takes(make, decoder, message) -> None:
+def test_classify_refuses_other_models_and_decoders(make, decoder, message) -> None:
     with pytest.raises(ContractError, match=message):
         classify(make(65, n_classes=2), torch.zeros(1, 3, 65, 65), decoder)
 

@@ -1,4 +1,4 @@
-"""Every network of the authors against what their own code computed: see golden/README.md."""
+"""Every network of the authors compared with activities their own code computed; see golden/README.md."""
 
 import json
 import os
@@ -23,10 +23,10 @@ FIXTURES = (
     "rgc_intermediate_224",
     "rgc_intermediate_t22_default",
 )
-# In units of the standard deviation of what is compared. The differences are about 3e-5.
+# In standard deviations of the compared values. Observed differences are about 3e-5.
 TOLERANCE = 1e-4
 
-# What training changes in the authors' networks, at 224 pixels.
+# Numbers of trainable parameters of the authors' networks, at 224 pixels.
 PARAMETERS = {
     "timedecay_shallow": 4_197_739,
     "simplernn_shallow": 6_272_872,
@@ -54,7 +54,7 @@ def read(folder: Path, name: str) -> Fixture:
 
 
 def build(folder: Path, meta: dict) -> GraphModel:
-    """The network of a fixture, with its variables."""
+    """Build the network of a fixture and load its variables."""
     name = meta["base_json"]
     clip = {"clip_kernels": meta["clip_kernels_to_map"]} if model_takes(name, "clip_kernels") else {}
     model = brainfit.load_model(
@@ -123,7 +123,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("folder", "name"), CASES)
-def test_authors_activities_and_states_are_met(folder: Path, name: str) -> None:
+def test_activities_and_states_equal_the_authors(folder: Path, name: str) -> None:
     data = read(folder, name)
     meta = json.loads(str(data["meta"]))
     model = build(folder, meta)
@@ -152,8 +152,8 @@ def test_every_fixture_is_tested(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "expected"), PARAMETERS.items())
-def test_parameters_are_as_many_as_the_authors(name: str, expected: int, monkeypatch) -> None:
-    # Numbers that are never written take no memory, and no time.
+def test_the_number_of_parameters_equals_the_authors(name: str, expected: int, monkeypatch) -> None:
+    # The weights are never written, so they cost neither memory nor time.
     monkeypatch.setattr("model_zoo.networks.stack.set_random_or_loaded", lambda *_: "none")
     model = brainfit.load_model(name, image_size=224)
     assert isinstance(model, GraphModel)
@@ -163,7 +163,7 @@ def test_parameters_are_as_many_as_the_authors(name: str, expected: int, monkeyp
 
 
 @pytest.mark.parametrize(("name", "steps"), [("rgc_intermediate_t22", 22), ("ugrnn_intermediate_t30", 30)])
-def test_names_say_how_long_the_image_was_shown_for_training(name: str, steps: int) -> None:
+def test_names_of_models_state_how_many_steps_the_image_was_shown(name: str, steps: int) -> None:
     model = brainfit.load_model(name, image_size=32, channel_divisor=16)
     assert isinstance(model, GraphModel)
     assert model.presentation == Presentation(on_ms=10 * steps, off_ms=0)

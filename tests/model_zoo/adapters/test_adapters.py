@@ -1,4 +1,4 @@
-"""A user's own network: what all adapters do, and networks by their submodules or by their step."""
+"""Adapters for a user's own network: behaviour shared by all, and networks read by submodule or by step."""
 
 import contextlib
 import copy
@@ -40,7 +40,7 @@ def images() -> torch.Tensor:
 
 
 class Kind(NamedTuple):
-    """A network, how it becomes a model, and what that can be shown."""
+    """A network, the adapter that makes it a model, and inputs for it."""
 
     network: Callable[[], nn.Module]
     adapt: Callable[[Any], Model]
@@ -62,7 +62,7 @@ KINDS = {
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
-def test_module_answers_in_a_square_wave(images) -> None:
+def test_a_module_responds_to_the_image_and_then_to_gray(images) -> None:
     module = net().train()
     module[1].eval()
     model = from_module(module, ["0", "2", "5"], SIZE, name="mine", region_layers={"V4": "2"})
@@ -83,13 +83,13 @@ def broken(module: nn.Module, _inputs: Any) -> None:
 
 
 @each_kind
-def test_modes_and_hooks_come_back_even_after_an_error(images, kind) -> None:
+def test_training_modes_and_hooks_are_restored_even_after_an_error(images, kind) -> None:
     module = kind.network().train()
     next(module.children()).eval()
     modes = [part.training for part in module.modules()]
     model = kind.adapt(module)
     once, again = (model.unroll(images, kind.presentation, model.layers) for _ in range(2))
-    for layer in model.layers:  # without dropout
+    for layer in model.layers:  # compared without dropout
         assert torch.equal(once[layer].dense(), again[layer].dense())
     assert [part.training for part in module.modules()] == modes
     module.register_forward_pre_hook(broken)
@@ -101,7 +101,7 @@ def test_modes_and_hooks_come_back_even_after_an_error(images, kind) -> None:
 
 @each_kind
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
-def test_a_network_gets_its_own_precision(images, kind, dtype) -> None:
+def test_features_have_the_precision_of_the_network(images, kind, dtype) -> None:
     plain = kind.adapt(kind.network())
     typed = kind.adapt(kind.network().to(dtype))
     (layer,) = plain.layers
@@ -112,7 +112,7 @@ def test_a_network_gets_its_own_precision(images, kind, dtype) -> None:
 
 
 @each_kind
-def test_models_keep_their_contract_and_can_be_copied(images, kind) -> None:
+def test_models_fulfil_the_contract_and_can_be_copied(images, kind) -> None:
     model = kind.adapt(kind.network())
     check_model(model)
     (layer,) = model.layers
@@ -120,13 +120,13 @@ def test_models_keep_their_contract_and_can_be_copied(images, kind) -> None:
     assert torch.equal(copied.dense(), model.unroll(images, kind.presentation, [layer])[layer].dense())
 
 
-def test_threads_that_share_a_network_wait_for_each_other() -> None:
+def test_threads_sharing_a_network_run_one_at_a_time() -> None:
     together = threading.Barrier(2)
 
     class Meeting(nn.Module):
         def forward(self, shown: torch.Tensor) -> torch.Tensor:
             with contextlib.suppress(threading.BrokenBarrierError):
-                together.wait(0.2)  # for another thread, which does not come
+                together.wait(0.2)  # times out, because no other thread may enter
             return shown.mean((2, 3))
 
     model = from_module(nn.Sequential(Meeting()), ["0"], SIZE)
@@ -139,7 +139,7 @@ def test_threads_that_share_a_network_wait_for_each_other() -> None:
 
 
 @pytest.mark.parametrize("layer", ["conv1", "bn1", "conv2", "bn2"])
-def test_output_before_an_activation_in_place_is_kept(images, layer) -> None:
+def test_an_in_place_activation_does_not_change_the_recorded_output(images, layer) -> None:
     module = Residual().eval()
     seen = from_module(module, [layer], SIZE).unroll(images, SHOWN, [layer])[layer].blocks[0]
     with torch.inference_mode():
@@ -150,7 +150,7 @@ def test_output_before_an_activation_in_place_is_kept(images, layer) -> None:
     assert seen.min() < 0
 
 
-def test_each_distinct_frame_runs_once_for_all_layers_together(images) -> None:
+def test_each_distinct_frame_is_computed_once_for_all_layers(images) -> None:
     module = net()
     runs = []
     module.register_forward_hook(lambda *_: runs.append(1))
@@ -169,12 +169,12 @@ def test_each_distinct_frame_runs_once_for_all_layers_together(images) -> None:
     assert len(runs) == 3
 
 
-def test_latencies_can_be_given(images) -> None:
+def test_latencies_shift_layers_in_time(images) -> None:
     model = from_module(net(), ["5"], SIZE, latencies={"5": 4})
     assert model.unroll(images, SHOWN, ["5"])["5"].index == (0, 0, 0, 0, 1, 1, 1)
 
 
-def test_tokens_are_features(images) -> None:
+def test_tokens_of_a_transformer_are_features(images) -> None:
     module = Transformer().eval()
     seen = from_module(module, ["patch", "norm"], SIZE).unroll(images, SHOWN, ["norm"])["norm"]
     with torch.inference_mode():
@@ -182,7 +182,7 @@ def test_tokens_are_features(images) -> None:
     assert seen.blocks[1].shape == (2, 16, 8)
 
 
-def test_channels_last_changes_nothing(images) -> None:
+def test_channels_last_memory_gives_the_same_features(images) -> None:
     plain = from_module(net(), ["1"], SIZE).unroll(images, SHOWN, ["1"])["1"].dense()
     last = from_module(net().to(memory_format=torch.channels_last), ["1"], SIZE)  # type: ignore[call-overload]
     torch.testing.assert_close(last.unroll(images, SHOWN, ["1"])["1"].dense(), plain)
@@ -207,13 +207,13 @@ def test_channels_last_changes_nothing(images) -> None:
         (Transformer, "pool", r"shape \(32, 8\) for 2 images"),
     ],
 )
-def test_unfit_submodules_are_refused(images, module, layer, message) -> None:
+def test_submodules_that_cannot_be_layers_are_refused(images, module, layer, message) -> None:
     model = from_module(module(), [layer], SIZE)
     with pytest.raises(ContractError, match=message):
         model.unroll(images, SHOWN, [layer])
 
 
-def test_wrong_names_are_refused(images) -> None:
+def test_unknown_layer_names_are_refused(images) -> None:
     for adapt in (
         lambda layers: from_module(Unfit(), layers, SIZE),
         lambda layers: each_call(Unfit(), layers),
@@ -226,7 +226,7 @@ def test_wrong_names_are_refused(images) -> None:
 
 @each_kind
 @pytest.mark.parametrize("ask", [lambda layer: [layer] * 2, lambda layer: (x for x in [layer])])
-def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(images, kind, ask) -> None:
+def test_repeated_layers_and_generators_of_layers_are_read_once(images, kind, ask) -> None:
     model = kind.adapt(kind.network())
     (layer,) = model.layers
     once = model.unroll(images, kind.presentation, [layer])[layer]
@@ -237,7 +237,7 @@ def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(images, kind
 
 
 @pytest.mark.parametrize("form", ["module", "method", "function"])
-def test_steps_are_the_users_own(images, form) -> None:
+def test_a_step_function_gets_each_frame_and_its_last_state(images, form) -> None:
     lstm = ConvLSTM().train()
     step = {"module": lstm, "method": lstm.named, "function": lambda f, s: lstm(f, s)}[form]
     if form == "function":
@@ -258,14 +258,14 @@ def test_steps_are_the_users_own(images, form) -> None:
 
 
 def in_place(frame: torch.Tensor, state: torch.Tensor | None):
-    """Write into the frame, and into the state."""
+    """Step a network that modifies its frame and its state in place."""
     frame.mul_(2).relu_()
     state = torch.zeros_like(frame) if state is None else state
     state.mul_(0.5).add_(frame)
     return {"state": state}, state
 
 
-def test_steps_may_write_into_what_they_get(images) -> None:
+def test_a_step_function_may_modify_its_arguments_in_place(images) -> None:
     seen = from_step(in_place, ["state"], SIZE).unroll(images, SHOWN, ["state"])["state"]
     state = torch.zeros_like(images)
     for frame, block in zip([normalized(images)] * 3 + [GRAY] * 4, seen.blocks, strict=True):
@@ -273,7 +273,7 @@ def test_steps_may_write_into_what_they_get(images) -> None:
         torch.testing.assert_close(block, state)
 
 
-def test_a_module_may_write_into_its_input(images) -> None:
+def test_a_module_may_modify_its_input_in_place(images) -> None:
     before = images.clone()
     module = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 2, 3))
     model = from_module(module, ["0", "1"], SIZE, mean=(0, 0, 0), std=(1, 1, 1))
@@ -291,17 +291,17 @@ def test_a_module_may_write_into_its_input(images) -> None:
         (lambda frame, state: ({"a": frame[:1]}, state), r"shape \(1, 3, 16, 16\) for 2 images"),
     ],
 )
-def test_wrong_steps_are_refused(images, step, message) -> None:
+def test_invalid_step_functions_are_refused(images, step, message) -> None:
     with pytest.raises(ContractError, match=message):
         from_step(step, ["a"], SIZE).unroll(images, SHOWN, ["a"])
 
 
-def test_pixels_can_be_left_as_they_are(images) -> None:
+def test_zero_mean_and_unit_std_leave_pixels_unchanged(images) -> None:
     model = from_step(lambda f, s: ({"a": f}, s), ["a"], SIZE, mean=(0, 0, 0), std=(1, 1, 1))
     torch.testing.assert_close(model.unroll(images, SHOWN, ["a"])["a"].blocks[0], images)
 
 
-def test_weights_are_named_by_what_they_hold() -> None:
+def test_the_name_of_weights_is_a_hash_of_their_values() -> None:
     module = nn.Sequential(nn.Conv2d(3, 2, 3))
     first = from_module(module, ["0"], 8).weights
     assert first.startswith("unknown, sha256:")
@@ -329,24 +329,24 @@ NAMED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", NAMED)
-def test_a_name_of_weights_holds_as_long_as_their_values_do(kind) -> None:
+def test_weights_changed_in_memory_lose_their_name(kind) -> None:
     model = NAMED[kind]()
     network = getattr(model, "network", model)
     name = "random:0" if kind == "graph" else "mine"
     assert model.weights == name
     tensor = next(network.buffers(), next(network.parameters())).data
     kept = tensor.clone()
-    tensor += 1  # in a way that torch does not count as a change
+    tensor += 1  # an edit that torch's version counter does not see
     assert model.weights.startswith("unknown, sha256:")
     tensor.copy_(kept)
     assert model.weights == name
-    network.double()  # the same values, in more bits
+    network.double()  # the same values in float64
     assert model.weights == name
     network.half()
     assert model.weights.startswith("unknown, sha256:")
 
 
-def test_weights_of_a_graph_can_be_named() -> None:
+def test_weights_of_a_graph_model_can_be_named() -> None:
     model = median_convrnn(32, channel_divisor=32, n_classes=4)
     model.load_state_dict({name: 0 * values for name, values in model.state_dict().items()})
     assert model.weights.startswith("unknown, sha256:")
@@ -369,13 +369,13 @@ class Quantized(nn.Module):
         pass
 
 
-def test_any_state_has_a_hash() -> None:
+def test_state_of_any_type_can_be_hashed() -> None:
     assert from_module(Quantized(), ["conv"], 8).weights != from_module(Quantized(), ["conv"], 8).weights
     module = Quantized()
     assert from_module(module, ["conv"], 8).weights == from_module(module, ["conv"], 8).weights
 
 
-def test_lazy_modules_are_refused() -> None:
+def test_uninitialised_lazy_modules_are_refused() -> None:
     def lazy() -> nn.Module:
         return nn.Sequential(nn.LazyConv2d(4, 3))
 

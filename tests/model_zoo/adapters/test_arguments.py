@@ -1,4 +1,4 @@
-"""What a user may say of their own network: wrong arguments are refused when the model is made."""
+"""Arguments of the adapters: wrong ones are refused when the model is built, before any image is seen."""
 
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +56,7 @@ def three_ways(layers: Any = ("h",), size: Any = SIZE, **options: Any) -> list[C
     ],
     ids=repr,
 )
-def test_wrong_arguments_are_refused_at_once(options, message) -> None:
+def test_wrong_arguments_are_refused_when_the_model_is_built(options, message) -> None:
     for adapt in three_ways(**options):
         with pytest.raises(ContractError, match=message) as caught:
             adapt()
@@ -74,7 +74,7 @@ def test_wrong_arguments_are_refused_at_once(options, message) -> None:
         (lambda: from_sequence(Video(), ["time"], SIZE, takes="video"), "'frames' or 'image', got 'video'"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_no_network_is_refused(adapt, message) -> None:
+def test_objects_that_are_not_networks_are_refused(adapt, message) -> None:
     with pytest.raises(ContractError, match=message):
         adapt()
 
@@ -91,12 +91,12 @@ def test_what_is_no_network_is_refused(adapt, message) -> None:
         ([1], r"latencies is a dict .*, got one for \[\]"),
     ],
 )
-def test_wrong_latencies_are_refused(latencies, message) -> None:
+def test_invalid_latencies_are_refused(latencies, message) -> None:
     with pytest.raises(ContractError, match=message):
         from_module(Unfit(), ["relu"], SIZE, latencies=latencies)
 
 
-def test_a_model_is_not_changed_by_what_its_maker_does_later() -> None:
+def test_later_changes_to_the_arguments_do_not_change_a_model() -> None:
     regions, latencies = {"V4": "0"}, {"0": 1}
     module = net()
     model = from_module(module, (x for x in ["0"]), SIZE, region_layers=regions, latencies=latencies)  # type: ignore[arg-type]

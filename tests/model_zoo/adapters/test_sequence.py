@@ -1,4 +1,4 @@
-"""Networks that answer with all their steps at once: to frames, or to one image that they hold."""
+"""Networks that compute all steps in one call, from a sequence of frames or from one image."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def images() -> torch.Tensor:
     return some_images()
 
 
-def test_frames_are_the_whole_presentation(images) -> None:
+def test_a_sequence_network_receives_every_frame_of_the_presentation(images) -> None:
     model = from_sequence(lambda frames: {"frames": frames}, ["frames"], SIZE)
     assert isinstance(model, Model)
     seen = model.unroll(images, SHOWN, ["frames"])["frames"]
@@ -26,7 +26,7 @@ def test_frames_are_the_whole_presentation(images) -> None:
         torch.testing.assert_close(block, frame)
 
 
-def test_a_video_network_is_a_sum_over_two_frames(images) -> None:
+def test_a_temporal_convolution_sums_over_two_frames(images) -> None:
     video = Video().train()
     seen = from_sequence(video, ["space", "time"], SIZE).unroll(images, SHOWN, ["time"])["time"]
     video.eval()
@@ -41,14 +41,14 @@ def test_a_video_network_is_a_sum_over_two_frames(images) -> None:
             torch.testing.assert_close(block, both[0] + both[1] + video.time.bias.view(-1, 1, 1))  # type: ignore[union-attr]
 
 
-def test_calls_of_a_layer_that_is_named_twice_are_counted_once(images) -> None:
+def test_calls_of_a_layer_named_twice_are_counted_once(images) -> None:
     module = RT().eval()
     once, twice = (each_call(module, ["V1"] * n)(images) for n in (1, 2))
     assert list(twice) == ["V1"]
     assert torch.equal(once["V1"], twice["V1"])
 
 
-def test_the_kth_call_is_step_k_and_later_steps_are_cut(images) -> None:
+def test_call_k_of_a_layer_is_step_k_and_surplus_calls_are_dropped(images) -> None:
     module = RT().train()
     layers = ["V1.output", "IT.output"]
     model = from_sequence(each_call(module, layers), layers, SIZE, takes="image")
@@ -64,12 +64,12 @@ def test_the_kth_call_is_step_k_and_later_steps_are_cut(images) -> None:
             torch.testing.assert_close(seen["V1.output"].blocks[k], v1)
             torch.testing.assert_close(seen["IT.output"].blocks[k], it)
     assert not torch.allclose(seen["IT.output"].blocks[5], seen["IT.output"].blocks[6])
-    # Nothing of the image reaches the second area in the first step, as in the step-by-step models.
+    # In the first step the image has not reached the second area, as in models that are stepped.
     first = seen["IT.output"].blocks[0]
     torch.testing.assert_close(first[0], first[1])
 
 
-def test_a_network_that_holds_its_image_is_never_said_to_be_shown_gray(images) -> None:
+def test_gray_is_refused_for_a_network_that_holds_its_image(images) -> None:
     model = from_sequence(each_call(RT(), ["V1"]), ["V1"], SIZE, takes="image", name="rt")
     with pytest.raises(
         ContractError, match=r"rt holds .* give .*Presentation\(on_ms=70, off_ms=0, step_ms=10\)"
@@ -98,7 +98,7 @@ def steps(n: int, *shape: int):
         (lambda shown: shown, "frames", "run must return a dict of tensors .* got Tensor; each_call makes"),
     ],
 )
-def test_wrong_sequences_are_refused(images, run, takes, message) -> None:
+def test_invalid_sequence_outputs_are_refused(images, run, takes, message) -> None:
     with pytest.raises(ContractError, match=message):
         from_sequence(run, ["a"], SIZE, takes=takes).unroll(images, HELD, ["a"])
 
@@ -113,6 +113,6 @@ def test_wrong_sequences_are_refused(images, run, takes, message) -> None:
         (Growing(), ["part"], r"'part' gives shapes \(2, 3, 18, 18\) and \(2, 3, 20, 20\) in one forward"),
     ],
 )
-def test_unfit_calls_are_refused(images, module, layers, message) -> None:
+def test_layers_with_unequal_calls_or_outputs_are_refused(images, module, layers, message) -> None:
     with pytest.raises(ContractError, match=message):
         each_call(module, layers)(images)

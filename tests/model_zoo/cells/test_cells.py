@@ -1,4 +1,4 @@
-"""Recurrent cells against their equations written again, and against torch's own cells; and their laws."""
+"""Recurrent cells compared with their equations, written independently, and with torch's own cells."""
 
 from collections.abc import Callable
 
@@ -48,7 +48,7 @@ each = pytest.mark.parametrize(("make", "oracle"), CASES.values(), ids=CASES)
 
 
 def filled(cell: Cell) -> Cell:
-    """In float64, every parameter drawn at random, so that none of them goes unseen."""
+    """Draw every parameter at random in float64, so that each of them affects the output."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in cell.double().parameters():
@@ -66,7 +66,7 @@ def inputs_of(cell: Cell, batch: int, rng: np.random.Generator) -> tuple[torch.T
 
 @each
 @torch.no_grad()
-def test_cell_does_what_its_equations_say(make, oracle, rng) -> None:
+def test_a_cell_equals_its_equations(make, oracle, rng) -> None:
     cell = filled(make())
     p = {name: values.numpy() for name, values in cell.named_parameters()}
     state = cell.initial_state(cell.drive(*inputs_of(cell, 2, rng)[:2]))
@@ -87,7 +87,7 @@ def test_cell_does_what_its_equations_say(make, oracle, rng) -> None:
 @each
 @pytest.mark.parametrize("one", ["drive", "state"])
 @torch.no_grad()
-def test_a_batch_of_one_stands_for_all(make, oracle, one, rng) -> None:
+def test_a_batch_of_one_is_broadcast(make, oracle, one, rng) -> None:
     cell = filled(make())
     x, ff, fb = inputs_of(cell, 3, rng)
     _, state = cell(cell.drive(x, ff), fb, cell.initial_state(cell.drive(x, ff)))
@@ -109,12 +109,12 @@ ONE_PIXEL = CellContext("conv4", 3, 4, 1)
 
 
 def middle(cell: Cell, name: str) -> torch.Tensor:
-    """The middle tap of a kernel, the only one that counts on a map of one pixel."""
+    """Return the middle tap of a kernel: the only one used on a map of one pixel."""
     return cell.get_parameter(f"{name}.weight").detach()[:, :, 1, 1]
 
 
-def test_lstm_is_torchs_on_one_pixel(rng) -> None:
-    """Its gates come as i, f, j, o, and the 1 of the forget gate is a bias like any other."""
+def test_an_lstm_on_one_pixel_equals_the_torch_cell(rng) -> None:
+    """Compare with torch's LSTM; its gates are ordered i, f, j, o, and the forget gate's bias starts at 1."""
     cell = filled(lstm.LSTM(ONE_PIXEL))
     x, c, h = (torch.from_numpy(rng.normal(size=(5, 4))) for _ in range(3))
 
@@ -141,8 +141,8 @@ def test_lstm_is_torchs_on_one_pixel(rng) -> None:
     assert output is next_h
 
 
-def test_gru_is_torchs_on_one_pixel(rng) -> None:
-    """Its reset gate is applied after the candidate's weights, so those are diagonal here."""
+def test_a_gru_on_one_pixel_equals_the_torch_cell(rng) -> None:
+    """Compare with torch's GRU, which applies the reset gate after the weights; so they are diagonal here."""
     cell = filled(GRU(ONE_PIXEL))
     with torch.no_grad():
         cell.get_parameter("candidate.of_state.weight").mul_(torch.eye(4)[:, :, None, None])
@@ -168,7 +168,7 @@ def test_gru_is_torchs_on_one_pixel(rng) -> None:
     ("layer", "channels", "kernel", "peeps"),
     [("conv3", 128, 2, False), ("conv4", 256, 3, True), ("conv5", 256, 4, False)],
 )
-def test_shallow_recipes(layer, channels, kernel, peeps) -> None:
+def test_shallow_recipes_have_the_published_settings(layer, channels, kernel, peeps) -> None:
     context = CellContext(layer, 8, 512 if layer == "conv5" else 256, 3)
     cell = lstm.shallow(context)
     assert cell.channels == simple_rnn.shallow(context).channels == channels
@@ -178,30 +178,30 @@ def test_shallow_recipes(layer, channels, kernel, peeps) -> None:
 
 @pytest.mark.parametrize("shallow", [lstm.shallow, simple_rnn.shallow])
 @pytest.mark.parametrize(("layer", "channels"), [("conv2", 256), ("conv3", 5), ("conv5", 5)])
-def test_shallow_recipes_are_for_their_layers(shallow, layer, channels) -> None:
+def test_shallow_recipes_are_refused_for_other_layers(shallow, layer, channels) -> None:
     with pytest.raises(ContractError, match=f"conv3, conv4, conv5 of shallow .* got {layer} of {channels};"):
         shallow(CellContext(layer, 8, channels, 3))
 
 
 @pytest.mark.parametrize("cell", [lstm.LSTM, simple_rnn.SimpleRNN])
-def test_no_channels_are_not_the_default(cell) -> None:
+def test_zero_channels_do_not_mean_the_default(cell) -> None:
     assert cell(HERE, channels=0).channels == 0
 
 
-def test_cells_are_found_by_name_or_are_given() -> None:
+def test_cells_are_chosen_by_name_or_passed_as_a_factory() -> None:
     assert find_cell("gru:GRU") is find_cell(GRU) is GRU
     assert find_cell("lstm:shallow") is lstm.shallow
 
 
 @pytest.mark.parametrize("name", ["gru", "gru:", "gru:nope", "nope:GRU", "", "gru:Cell", "gru:tanh", "GRU"])
-def test_unknown_cells_are_refused(name) -> None:
+def test_an_unknown_cell_name_is_refused(name) -> None:
     with pytest.raises(
         UnknownNameError, match=f"unknown cell '{name}'; (did you mean 'gru:GRU'|known: gru:GRU, )"
     ):
         find_cell(name)
 
 
-def test_known_cells_are_those_that_a_file_makes() -> None:
+def test_an_unknown_cell_lists_every_cell() -> None:
     with pytest.raises(UnknownNameError) as error:
         find_cell("?")
     names = str(error.value).partition("known: ")[2].split(", ")
@@ -212,6 +212,6 @@ def test_known_cells_are_those_that_a_file_makes() -> None:
 
 
 @pytest.mark.parametrize("cell", [None, 5, GRU(HERE)])
-def test_what_makes_no_cell_is_refused(cell) -> None:
+def test_a_factory_that_does_not_return_a_cell_is_refused(cell) -> None:
     with pytest.raises(ContractError, match=r"a string such as 'gru:GRU', got (NoneType|int|GRU)$"):
         find_cell(cell)

@@ -1,4 +1,4 @@
-"""The search space: its two published points, any other point written out, and what is drawn from it."""
+"""The search space: its two published cells, other cells against their equations, and random draws."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -53,7 +53,7 @@ AnyCell = TypeVar("AnyCell", bound=Cell)
 
 
 def filled(cell: AnyCell) -> AnyCell:
-    """All parameters drawn, biases too, and large enough that every one of them counts."""
+    """Draw all parameters, biases too, large enough that each of them affects the output."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in cell.double().parameters():
@@ -71,7 +71,7 @@ def inputs(context: CellContext, images: int = 2) -> tuple[Tensor, Tensor, list[
 
 
 def run(cell: Cell, context: CellContext, steps: int = 7) -> list[tuple[Tensor, ...]]:
-    """The output and both states of each step, of a new input in each, with zeros at first."""
+    """Return the output and both states at each step, for a new input per step and zero initial states."""
     pre, ff, fb = inputs(context)
     state, seen = None, []
     for step in range(steps):
@@ -91,7 +91,7 @@ def run(cell: Cell, context: CellContext, steps: int = 7) -> list[tuple[Tensor, 
     ids=["median", "shallow"],
 )
 @pytest.mark.parametrize("context", [PLAIN, PROJECTED, FED_BACK], ids=["plain", "projected", "fed back"])
-def test_published_cells_are_points(
+def test_the_published_cells_are_points_of_the_space(
     published: Callable[[CellContext], Cell], config: CellConfig, parts: dict[str, str], context: CellContext
 ) -> None:
     theirs, ours = filled(published(context)), Searched(context, config).double()
@@ -99,7 +99,7 @@ def test_published_cells_are_points(
     for name, values in theirs.state_dict().items():
         part, _, rest = name.partition(".")
         renamed[f"{parts[part]}.{rest}"] = values
-    ours.load_state_dict(renamed, strict=True)  # so there are just as many of them
+    ours.load_state_dict(renamed, strict=True)  # strict: neither has a parameter that the other lacks
     for expected, got in zip(run(theirs, context), run(ours, context), strict=True):
         for a, b in zip(expected, got, strict=True):
             assert (a - b).abs().max() <= 1e-12
@@ -114,7 +114,7 @@ def same(x: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 1)
 def written_out(
     cell: Searched, config: CellConfig, context: CellContext, steps: int = 6
 ) -> list[tuple[Tensor, ...]]:
-    """The equations of the space, literally: everything joined, resized and convolved at every step."""
+    """Compute the equations of the space literally: join, resize and convolve everything at every step."""
     weights = cell.state_dict()
     functions = {
         "identity": lambda z: z,
@@ -182,14 +182,14 @@ def written_out(
 
 
 def few(seed: int) -> CellConfig:
-    """A drawn cell, of few channels."""
+    """Draw a cell with few channels."""
     config = draw(np.random.default_rng(seed))
     return replace(config, depth=config.depth and 5)
 
 
 @pytest.mark.parametrize("context", [PLAIN, FED_BACK], ids=["plain", "fed back"])
 @pytest.mark.parametrize("seed", range(16))
-def test_drawn_cells_compute_their_equations(context: CellContext, seed: int) -> None:
+def test_a_random_cell_equals_its_equations(context: CellContext, seed: int) -> None:
     config = few(seed)
     cell = filled(Searched(context, config))
     for got, expected in zip(run(cell, context, 6), written_out(cell, config, context), strict=True):
@@ -198,8 +198,8 @@ def test_drawn_cells_compute_their_equations(context: CellContext, seed: int) ->
             assert (a - b).abs().max() <= 1e-9 * max(1, float(b.abs().max()))
 
 
-def test_paths_the_draw_never_makes_are_computed_too() -> None:
-    """Feedback as it is, into a gate, and into both states; a gate of constants; a sigmoid state."""
+def test_paths_that_are_never_drawn_equal_their_equations() -> None:
+    """Cover feedback without resizing, into a gate and into both states; a constant gate; a sigmoid state."""
     as_it_is, wide = Path("fb"), Path("fb", 3)
     config = CellConfig(
         Update((Path("x", 1), as_it_is), Gate((wide,)), Gate((), "tanh", 0.5, 0.25, 0.1), "sigmoid"),
@@ -212,8 +212,8 @@ def test_paths_the_draw_never_makes_are_computed_too() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_batch_of_one_stands_for_many(seed: int) -> None:
-    """State, input and feedback may each have a batch of one, where no image has come yet."""
+def test_a_batch_of_one_is_broadcast(seed: int) -> None:
+    """State, input and feedback have a batch of one as long as no image has reached them."""
     cell = filled(Searched(FED_BACK, few(seed)))
     pre, ff, fb = inputs(FED_BACK, images=3)
     one = cell.initial_state(cell.drive(pre[:1], ff[:1]))
@@ -227,8 +227,8 @@ def test_a_batch_of_one_stands_for_many(seed: int) -> None:
         assert (ours - expected).abs().max() <= 1e-12 * expected.abs().max()
 
 
-def test_random_weights_are_small_in_loops_and_gates() -> None:
-    """Of the median, the very ones that its own class has."""
+def test_initial_weights_are_small_in_loops_and_gates() -> None:
+    """For the median cell they equal, bit by bit, the ones that its own class draws."""
     median, point = ReciprocalGatedMedian(FED_BACK, 4), Searched(FED_BACK, replace(MEDIAN, depth=4))
     loops = {
         name.replace(old, new)
@@ -249,7 +249,7 @@ def test_random_weights_are_small_in_loops_and_gates() -> None:
             assert gain == pytest.approx(0.1 if small else 1, rel=0.2), name
 
 
-def test_feedback_that_no_path_takes_is_refused() -> None:
+def test_feedback_that_no_path_uses_is_refused() -> None:
     for config, taken in ((SHALLOW, False), (MEDIAN, True), *((few(seed), True) for seed in range(6))):
         assert Searched(FED_BACK, config).takes_feedback is taken
     make, fed_back = partial(Searched, config=SHALLOW), {"conv5": ("conv8",)}
@@ -299,14 +299,14 @@ GATE = Gate((Path("c", 3),))
         (lambda: Path("x", 3, separable="no"), "separable of a path is a bool"),  # type: ignore[arg-type]
     ],
 )
-def test_points_outside_are_refused(make: Callable[[], object], message: str) -> None:
+def test_points_outside_the_space_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ContractError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
 
 
 def connections(config: CellConfig) -> dict[str, tuple[Path, ...]]:
-    """All paths of a cell, by where they lead."""
+    """Return all paths of a cell by their target."""
     return {"x": config.to_input} | {
         f"{state} {part}": paths
         for state, update in (("c", config.cell), ("h", config.out))
@@ -314,7 +314,7 @@ def connections(config: CellConfig) -> dict[str, tuple[Path, ...]]:
     }
 
 
-def test_every_choice_is_drawn() -> None:
+def test_every_choice_is_drawn_sooner_or_later() -> None:
     rng = np.random.default_rng(0)
     choices, edges = set(), set()
     for _ in range(500):
@@ -343,7 +343,7 @@ def test_every_choice_is_drawn() -> None:
 
 
 def balance(config: CellConfig) -> float:
-    """How far gate is from 1 - tau, at rest."""
+    """Return the distance between the gate and 1 - tau at rest."""
     f = {"sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh}
     tau, gate = (
         g.offset + g.multiplier * f[g.nonlinearity](g.bias) for g in (config.out.tau, config.out.gate)
@@ -351,7 +351,7 @@ def balance(config: CellConfig) -> float:
     return gate / (1 - tau)
 
 
-def test_drawn_constants_keep_to_what_is_said_of_them() -> None:
+def test_drawn_constants_lie_in_their_documented_ranges() -> None:
     rng = np.random.default_rng(1)
     for config in (MEDIAN, SHALLOW, *(draw(rng) for _ in range(300))):
         for gate in (config.cell.tau, config.cell.gate, config.out.tau, config.out.gate):
@@ -368,7 +368,7 @@ def small(seed: int, image_size: int = 32):
     return random_convrnn(image_size, seed, channel_divisor=16, n_classes=10)
 
 
-def test_seed_decides_the_architecture_and_nothing_else_does() -> None:
+def test_the_architecture_depends_on_the_seed_alone() -> None:
     before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[union-attr] # noqa: NPY002
     first, again = small(3), small(3, image_size=40)
     assert torch.equal(before, torch.random.get_rng_state())
@@ -386,7 +386,7 @@ def test_seed_decides_the_architecture_and_nothing_else_does() -> None:
     assert len({str(architecture(seed)) for seed in range(50)}) == 50
 
 
-def test_feedback_goes_down_between_any_two_recurrent_layers() -> None:
+def test_feedback_can_connect_any_two_recurrent_layers_downwards() -> None:
     drawn = [architecture(seed)[1] for seed in range(300)]
     edges = Counter((source, target) for f in drawn for target, sources in f.items() for source in sources)
     order = [f"conv{k}" for k in range(4, 11)]
@@ -396,17 +396,17 @@ def test_feedback_goes_down_between_any_two_recurrent_layers() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_models_keep_the_contract(seed: int) -> None:
+def test_random_models_fulfil_the_contract(seed: int) -> None:
     check_model(small(seed), n_images=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [*range(16), 22, 26, 34, 36])
-def test_random_activities_neither_die_nor_blow_up(seed: int) -> None:
-    """At the size that is scored, how images differ in the last of 25 steps.
+def test_activities_of_random_models_neither_vanish_nor_explode(seed: int) -> None:
+    """At the size that is scored, responses to different images still differ after 25 steps.
 
-    The last four seeds, with 11, are the worst of the first forty. What is least, 0.005 in the readout, is
-    still thousands of times what float32 rounds off of activities around 1.
+    The last four seeds, with 11, are the worst of the first forty. The smallest difference, 0.005 in the
+    readout, is still thousands of times the rounding error of float32 at activities around 1.
     """
     images = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     model = random_convrnn(128, seed, channel_divisor=8)

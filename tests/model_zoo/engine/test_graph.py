@@ -1,4 +1,4 @@
-"""Laws of unrolling, on graphs small enough to run everything in the plain way beside it."""
+"""Laws of unrolling, on graphs small enough to compare with a plain loop over all nodes and steps."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ PIXEL_GRAY = Presentation(background_space="pixel")
 
 @pytest.fixture(scope="module")
 def model() -> GraphModel:
-    """A narrow median ConvRNN in which the biases matter too."""
+    """Build a narrow median ConvRNN with biases that are not zero."""
     model = median_convrnn(SIZE, channel_divisor=16, n_classes=10)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -41,7 +41,7 @@ def images() -> torch.Tensor:
 def plain_unroll(
     model: GraphModel, images: torch.Tensor, presentation: Presentation
 ) -> dict[str, torch.Tensor]:
-    """Every node at every step for every image: (image, step, feature) a layer."""
+    """Run every node at every step for every image; return (image, step, feature) per layer."""
     state = model.initial_state(images, batch=len(images))
     outputs: dict[str, list[torch.Tensor]] = {layer: [] for layer in model.layers}
     with torch.inference_mode():
@@ -62,7 +62,7 @@ def assert_equal(ours: torch.Tensor, expected: torch.Tensor, tolerance: float = 
     assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
 
 
-def test_satisfies_the_protocol(model: GraphModel) -> None:
+def test_a_graph_model_satisfies_the_model_protocol(model: GraphModel) -> None:
     assert isinstance(model, Model)
 
 
@@ -71,14 +71,14 @@ def test_satisfies_the_protocol(model: GraphModel) -> None:
     [Presentation(), PIXEL_GRAY, Presentation(on_ms=20, off_ms=170), Presentation(on_ms=200, off_ms=0)],
     ids=["default", "pixel gray", "short", "always on"],
 )
-def test_unroll_is_the_plain_steps(model, images, presentation) -> None:
+def test_unroll_equals_the_plain_loop(model, images, presentation) -> None:
     ours = dense(model.unroll(images, presentation, model.layers), 3)
     expected = plain_unroll(model, images, presentation)
     for layer in model.layers:
         assert_equal(ours[layer], expected[layer])
 
 
-def test_gray_conventions_differ(model, images) -> None:
+def test_the_two_gray_conventions_give_different_features(model, images) -> None:
     a, b = (
         model.unroll(images, presentation, ["conv1"])["conv1"].blocks[-1]
         for presentation in (Presentation(), PIXEL_GRAY)
@@ -87,7 +87,7 @@ def test_gray_conventions_differ(model, images) -> None:
 
 
 @pytest.mark.parametrize("layers", [["conv7"], ["conv8", "conv5"], ["conv2"], ["readout"]])
-def test_fewer_layers_are_the_same_numbers(model, images, layers) -> None:
+def test_requesting_fewer_layers_does_not_change_their_features(model, images, layers) -> None:
     some = dense(model.unroll(images, Presentation(), layers), 3)
     every = dense(model.unroll(images, Presentation(), model.layers), 3)
     assert list(some) == layers
@@ -95,7 +95,7 @@ def test_fewer_layers_are_the_same_numbers(model, images, layers) -> None:
         assert_equal(some[layer], every[layer], tolerance=0)
 
 
-def test_what_cannot_reach_a_layer_is_not_computed(model, images) -> None:
+def test_nodes_that_cannot_reach_a_requested_layer_are_not_computed(model, images) -> None:
     calls = dict.fromkeys(model.layers, 0)
 
     def counting(name: str):
@@ -111,22 +111,22 @@ def test_what_cannot_reach_a_layer_is_not_computed(model, images) -> None:
     # Twelve steps. conv10 reaches conv7 by feedback one step later, conv9 after two, conv8 after three.
     assert calls["readout"] == 0
     assert (calls["conv10"], calls["conv9"], calls["conv8"], calls["conv7"]) == (11, 10, 9, 12)
-    # Layers without a state, and the input of the first one with, run once for each distinct input:
-    # what conv1 makes of gray, from the seventh step on, reaches conv7 in the thirteenth only.
+    # Stateless layers, and the input of the first recurrent layer, run once per distinct input:
+    # gray enters conv1 at step 7, and would reach conv7 only at step 13.
     assert [calls[f"conv{k}"] for k in (1, 2, 3, 4)] == [1, 2, 3, 4]
 
 
-def test_distinct_blocks(model, images) -> None:
+def test_a_trajectory_has_one_block_per_distinct_response(model, images) -> None:
     seen = model.unroll(images, Presentation(), model.layers)
-    # Image and gray; before them conv2 saw zeros, and conv3 zeros, then what conv2 made of zeros.
+    # Image and gray. Before them, conv2 receives zeros; conv3 receives zeros, then conv2's response to zeros.
     assert [len(seen[f"conv{k}"].blocks) for k in (1, 2, 3)] == [2, 3, 4]
     assert [len(block) for block in seen["conv3"].blocks] == [1, 1, 3, 1]
     assert seen["conv3"].run_lengths == (1, 1, 10, 13)
-    # Before its signal arrives a layer is computed for one image.
+    # Until the image reaches a layer, the layer is computed for a single image.
     assert [len(block) for block in seen["conv10"].blocks[8:10]] == [1, 3]
 
 
-def test_images_do_not_see_each_other(model, images) -> None:
+def test_images_of_a_batch_do_not_affect_each_other(model, images) -> None:
     together = dense(model.unroll(images, Presentation(), model.layers), 3)
     order = [2, 0, 1]
     permuted = dense(model.unroll(images[order], Presentation(), model.layers), 3)
@@ -136,7 +136,7 @@ def test_images_do_not_see_each_other(model, images) -> None:
         assert_equal(alone[layer], together[layer][1:2])
 
 
-def test_past_does_not_depend_on_future(model, images) -> None:
+def test_features_do_not_depend_on_later_frames(model, images) -> None:
     shown = [
         Presentation(on_ms=100, off_ms=150),
         Presentation(on_ms=140, off_ms=20),
@@ -148,14 +148,14 @@ def test_past_does_not_depend_on_future(model, images) -> None:
         assert_equal(c[layer], a[layer][:, :9])
 
 
-def test_signal_takes_one_step_a_layer(model, images) -> None:
+def test_a_signal_advances_one_layer_per_step(model, images) -> None:
     seen = dense(model.unroll(images, Presentation(), model.layers), 3)
     for k, layer in enumerate(model.layers):
         differs = (seen[layer] != seen[layer][:1]).any(dim=2).any(dim=0)
         assert int(differs.nonzero()[0]) == k
 
 
-def test_no_state_stays_between_calls(model, images) -> None:
+def test_no_state_is_kept_between_calls(model, images) -> None:
     first = dense(model.unroll(images, Presentation(), model.layers), 3)
     model.unroll(images.flip(3), PIXEL_GRAY, ["conv9"])
     again = dense(model.unroll(images, Presentation(), model.layers), 3)
@@ -163,7 +163,7 @@ def test_no_state_stays_between_calls(model, images) -> None:
         assert_equal(again[layer], first[layer], tolerance=0)
 
 
-def test_steps_can_be_trained_through(model, images) -> None:
+def test_gradients_flow_through_the_steps(model, images) -> None:
     state = model.initial_state(images)
     for _ in range(3):
         state = model.step(images, state)
@@ -211,14 +211,14 @@ PIXELS = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)
         ({"presentation": None}, ContractError, "takes a brainfit.Presentation, got NoneType"),
     ],
 )
-def test_wrong_requests_are_refused(model, images, change, error, message) -> None:
+def test_unknown_layers_and_wrong_images_are_refused(model, images, change, error, message) -> None:
     request = {"images": images, "presentation": Presentation(), "layers": ["conv7"]}
     with pytest.raises(error, match=message):
         model.unroll(**(request | change))
 
 
 @pytest.mark.parametrize("ask", [lambda: ["conv7", "conv7"], lambda: (layer for layer in ["conv7"])])
-def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(model, images, ask) -> None:
+def test_repeated_layers_and_generators_of_layers_are_read_once(model, images, ask) -> None:
     seen = model.unroll(images, Presentation(), ask())
     assert list(seen) == ["conv7"]
     once = model.unroll(images, Presentation(), ["conv7"])["conv7"]
@@ -229,7 +229,7 @@ def test_layers_asked_for_twice_or_by_a_generator_are_answered_once(model, image
 @pytest.mark.parametrize(
     "cell", [None, GRU(CellContext("a", 3, 4, SIZE))], ids=["none", "one that takes none"]
 )
-def test_feedback_needs_a_cell_that_takes_it(cell) -> None:
+def test_feedback_into_a_cell_without_feedback_is_refused(cell) -> None:
     with pytest.raises(ContractError, match="node 'a' is given feedback, but has no cell that takes it"):
         graph_of(node_of(cell), Edges(None, ("a",)))
 
@@ -239,7 +239,7 @@ def node_of(cell: Cell | None = None) -> Node:
 
 
 def graph_of(node: Node, edges: Edges, name: str = "a") -> GraphModel:
-    """A graph of one node."""
+    """Build a graph of one node."""
     return graph({name: node}, {name: edges})
 
 
@@ -263,19 +263,19 @@ def graph(nodes: dict[str, Node], edges: dict[str, Edges]) -> GraphModel:
         ({"a": Edges(None, ("a", "b"))}, UnknownNameError, "unknown source of node 'a' 'b'; known: a"),
     ],
 )
-def test_edges_that_make_no_graph_are_refused(edges, error, message) -> None:
+def test_invalid_edges_are_refused(edges, error, message) -> None:
     with pytest.raises(error, match=message):
         graph({"a": node_of(Fed(CellContext("a", 3, 4, SIZE)))}, edges)
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "keys", "training"])
-def test_names_that_torch_does_not_take_are_refused(name) -> None:
+def test_names_that_torch_does_not_allow_are_refused(name) -> None:
     with pytest.raises(ContractError, match=f"a node cannot be called '{name}'.*rename it"):
         graph_of(node_of(), Edges(None), name)
 
 
 class Fed(SimpleRNN):
-    """Takes feedback, of which it makes nothing."""
+    """A cell that accepts feedback and ignores it."""
 
     takes_feedback = True
 
@@ -292,7 +292,7 @@ class Absent(SimpleRNN):
         self.feedback = self.norms = None
 
 
-def test_loops_are_submodules_or_none() -> None:
+def test_the_loops_a_cell_declares_must_be_its_submodules() -> None:
     here = CellContext("a", 3, 4, SIZE)
     graph_of(node_of(Absent(here)), Edges(None))
     with pytest.raises(UnknownNameError, match=r"loops of Misspelt 'of_sate'; did you mean 'of_state'"):
@@ -300,7 +300,7 @@ def test_loops_are_submodules_or_none() -> None:
 
 
 @torch.no_grad()
-def test_outputs_have_the_shape_they_were_said_to_have(images) -> None:
+def test_an_output_of_another_shape_than_declared_is_refused(images) -> None:
     model = graph_of(Node((4, SIZE // 2, SIZE // 2), Conv(3, 4, 3)), Edges(None))
     for run in (
         lambda: model.unroll(images, Presentation(), ["a"]),
@@ -310,21 +310,21 @@ def test_outputs_have_the_shape_they_were_said_to_have(images) -> None:
             run()
 
 
-def test_models_share_no_region_layers() -> None:
+def test_models_do_not_share_their_region_layers() -> None:
     first = median_convrnn(SIZE, channel_divisor=16)
     first.region_layers["pIT"] = "conv1"
     assert median_convrnn(SIZE, channel_divisor=16).region_layers["pIT"] == "conv7"
 
 
-def test_gray_alone_can_be_spelled_out_for_all_images(model, images) -> None:
+def test_a_response_to_gray_alone_expands_to_all_images(model, images) -> None:
     seen = model.unroll(images, Presentation(on_ms=20, off_ms=0), ["conv9"])["conv9"]
     assert seen.dense().shape[:2] == (1, 2)
     assert torch.equal(seen.dense(3), seen.dense().expand(3, -1, -1))
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_parts_of_a_node_come_in_their_order(recurrent) -> None:
-    """finish(post(cell(activate(pre(ff)))) + shortcut(ff)), the cell's output before its state is used."""
+def test_the_parts_of_a_node_are_applied_in_order(recurrent) -> None:
+    """A node is finish(post(cell(activate(pre(ff)))) + shortcut(ff))."""
     parts = {
         "pre": Conv(3, 4, 3),
         "activate": torch.nn.Tanh(),

@@ -1,4 +1,4 @@
-"""Random weights: what biases start from, and that activities last."""
+"""Random weights: initial biases, variances, and activities that neither vanish nor explode."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from model_zoo.networks.shallow import shallow_convrnn
 CELLS = ("timedecay", "simplernn", "gru", "lstm", "intersectionrnn", "ugrnn", "rgc")
 NETWORKS = tuple(f"{cell}_{size}" for size in ("shallow", "intermediate") for cell in CELLS)
 BALANCE = np.arctanh(1 - (1 - A_TAU / 2) / A_GATE)  # A_TAU / 2 + A_GATE (1 - tanh(BALANCE)) = 1
-# How the names of parameters end that do not start at zero, and at what they start.
+# Suffixes of the names of parameters that do not start at zero, and their initial values.
 SETTLED = {"memory_decay": 0.5, "cell.gates.of_input.bias": 1.0, "gate.pointwise.bias": BALANCE, "gamma": 1.0}
 
 
@@ -26,8 +26,8 @@ def built(name: str, image_size: int, channel_divisor: int) -> GraphModel:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_biases_and_peepholes_start_where_cells_say(name: str) -> None:
-    """Those of the gates are 1 in the GRU only; the LSTM adds its own in the cell."""
+def test_biases_and_peepholes_start_at_the_values_of_their_cell(name: str) -> None:
+    """Gate biases start at 1 in the GRU only; the LSTM adds 1 in the cell itself."""
     settled = SETTLED | {"cell.gates.of_input.bias": float(name.startswith("gru"))}
     for parameter_name, parameter in built(name, 65, 16).named_parameters():
         if parameter.ndim == 1 or "peepholes" in parameter_name:
@@ -38,8 +38,8 @@ def test_biases_and_peepholes_start_where_cells_say(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_weights_have_the_variance_of_their_gain(name: str) -> None:
-    """1 / fan-in, times 0.1 squared where a loop closes and 0.5 squared before a shortcut."""
+def test_the_variance_of_weights_follows_from_their_gain(name: str) -> None:
+    """The variance is 1 / fan-in, times 0.1² where a loop closes and 0.5² before a shortcut."""
     loops = ("of_state", "feedback", ".cell_tau", ".cell_gate", ".out_tau", ".out_gate")
     for parameter_name, parameter in built(name, 65, 4).named_parameters():
         if parameter.ndim > 1 and "depthwise" not in parameter_name and "peepholes" not in parameter_name:
@@ -50,7 +50,7 @@ def test_weights_have_the_variance_of_their_gain(name: str) -> None:
 
 
 class Normed(SimpleRNN):
-    """A cell with norms and parameters as torch makes them."""
+    """A cell with norms and with parameters that keep torch's own initial values."""
 
     def __init__(self, context: CellContext) -> None:
         super().__init__(context)
@@ -60,7 +60,7 @@ class Normed(SimpleRNN):
         self.place_bias = torch.nn.Parameter(torch.ones(self.channels, context.size, context.size))
 
 
-def test_gains_and_rates_stay_as_a_cell_made_them() -> None:
+def test_initialisation_leaves_norms_and_rates_unchanged() -> None:
     model = shallow_convrnn(Normed, 65, channel_divisor=8, n_classes=10)
     cell = model.nodes["conv5"].cell
     kept = {"norm.weight": 1.0, "norm.bias": 0.0, "rate": 0.25, "slope.weight": 0.25, "place_bias": 0.0}
@@ -73,7 +73,7 @@ def test_gains_and_rates_stay_as_a_cell_made_them() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_activities_neither_die_nor_blow_up(name: str) -> None:
+def test_activities_neither_vanish_nor_explode(name: str) -> None:
     """At the size that is scored, on white noise and smooth images, far beyond the 25 steps.
 
     What lasts is how images differ. An eighth of the channels will do: the gains are relative to fan-in.

@@ -1,4 +1,4 @@
-"""Convolutions, pools, norms and feedback, as TensorFlow has them."""
+"""Convolutions, pools, norms and feedback computed as in TensorFlow."""
 
 import numpy as np
 import pytest
@@ -21,13 +21,13 @@ from model_zoo.engine.layers import Conv, Feedback, LayerNorm, MaxPool, resize, 
         (14, 1, 1, (0, 0)),
     ],
 )
-def test_same_padding_is_tensorflows(size, kernel, stride, expected) -> None:
+def test_same_padding_is_as_in_tensorflow(size, kernel, stride, expected) -> None:
     assert same_padding(size, kernel, stride) == expected
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (2, 1), (3, 1), (4, 1), (1, 1)])
 @pytest.mark.parametrize("size", [9, 14])
-def test_conv_is_a_valid_one_of_padded_images(size, kernel, stride) -> None:
+def test_a_convolution_is_a_valid_convolution_of_the_padded_image(size, kernel, stride) -> None:
     conv = Conv(2, 5, kernel, stride)
     for parameter in conv.parameters():
         torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
@@ -38,14 +38,14 @@ def test_conv_is_a_valid_one_of_padded_images(size, kernel, stride) -> None:
     torch.testing.assert_close(conv(x), expected)
 
 
-def test_pool_keeps_the_odd_last_one() -> None:
+def test_pooling_an_odd_map_keeps_its_last_row() -> None:
     x = -torch.rand(1, 1, 7, 7)
     pooled = MaxPool()(x)
     assert pooled.shape == (1, 1, 4, 4)
     assert pooled[0, 0, 3, 3] == x[0, 0, 6, 6]
 
 
-def test_feedback_is_the_convolution_of_resized_sources() -> None:
+def test_feedback_is_a_convolution_of_the_resized_sources() -> None:
     feedback = Feedback((3, 5), 4)
     for parameter in feedback.parameters():
         torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
@@ -56,7 +56,7 @@ def test_feedback_is_the_convolution_of_resized_sources() -> None:
     assert resize(joined, size) is joined
 
 
-def test_layer_norm_is_over_channels_and_map_together(rng) -> None:
+def test_layer_norm_is_over_channels_and_positions_together(rng) -> None:
     layer = LayerNorm(3, 1e-12).double()
     gamma, beta, x = rng.normal(size=3), rng.normal(size=3), 5 + rng.normal(size=(2, 3, 4, 5))
     layer.load_state_dict({"gamma": torch.from_numpy(gamma), "beta": torch.from_numpy(beta)})

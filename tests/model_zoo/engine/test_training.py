@@ -1,4 +1,4 @@
-"""Training through the engine: gradients of the plain step loop, an even first guess, torch's own modes."""
+"""Training through the engine: gradients of the plain loop, even initial logits, modes as in torch."""
 
 import math
 from typing import Any
@@ -52,7 +52,7 @@ def unrolled_logits(model: GraphModel, images: Tensor, **options: Any) -> list[T
 
 
 def gradients(model: GraphModel, logits: list[Tensor]) -> dict[str, Tensor]:
-    """Return the gradients of a loss that sees all steps, and most of all the last."""
+    """Return the gradients of a loss over all steps that weights later steps more."""
     loss = F.cross_entropy(logits[-1], LABELS)
     loss = loss + sum(F.cross_entropy(step, LABELS) for step in logits) / len(logits)
     named = dict(model.named_parameters())
@@ -66,9 +66,9 @@ def assert_same(ours: dict[str, Tensor], plain: dict[str, Tensor], tolerance: fl
 
 
 @pytest.mark.parametrize("name", EACH_GRAPH)
-def test_gradients_are_those_of_the_plain_loop(name: str) -> None:
+def test_gradients_equal_those_of_the_plain_loop(name: str) -> None:
     model = build(name).double()
-    with torch.no_grad():  # biases that are not zero: layers that no image has reached yet show them
+    with torch.no_grad():  # nonzero biases are visible in layers that no image has reached
         for k, parameter in enumerate(model.parameters()):
             if parameter.ndim == 1:
                 parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(k))
@@ -78,8 +78,8 @@ def test_gradients_are_those_of_the_plain_loop(name: str) -> None:
     assert_same(gradients(model, unrolled_logits(model, images, recompute=True)), plain, 1e-12)
     model.float()
     narrow = gradients(model, unrolled_logits(model, images.float()))
-    # Gradients of single parameters may be thousands of times smaller than the whole, and their rounding
-    # larger.
+    # The gradient of one parameter may be thousands of times smaller than the whole gradient, and its
+    # relative rounding error larger.
     assert_same({"all": flat(narrow)}, {"all": flat(plain)}, 1e-5)
     assert_same({key: value.double() for key, value in narrow.items()}, plain, 1e-4)
 
@@ -88,7 +88,7 @@ def flat(gradients: dict[str, Tensor]) -> Tensor:
     return torch.cat([gradient.flatten().double() for gradient in gradients.values()])
 
 
-def test_logits_are_those_of_unroll() -> None:
+def test_logits_equal_those_of_unroll() -> None:
     model = build("median_convrnn_mini")
     images = some_images(model)
     seen = model.unroll(images, SHOWN, ["readout"])["readout"]
@@ -100,7 +100,7 @@ def test_logits_are_those_of_unroll() -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_work_that_repeats_is_done_once() -> None:
+def test_repeated_work_is_done_once() -> None:
     model = build("basenet")
     calls = 0
 
@@ -110,14 +110,14 @@ def test_work_that_repeats_is_done_once() -> None:
 
     model.nodes["conv2"].pre.register_forward_hook(count)
     model.unroll_training(some_images(model), SHOWN, ["conv2", "readout"])
-    assert calls == 3  # nothing yet, the image, gray
+    assert calls == 3  # before the image, the image, gray
 
 
 @pytest.mark.parametrize(
     "name", ["median_convrnn_mini", "ff", "simplernn_shallow", "random_convrnn", "resnet18"]
 )
 @pytest.mark.parametrize("n_classes", [8, 64])
-def test_a_training_starts_at_an_even_guess(name: str, n_classes: int) -> None:
+def test_a_new_network_predicts_all_classes_equally(name: str, n_classes: int) -> None:
     model = build(name, n_classes=n_classes)
     shown = Presentation(on_ms=180, off_ms=0)
     readout = model.layers[-1]
@@ -128,14 +128,14 @@ def test_a_training_starts_at_an_even_guess(name: str, n_classes: int) -> None:
         assert float(F.cross_entropy(logits, labels)) == pytest.approx(math.log(n_classes), rel=0.02)
 
 
-def test_the_gain_of_the_readout_is_part_of_the_weights_name() -> None:
+def test_the_name_of_random_weights_includes_the_readout_gain() -> None:
     assert build("ff", readout_gain=1.0).weights == "random:0"
     assert build("ff", readout_gain=0.1).weights == "random:0, readout x 0.1"
     assert build("resnet18", readout_gain=0.5).weights == "random:0, readout x 0.5"
 
 
 def test_constant_maps_do_not_make_gradients_explode() -> None:
-    """Layers that no image has reached are constant; a norm multiplies their gradient by 1/sqrt(epsilon)."""
+    """A norm multiplies the gradient of a constant map, which no image has reached, by 1/sqrt(epsilon)."""
     largest = {}
     for epsilon in (1e-12, 0.1):
         model = build("lstm_shallow", norm_epsilon=epsilon)
@@ -156,7 +156,7 @@ class Noisy(GRU):
         return super().drive(self.norm(self.drop(x)), ff)
 
 
-def test_dropout_and_batch_statistics_are_those_of_the_plain_loop() -> None:
+def test_dropout_and_batch_statistics_equal_those_of_the_plain_loop() -> None:
     models = [shallow_convrnn(Noisy, 65, n_classes=N_CLASSES, channel_divisor=16).train() for _ in range(2)]
     images = some_images(models[0])
     found = []
@@ -166,7 +166,7 @@ def test_dropout_and_batch_statistics_are_those_of_the_plain_loop() -> None:
     assert_same(found[1], found[0], 1e-5)
     for ours, plain in zip(models[1].buffers(), models[0].buffers(), strict=True):
         torch.testing.assert_close(ours, plain)
-    # In evaluation mode they neither draw nor count, and work is skipped again.
+    # In evaluation mode nothing is drawn or accumulated, and repeated work is skipped again.
     before = [buffer.clone() for buffer in models[1].buffers()]
     models[1].eval()
     seen = models[1].unroll_training(images, SHOWN, ["conv2"])["conv2"]
@@ -174,7 +174,7 @@ def test_dropout_and_batch_statistics_are_those_of_the_plain_loop() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, models[1].buffers(), strict=True))
 
 
-def test_recomputing_draws_the_same_numbers_again() -> None:
+def test_recomputed_activations_draw_the_same_random_numbers() -> None:
     model = shallow_convrnn(Noisy, 65, n_classes=N_CLASSES, channel_divisor=16).train()
     images, found = some_images(model), []
     for recompute in (False, True):
@@ -183,8 +183,8 @@ def test_recomputing_draws_the_same_numbers_again() -> None:
     assert_same(found[1], found[0], 1e-5)
 
 
-def test_pixels_are_not_looked_at() -> None:
-    """On a GPU that would wait for the device at every batch."""
+def test_pixel_values_are_never_read() -> None:
+    """Reading a pixel value would synchronise with the GPU at every batch."""
     model = build("ff")
     images = some_images(model) + 3
     model.unroll_training(images, SHOWN, ["readout"])

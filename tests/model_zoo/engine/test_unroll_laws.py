@@ -1,4 +1,4 @@
-"""What makes the unroll fast changes nothing: in float64, against the plain formulas and the plain steps."""
+"""Optimisations of the unroll do not change results: float64 against plain formulas and a plain loop."""
 
 import itertools
 
@@ -58,8 +58,8 @@ GATES = {
 
 @pytest.mark.parametrize("with_gradient", [False, True])
 @pytest.mark.parametrize(("ours", "formula", "n"), GATES.values(), ids=GATES)
-def test_elementwise_functions_are_their_formulas(ours, formula, n, with_gradient) -> None:
-    """For whole batches and batches of one in any place."""
+def test_elementwise_functions_equal_their_formulas(ours, formula, n, with_gradient) -> None:
+    """Compare for full batches and for a batch of one in any argument."""
     for batches in itertools.product((1, 3), repeat=n):
         given = [draw(batch, 2, 4, 5, seed=k) for k, batch in enumerate(batches)]
         expected = formula(*(x.clone() for x in given))
@@ -69,8 +69,8 @@ def test_elementwise_functions_are_their_formulas(ours, formula, n, with_gradien
 
 
 @pytest.mark.parametrize(("ours", "formula", "n"), GATES.values(), ids=GATES)
-def test_elementwise_functions_overwrite_one_argument_at_most(ours, formula, n) -> None:
-    """And none where a gradient is wanted; the gradient is that of the formula."""
+def test_elementwise_functions_overwrite_at_most_one_argument(ours, formula, n) -> None:
+    """With gradients nothing is overwritten, and the gradient is the formula's."""
     given = [draw(2, 2, 3, 3, seed=k) for k in range(n)]
     used = [x.clone() for x in given]
     with torch.no_grad():
@@ -87,8 +87,8 @@ def test_elementwise_functions_overwrite_one_argument_at_most(ours, formula, n) 
         close(a.grad, b.grad)
 
 
-def test_what_a_gate_returns_is_no_part_of_something_larger() -> None:
-    """States are kept for all steps: a view of all gates would keep them all."""
+def test_the_output_of_a_gate_is_not_a_view_of_a_larger_tensor() -> None:
+    """States are kept for all steps; a view would keep the memory of all gates alive."""
     for layout in (torch.contiguous_format, torch.channels_last):
         whole = draw(2, 8, 3, 3).contiguous(memory_format=layout)
         first, second = whole.chunk(2, dim=1)
@@ -98,8 +98,8 @@ def test_what_a_gate_returns_is_no_part_of_something_larger() -> None:
                 assert kept.untyped_storage().nbytes() == x.untyped_storage().nbytes()
 
 
-def test_types_that_differ_are_promoted_as_in_the_formula() -> None:
-    """Under autocast some come in 16 bits."""
+def test_mixed_types_are_promoted_as_in_the_formula() -> None:
+    """Under autocast, some arguments have 16 bits."""
     wide, narrow = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4).bfloat16()
     with torch.no_grad():
         for got in (
@@ -114,15 +114,15 @@ def test_types_that_differ_are_promoted_as_in_the_formula() -> None:
 
 
 @pytest.mark.parametrize("times", [1, -1, -2, 0.3])
-def test_a_separable_convolution_times_a_number(times) -> None:
+def test_scaling_a_separable_convolution_scales_its_output(times) -> None:
     conv = filled(SeparableConv(3, 5, 4))
     x = draw(2, 3, 7, 7)
     close(conv(x, times=times), times * conv(x))
 
 
 @pytest.mark.parametrize("sources", [((6, 3), (5, 2)), ((4, 7),), ((4, 7), (3, 3), (2, 1))])
-def test_feedback_may_be_convolved_before_it_is_resized(sources) -> None:
-    """Of a batch of one, too, and without writing into what it is given."""
+def test_convolving_feedback_before_resizing_gives_the_same_result(sources) -> None:
+    """This holds for a batch of one too, and the argument is not modified."""
     feedback = filled(Feedback(tuple(c for c, _ in sources), 4))
     size = torch.Size((7, 7))
     for batches in itertools.product((1, 3), repeat=len(sources)):
@@ -138,7 +138,7 @@ def test_feedback_may_be_convolved_before_it_is_resized(sources) -> None:
 def plain_unroll(
     model: GraphModel, images: torch.Tensor, presentation: Presentation
 ) -> dict[str, torch.Tensor]:
-    """With gradients wanted, so that nothing is overwritten, and every node at every step for every image."""
+    """Run every node at every step for every image, with gradients enabled so that nothing is overwritten."""
     state = model.initial_state(images, batch=len(images))
     kept: dict[str, list[torch.Tensor]] = {layer: [] for layer in model.layers}
     with torch.enable_grad():
@@ -151,7 +151,7 @@ def plain_unroll(
 
 
 def relay(*, states: bool) -> GraphModel:
-    """Nodes whose parts give what they are given: nothing may be overwritten through them."""
+    """Build nodes whose parts return their input unchanged, so that overwriting an output would change it."""
     here = CellContext("b", 4, 4, SIZE)
     nodes = {
         "a": Node((4, SIZE, SIZE), Conv(3, 4, 3)),
@@ -180,10 +180,10 @@ MODELS = {
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("contiguous", [False, True])
-def test_unroll_is_the_plain_steps_in_any_layout(make, contiguous) -> None:
+def test_unroll_equals_the_plain_loop_in_any_memory_layout(make, contiguous) -> None:
     model = make().double()
     for k, parameter in enumerate(model.parameters()):
-        if parameter.ndim == 1:  # what no image has reached yet shows the biases
+        if parameter.ndim == 1:  # nonzero biases are visible where no image has reached
             parameter.data += 0.1 * draw(len(parameter), seed=k)
         if contiguous:
             parameter.data = parameter.data.contiguous()
@@ -196,8 +196,8 @@ def test_unroll_is_the_plain_steps_in_any_layout(make, contiguous) -> None:
 
 
 @pytest.mark.parametrize("cell", ["time_decay:TimeDecay", "gru:GRU", "lstm:LSTM", "ugrnn:UGRNN", MEDIAN])
-def test_channels_stay_last(cell) -> None:
-    """One sum with a state of the other layout, and all that follows would be copied at every step."""
+def test_channels_last_memory_is_kept_through_all_nodes(cell) -> None:
+    """Adding one state of the other layout would make every later operation copy its input at every step."""
     made = find_cell(cell)(CellContext("conv4", 4, 4, 6))
     filled(made)
     x = draw(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)

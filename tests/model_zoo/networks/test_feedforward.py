@@ -1,4 +1,4 @@
-"""Networks without recurrence against plain passes written out by hand, and numbers of parameters."""
+"""Feedforward networks compared with hand-written passes, and their numbers of parameters."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,13 +19,13 @@ TEN = (64, 64, 64, 128, 128, 256, 256, 512, 512, 512)
 
 
 class Net(NamedTuple):
-    """What is known of a network: the channels of its layers, and after which of them there is a pool."""
+    """Published facts of a network: channels of its layers, and the layers followed by a pool."""
 
     build: Callable[..., GraphModel]
     channels: tuple[int, ...]
     pools: tuple[int, ...]
-    readout: int  # its kernel
-    blocks: bool = False  # two convolutions and a shortcut a layer, from the second on
+    readout: int  # kernel of the readout
+    blocks: bool = False  # from the second layer on: two convolutions and a shortcut per layer
 
 
 NETS = {
@@ -38,7 +38,7 @@ every_net = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 
 
 def same_conv(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, stride: int = 1):
-    """Pad by hand: as many zeros as the last window needs, the odd one after."""
+    """Pad by hand with as many zeros as the last window needs, the odd one at the end."""
     kernel, size = weight.shape[2], x.shape[2]
     need = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     before, after = need // 2, need - need // 2
@@ -70,7 +70,7 @@ def plain_pass(net: Net, model: GraphModel, x: torch.Tensor) -> dict[str, torch.
 
 @every_net
 @pytest.mark.parametrize("size", [72, 224])
-def test_the_last_step_is_the_plain_pass(net: Net, size: int) -> None:
+def test_the_last_step_equals_a_plain_forward_pass(net: Net, size: int) -> None:
     model = net.build(size, n_classes=10, channel_divisor=16)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -85,13 +85,13 @@ def test_the_last_step_is_the_plain_pass(net: Net, size: int) -> None:
     for layer, values in expected.items():
         assert seen[layer].index[-1] == len(seen[layer].blocks) - 1
         torch.testing.assert_close(seen[layer].blocks[-1], values)
-    # The image is on until the last layer has seen it, and no longer.
+    # The image stays on exactly until it reaches the last layer.
     assert model.presentation == Presentation(on_ms=10 * len(model.layers), off_ms=0)
     assert [len(block) for block in seen["readout"].blocks] == [1] * (len(model.layers) - 1) + [2]
 
 
 @every_net
-def test_maps_and_channels(net: Net) -> None:
+def test_layers_have_the_published_maps_and_channels(net: Net) -> None:
     model = net.build(224, channel_divisor=16)
     size = 112
     for k, channels in enumerate(net.channels, 1):
@@ -101,7 +101,7 @@ def test_maps_and_channels(net: Net) -> None:
 
 
 def by_hand(net: Net) -> int:
-    """Weights and biases of all convolutions, and of the readout to 1000 classes."""
+    """Count weights and biases of all convolutions and of the readout to 1000 classes."""
     total, below = 0, 3
     for k, channels in enumerate(net.channels, 1):
         total += (49 if k == 1 else 9) * below * channels + channels
@@ -121,15 +121,15 @@ def by_hand(net: Net) -> int:
         ("basenet", 16_403_432),  # timedecay_intermediate without its seven
     ],
 )
-def test_numbers_of_parameters(name: str, published: int) -> None:
+def test_the_number_of_parameters_is_the_one_counted_by_hand(name: str, published: int) -> None:
     net = NETS[name]
-    with torch.device("meta"):  # takes no memory
+    with torch.device("meta"):  # allocates no memory
         model = net.build()
     assert sum(parameter.numel() for parameter in model.parameters()) == by_hand(net) == published
 
 
 @pytest.mark.parametrize(("build", "least"), [(ff, 65), (ff_wider, 65), (ff_deeper, 32)])
-def test_images_that_are_too_small_are_refused(build: Callable[..., GraphModel], least: int) -> None:
+def test_too_small_images_are_refused(build: Callable[..., GraphModel], least: int) -> None:
     build(least, channel_divisor=16)
     with pytest.raises(ContractError, match=f"image_size is a whole number from {least} up, got {least - 1}"):
         build(least - 1)

@@ -1,4 +1,4 @@
-"""The median ConvRNN: its controls, region layers and seeds; and how the authors' variables are loaded."""
+"""The median ConvRNN: its controls, region layers, seeds, and loading of the authors' variables."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from model_zoo.weights.tf_names import decoder_settings, load_variables
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
-def test_region_layers_are_layers() -> None:
+def test_region_layers_are_layers_of_the_model() -> None:
     model = small()
     assert set(model.region_layers.values()) <= set(model.layers)
 
@@ -24,7 +24,7 @@ def small(image_size: int = 32, seed: int = 0) -> GraphModel:
     return median_convrnn(image_size, seed, channel_divisor=16, n_classes=10)
 
 
-def test_seed_decides_the_weights_and_nothing_else_does() -> None:
+def test_the_weights_depend_on_the_seed_alone() -> None:
     before = torch.random.get_rng_state()
     first, again, other = small(seed=3), small(seed=3), small(seed=4)
     assert torch.equal(before, torch.random.get_rng_state())
@@ -39,8 +39,8 @@ def test_too_small_images_are_refused() -> None:
         median_convrnn(31)
 
 
-def test_controls_differ_in_what_their_names_say() -> None:
-    """Without feedback the other weights have the same names; the minimal one has the same weights."""
+def test_each_control_lacks_only_what_its_name_says() -> None:
+    """The control without feedback keeps all other names; the minimal control keeps all weights."""
     full, without, minimal = (
         brainfit.load_model(name, image_size=32, channel_divisor=16)
         for name in ("median_convrnn", "median_convrnn_nofeedback", "median_convrnn_minimal")
@@ -59,8 +59,8 @@ def test_controls_differ_in_what_their_names_say() -> None:
     assert (full.presentation.n_steps, minimal.presentation.n_steps) == (17, 12)
 
 
-def test_kernels_are_clipped_to_the_map_only_if_asked() -> None:
-    """At 64 pixels the maps of the recurrent layers are 16, 8, 8, 4, 2, 2 and 2."""
+def test_kernels_are_clipped_to_the_map_only_on_request() -> None:
+    """At 64 pixels, the maps of the recurrent layers are 16, 8, 8, 4, 2, 2 and 2 wide."""
     for clip, expected in ((False, [7] * 7), (True, [7, 7, 7, 4, 2, 2, 2])):
         model = median_convrnn(64, channel_divisor=16, clip_kernels=clip)
         got = [model.nodes[f"conv{k}"].cell.out_tau.depthwise.kernel for k in range(4, 11)]  # type: ignore[union-attr]
@@ -82,7 +82,7 @@ def model() -> GraphModel:
     return median_convrnn(224, n_classes=50, channel_divisor=16)
 
 
-def test_the_optimiser_and_the_decoder_are_ignored(model, variables) -> None:
+def test_variables_of_the_optimiser_and_decoder_are_ignored(model, variables) -> None:
     extra = {
         "global_step": np.zeros((), np.int64),
         "tnn_model/conv1/pre_0/bias/Momentum": np.full(4, np.nan),
@@ -126,7 +126,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
-def test_wrong_variables_are_refused_and_change_nothing(model, variables, change, message) -> None:
+def test_wrong_variables_are_refused_and_the_model_is_unchanged(model, variables, change, message) -> None:
     before = [p.clone() for p in model.parameters()]
     wrong = {name: values for name, values in (variables | change).items() if values is not None}
     with pytest.raises(ContractError, match=message) as error:
@@ -135,8 +135,8 @@ def test_wrong_variables_are_refused_and_change_nothing(model, variables, change
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-def test_a_convolution_of_input_and_state_is_split_between_them() -> None:
-    """The first input channels of theirs are those of x, the rest those of h; here 16 of x and 8 of h."""
+def test_a_joint_kernel_is_split_between_input_and_state() -> None:
+    """In the authors' kernel the input channels of x come first, then those of h; here 16 and 8."""
     model = brainfit.load_model("lstm_shallow", image_size=112, channel_divisor=16, n_classes=50)
     assert isinstance(model, GraphModel)
     variables = variables_of("lstm_shallow")
@@ -149,7 +149,7 @@ def test_a_convolution_of_input_and_state_is_split_between_them() -> None:
         assert np.array_equal(ours.numpy(), part)
 
 
-def test_what_the_authors_do_not_have_is_named(variables) -> None:
+def test_a_parameter_without_a_variable_is_named(variables) -> None:
     model = median_convrnn(32, channel_divisor=16)
     model.nodes["conv2"].extra = torch.nn.Linear(1, 1)  # type: ignore[union-attr]
     with pytest.raises(ContractError, match=r"no variable for the parameter 'nodes.conv2.extra.weight'"):

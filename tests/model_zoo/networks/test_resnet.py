@@ -1,4 +1,4 @@
-"""ResNets against a pass written out from their state, and torchvision's names of what that holds."""
+"""ResNets compared with a pass written out from their state, and with torchvision's parameter names."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,7 +19,7 @@ SIZE = 64
 class Net(NamedTuple):
     build: Callable[..., ModuleModel]
     blocks: tuple[int, int, int, int]
-    parameters: int  # as published with torchvision's weights
+    parameters: int  # published with torchvision's weights
 
 
 NETS = {
@@ -30,7 +30,7 @@ every_net = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 
 
 def torchvisions(net: Net) -> dict[str, tuple[int, ...]]:
-    """Every key of torchvision's state in its order, and its shape."""
+    """Return the keys of torchvision's state dict in order, with their shapes."""
     state: dict[str, tuple[int, ...]] = {}
 
     def norm(name: str, channels: int) -> None:
@@ -56,7 +56,7 @@ def torchvisions(net: Net) -> dict[str, tuple[int, ...]]:
 
 
 def trained(model: ModuleModel) -> dict[str, torch.Tensor]:
-    """A state in which gains, biases and statistics matter too, as they do after training."""
+    """Return a state in which gains, biases and statistics are not trivial, as after training."""
     generator = torch.Generator().manual_seed(1)
     state = {}
     for key, value in model.module.state_dict().items():
@@ -93,7 +93,7 @@ def plain_pass(net: Net, state: dict[str, torch.Tensor], x: torch.Tensor) -> dic
 
 
 @every_net
-def test_names_and_shapes_are_torchvisions(net: Net) -> None:
+def test_names_and_shapes_of_parameters_equal_torchvisions(net: Net) -> None:
     model = net.build(SIZE)
     shapes = {key: tuple(value.shape) for key, value in model.module.state_dict().items()}
     assert list(shapes.items()) == list(torchvisions(net).items())
@@ -102,7 +102,7 @@ def test_names_and_shapes_are_torchvisions(net: Net) -> None:
 
 @every_net
 @pytest.mark.parametrize("size", [SIZE, 75])
-def test_each_layer_is_that_of_the_plain_pass(net: Net, size: int) -> None:
+def test_each_layer_equals_a_plain_forward_pass(net: Net, size: int) -> None:
     model = net.build(size, n_classes=10)
     state = trained(model)
     model.module.load_state_dict(state)
@@ -119,8 +119,8 @@ def test_each_layer_is_that_of_the_plain_pass(net: Net, size: int) -> None:
 
 
 @pytest.mark.parametrize("counts", [True, False], ids=["all", "without counts of batches"])
-def test_a_file_of_torchvisions_can_be_loaded(tmp_path, counts: bool) -> None:
-    """Files from before 2018 lack the counts of batches, which nothing needs."""
+def test_a_file_of_torchvision_can_be_loaded(tmp_path, counts: bool) -> None:
+    """Files from before 2018 lack ``num_batches_tracked``, which inference does not need."""
     state = trained(resnet18(SIZE))
     path = tmp_path / "resnet18.safetensors"
     save_file({key: v for key, v in state.items() if counts or not key.endswith("num_batches_tracked")}, path)
@@ -132,7 +132,7 @@ def test_a_file_of_torchvisions_can_be_loaded(tmp_path, counts: bool) -> None:
         resnet18(SIZE, seed=-1, weights=str(path))
 
 
-def test_random_weights_are_those_of_he() -> None:
+def test_random_weights_have_the_variance_of_he_et_al() -> None:
     for key, value in resnet18(SIZE).module.state_dict().items():
         if value.ndim == 4:
             fan_out = len(value) * value[0, 0].numel()
@@ -145,7 +145,7 @@ def test_random_weights_are_those_of_he() -> None:
 
 
 @every_net
-def test_regions_have_the_channels_that_the_docstring_gives_them(net: Net) -> None:
+def test_layers_of_regions_have_the_documented_channels(net: Net) -> None:
     model = net.build(SIZE)
     state = model.module.state_dict()
     channels = {region: len(state[f"{layer}.conv2.weight"]) for region, layer in model.region_layers.items()}
@@ -154,6 +154,6 @@ def test_regions_have_the_channels_that_the_docstring_gives_them(net: Net) -> No
     assert len(after) == 2
 
 
-def test_images_that_are_too_small_are_refused() -> None:
+def test_too_small_images_are_refused() -> None:
     with pytest.raises(ContractError, match="image_size is a whole number from 32 up, got 31"):
         resnet18(31)

@@ -24,7 +24,7 @@ from model_zoo.weights.tf_names import load_variables
 CHECKPOINT = Path(__file__).parents[2] / "golden" / "ckpt" / "rgc_intermediate"
 FILES = ("model.ckpt.index", "model.ckpt.data-00000-of-00001")
 NAME = "rgc_for_tests"
-# The authors' own list, in the script with which they fetch them.
+# The list in the authors' own download script.
 AUTHORS = [
     "rgc_intermediate",
     "rgc_intermediate_tmaxconf",
@@ -63,7 +63,7 @@ def web():
 
 @pytest.fixture(autouse=True)
 def folder(web, monkeypatch, tmp_path):
-    """The cache's folder of weights that are published on the server, for a model that is registered."""
+    """Return the cache folder of weights that the test server publishes for a registered model."""
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(lookup._REGISTERED["model"], "small", small)
     files = tuple((web.url(f"/{file}"), None) for file in FILES)
@@ -82,7 +82,7 @@ def names(folder):
 # The table
 
 
-def test_all_that_the_authors_publish_is_there():
+def test_all_weights_of_the_authors_are_listed():
     assert set(PUBLISHED) == {*AUTHORS, "resnet18", "resnet34", NAME}
     for name in AUTHORS:
         base = f"https://convrnnckpts.s3-us-west-1.amazonaws.com/{name}"
@@ -90,7 +90,7 @@ def test_all_that_the_authors_publish_is_there():
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_weights_are_for_a_model_of_the_catalogue(name):
+def test_published_weights_belong_to_models_of_the_catalogue(name):
     row = PUBLISHED[name]
     assert row.model == re.sub("_(tmaxconf|dthresh)$", "", name)
     assert row.image_size in CATALOG[row.model].image_sizes
@@ -98,13 +98,13 @@ def test_weights_are_for_a_model_of_the_catalogue(name):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34"])
-def test_torchvisions_files_are_named_after_their_hash(name):
+def test_files_of_torchvision_are_named_by_their_hash(name):
     ((url, digits),) = PUBLISHED[name].files
     assert url == f"https://download.pytorch.org/models/{name}-{digits}.pth"
     assert len(digits or "") == 8
 
 
-def test_the_table_is_read_without_anything_heavy():
+def test_the_table_is_read_without_heavy_imports():
     heavy = "{'torch', 'numpy', 'urllib.request'}"
     code = f"import sys, model_zoo.weights.published; print(*{heavy} & {{*sys.modules}})"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == []
@@ -126,7 +126,7 @@ def test_weights_are_fetched_converted_and_kept(web, folder):
     assert all(torch.equal(got[name], expected[name]) for name in got)
 
 
-def test_a_second_fetch_asks_for_nothing_but_checks(web, folder):
+def test_a_second_fetch_requests_nothing_and_verifies(web, folder):
     path = fetched()
     assert fetched() == path
     assert sorted(web.asked) == sorted((f"/{file}", 0) for file in FILES)
@@ -137,7 +137,7 @@ def test_a_second_fetch_asks_for_nothing_but_checks(web, folder):
         fetched()
 
 
-def test_what_is_no_file_of_these_weights_is_not_trusted(folder):
+def test_a_file_that_does_not_hold_these_weights_is_refused(folder):
     folder.mkdir(parents=True)
     path = folder / f"{NAME}.safetensors"
     path.write_bytes(b"junk")
@@ -151,7 +151,7 @@ def test_what_is_no_file_of_these_weights_is_not_trusted(folder):
     assert names(folder) == {path.name}
 
 
-def test_what_is_fetched_again_must_be_the_same(web, folder):
+def test_a_repeated_download_must_equal_the_first(web, folder):
     path = fetched()
     path.unlink()
     (folder / f"{path.name}.sha256").write_text(f"{'0' * 64}  of an earlier version\n")
@@ -164,14 +164,14 @@ def test_what_is_fetched_again_must_be_the_same(web, folder):
     assert stored(NAME) is None
 
 
-def test_what_is_published_of_a_hash_is_heeded(web, monkeypatch):
+def test_a_published_hash_is_verified(web, monkeypatch):
     url, got = web.url(f"/{FILES[0]}"), hashlib.sha256(web.pages[f"/{FILES[0]}"].content).hexdigest()
     monkeypatch.setitem(PUBLISHED, NAME, Published("small", ((url, "0" * 8),)))
     with pytest.raises(IntegrityError, match=f"got sha256 {got}, wanted 00000000 as published"):
         fetched()
 
 
-def test_a_conversion_that_fails_keeps_what_was_downloaded(web, folder, monkeypatch):
+def test_a_failed_conversion_keeps_the_download(web, folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(lookup._REGISTERED["model"], "small", lambda image_size: small(image_size, 7))
         with pytest.raises(ContractError, match="imnetds"):
@@ -183,7 +183,7 @@ def test_a_conversion_that_fails_keeps_what_was_downloaded(web, folder, monkeypa
 
 
 @pytest.mark.parametrize("wrong", [[0], [1], [0, 1]])
-def test_a_page_that_answers_to_everything_is_not_trusted(web, folder, wrong):
+def test_a_web_page_in_place_of_weights_is_refused(web, folder, wrong):
     for k in wrong:
         web.serve(f"/{FILES[k]}", b"please log in")
     with pytest.raises(IntegrityError, match=r"did not send weights: .*; fetch them again when"):
@@ -195,7 +195,7 @@ def test_a_page_that_answers_to_everything_is_not_trusted(web, folder, wrong):
     assert stored(NAME)
 
 
-def test_cached_weights_are_checked_when_they_are_loaded(web, folder):
+def test_cached_weights_are_verified_when_loaded(web, folder):
     path = fetched()
     assert set_weights(small(224), NAME, 0).startswith("sha256:")
     content = bytearray(path.read_bytes())
@@ -205,7 +205,7 @@ def test_cached_weights_are_checked_when_they_are_loaded(web, folder):
         set_weights(small(224), NAME, 0)
 
 
-def test_files_that_were_put_there_by_hand_will_do(web, folder):
+def test_files_placed_by_hand_are_used(web, folder):
     folder.mkdir(parents=True)
     for file in FILES:
         (folder / file).write_bytes((CHECKPOINT / file).read_bytes())
@@ -213,7 +213,7 @@ def test_files_that_were_put_there_by_hand_will_do(web, folder):
     assert not web.asked
 
 
-def test_the_model_is_built_as_it_was_trained(web, monkeypatch):
+def test_weights_are_converted_at_the_image_size_of_their_training(web, monkeypatch):
     sizes = []
     monkeypatch.setitem(
         lookup._REGISTERED["model"],
@@ -224,19 +224,19 @@ def test_the_model_is_built_as_it_was_trained(web, monkeypatch):
     assert sizes == [224]
 
 
-def test_of_two_that_fetch_at_once_one_does(web, folder):
+def test_only_one_of_two_simultaneous_fetches_downloads(web, folder):
     web.pages[f"/{FILES[0]}"].pause = 1000
     with ThreadPoolExecutor(2) as threads:
         both = [threads.submit(fetched) for _ in range(2)]
         assert web.came.wait(60)
-        time.sleep(0.2)  # the other one now waits, or would have asked as well
+        time.sleep(0.2)  # time for the other to wait, or to send a second request
         web.go_on.set()
         assert {one.result(60) for one in both} == {stored(NAME)}
     assert len(web.asked) == len(FILES)
 
 
 @pytest.mark.parametrize("call", [fetch, stored])
-def test_unknown_weights_get_a_hint(call, folder):
+def test_unknown_weights_suggest_a_name(call, folder):
     with pytest.raises(
         UnknownNameError, match=r"unknown published weights 'resnet81'; did you mean 'resnet18'"
     ):
@@ -244,7 +244,7 @@ def test_unknown_weights_get_a_hint(call, folder):
     assert not folder.parent.exists()
 
 
-def test_a_cache_that_cannot_be_written_is_said_to_be(web, monkeypatch, tmp_path):
+def test_an_unwritable_cache_is_named_in_the_error(web, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "file"))
     with pytest.raises(IntegrityError, match="set BRAINFIT_CACHE to a folder that can be written"):

@@ -1,4 +1,4 @@
-"""Files that hang, grow, lie or write to the terminal are refused in one short line."""
+"""Weight files that would hang, exhaust memory, mislead or write to the terminal are refused in one line."""
 
 import io
 import json
@@ -62,27 +62,27 @@ def header(tensors, body=b""):
 
 
 @pytest.mark.parametrize("name", ["f.safetensors", "f.pth"])
-def test_pipes_are_not_waited_for(tmp_path, model, out, name):
+def test_a_pipe_is_refused_without_waiting(tmp_path, model, out, name):
     os.mkfifo(tmp_path / name)
     refused(IntegrityError, "it is a pipe", lambda: convert(tmp_path / name, model, out))
     refused(IntegrityError, "it is a pipe", lambda: read_info(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["f.safetensors", "f.pth"])
-def test_files_larger_than_the_memory_are_not_read(tmp_path, model, out, name):
+def test_files_larger_than_memory_are_refused(tmp_path, model, out, name):
     with (tmp_path / name).open("wb") as file:
         file.truncate(1 << 42)
     refused(ResourceError, "this needs about 8796.1 GB", lambda: convert(tmp_path / name, model, out))
 
 
 @pytest.mark.parametrize("name", ["f" * 300, "f" * 300 + ".pth", "f" * 300 + ".index", "a\0b"])
-def test_names_that_no_file_can_have(tmp_path, model, out, name):
+def test_impossible_file_names_are_refused(tmp_path, model, out, name):
     graph = small()
     refused(IntegrityError, "; wanted|there is no", lambda: convert(tmp_path / name, graph, out))
 
 
 class TestTorch:
-    def test_nothing_compressed_is_unpacked(self, tmp_path, model, out):
+    def test_compressed_members_are_refused(self, tmp_path, model, out):
         stored, path = io.BytesIO(), tmp_path / "bomb.pth"
         torch.save(model.network.state_dict(), stored)
         with zipfile.ZipFile(stored) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
@@ -90,7 +90,7 @@ class TestTorch:
                 new.writestr(member, old.read(member))
         refused(IntegrityError, "it is compressed", lambda: convert(path, model, out))
 
-    def test_every_wrong_bit_is_noticed(self, tmp_path, model, out):
+    def test_every_flipped_bit_is_detected(self, tmp_path, model, out):
         path = tmp_path / "w.pth"
         state = {name: value.clone() for name, value in model.network.state_dict().items()}
         torch.save(state, path)
@@ -105,15 +105,15 @@ class TestTorch:
                 convert(path, model, out)
         assert not out.exists()
 
-    def test_members_that_lie_over_each_other_are_not_read(self, tmp_path, model, out):
+    def test_overlapping_members_are_refused(self, tmp_path, model, out):
         path = tmp_path / "bomb.pth"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("a/data.pkl", bytes(1000))
             archive.filelist *= 100
         refused(IntegrityError, "it is compressed", lambda: convert(path, model, out))
 
-    def test_what_is_compressed_is_not_hidden_by_a_second_table_of_contents(self, tmp_path, model, out):
-        """Zip files are read from their end; two readers need not find the same table."""
+    def test_a_second_table_of_contents_does_not_hide_compression(self, tmp_path, model, out):
+        """Zip files are read from the end, and two readers may find different tables of contents."""
         stored, packed = io.BytesIO(), io.BytesIO()
         torch.save({"a": torch.zeros(1000)}, stored)
         with zipfile.ZipFile(stored) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
@@ -130,7 +130,7 @@ class TestTorch:
         assert torch.load(path, weights_only=True)["a"].shape == (1000,)
         refused(IntegrityError, "several in one", lambda: convert(path, model, out))
 
-    def test_nested_tensors(self, tmp_path, model, out, recwarn):
+    def test_nested_tensors_are_refused(self, tmp_path, model, out, recwarn):
         with torch.no_grad():
             nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
         torch.save({"a": nested}, tmp_path / "f.pth")
@@ -138,13 +138,13 @@ class TestTorch:
             ContractError, "plain tensors by their names", lambda: convert(tmp_path / "f.pth", model, out)
         )
 
-    def test_what_could_run_code_is_named(self, tmp_path, model, out):
+    def test_a_pickle_that_could_run_code_names_the_function(self, tmp_path, model, out):
         (tmp_path / "f.pth").write_bytes(
             b"\x80\x02cos\nsystem\nq\x00X\x02\x00\x00\x00hiq\x01\x85q\x02Rq\x03."
         )
         refused(IntegrityError, r"holds os\.system", lambda: convert(tmp_path / "f.pth", model, out))
 
-    def test_names_are_short_and_can_be_seen(self, tmp_path, model, out):
+    def test_names_in_messages_are_short_and_printable(self, tmp_path, model, out):
         names = [f"{k}\x1b[2J\u202e\n" + "x" * 300_000 for k in range(5)]
         torch.save({name: torch.ones(1) for name in names} | model.network.state_dict(), tmp_path / "f.pth")
         refused(ContractError, r"0\\x1b\[2J\\u202e x", lambda: convert(tmp_path / "f.pth", model, out))
@@ -170,7 +170,7 @@ class TestSafetensors:
             ),
         ],
     )
-    def test_shapes_types_and_names_that_cannot_be(self, tmp_path, content, says):
+    def test_impossible_shapes_types_and_names_are_refused(self, tmp_path, content, says):
         (tmp_path / "f.safetensors").write_bytes(content)
         refused(IntegrityError, says, lambda: read_tensors(tmp_path / "f.safetensors"))
 
@@ -193,12 +193,12 @@ class TestSafetensors:
             f'{{"{"x" * 10_000}": 1}}',
         ],
     )
-    def test_nonsense_in_the_header(self, tmp_path, said):
+    def test_an_invalid_header_is_refused(self, tmp_path, said):
         path = tmp_path / "f.safetensors"
         safetensors.torch.save_file({"a": torch.ones(1)}, path, {"brainfit": said})
         refused(IntegrityError, "what its header says", lambda: read_info(path))
 
-    def test_numbers_of_the_decoder_may_be_whole(self, tmp_path):
+    def test_decoder_settings_may_be_integers(self, tmp_path):
         path = tmp_path / "f.safetensors"
         safetensors.torch.save_file({"a": torch.ones(1)}, path, {"brainfit": '{"decoder": {"beta": 1}}'})
         assert read_info(path).decoder == {"beta": 1}
@@ -216,7 +216,7 @@ class TestTensorFlow:
             (lambda kernel: kernel.astype(np.int64), "other than real numbers in"),
         ],
     )
-    def test_kernels_that_are_no_float32(self, tmp_path, out, change, says):
+    def test_kernels_that_are_not_finite_float32_are_refused(self, tmp_path, out, change, says):
         graph = small()
         before = {name: values.clone() for name, values in graph.state_dict().items()}
         variables = read_checkpoint(CKPT)
@@ -225,7 +225,7 @@ class TestTensorFlow:
         assert all(torch.equal(values, before[name]) for name, values in graph.state_dict().items())
         assert not out.exists()
 
-    def test_other_floats_are_cast(self, tmp_path, out):
+    def test_other_float_types_are_cast(self, tmp_path, out):
         graph = small()
         variables = read_checkpoint(CKPT)
         tf.write(tmp_path / "m", variables | {KERNEL: variables[KERNEL].astype(np.float64)})
@@ -236,18 +236,18 @@ class TestTensorFlow:
 
 class TestTarget:
     @pytest.mark.parametrize("to", ["nowhere", "out.safetensors"])
-    def test_a_link_is_not_replaced(self, out, to):
+    def test_a_symbolic_link_is_not_replaced(self, out, to):
         out.symlink_to(to)
         refused(ContractError, "is there already", lambda: save_weights(nn.Linear(1, 1), out, **FACTS))
         assert out.is_symlink()
 
     @pytest.mark.parametrize("name", ["a\udce4.safetensors", "\udce4/a.safetensors", "a\0.safetensors"])
-    def test_names_that_are_not_utf_8_are_refused_before_work(self, tmp_path, model, name):
+    def test_file_names_that_are_not_utf_8_are_refused_before_work(self, tmp_path, model, name):
         source = tmp_path / "none.pth"
         refused(ContractError, "UTF-8", lambda: convert(source, model, tmp_path / name))
 
     @pytest.mark.parametrize("links", [True, False])
-    def test_of_two_that_write_at_once_one_does(self, out, links, monkeypatch):
+    def test_only_one_of_two_simultaneous_writers_succeeds(self, out, links, monkeypatch):
         if not links:
             monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no links")))
         checked = file.check_target
@@ -257,9 +257,9 @@ class TestTarget:
         assert read_info(out).parameters == 6
         assert [item.name for item in out.parent.iterdir()] == [out.name]
 
-    def test_a_name_that_is_too_long(self, tmp_path):
+    def test_a_too_long_file_name_is_refused(self, tmp_path):
         path = tmp_path / ("x" * 300 + ".safetensors")
         refused(IntegrityError, "choose another name", lambda: save_weights(nn.Linear(1, 1), path, **FACTS))
 
-    def test_what_is_returned_is_what_was_written(self, out):
+    def test_the_returned_information_is_that_of_the_written_file(self, out):
         assert save_weights(nn.Linear(1, 1), out, **FACTS, decoder={"beta": 1.5}) == read_info(out)

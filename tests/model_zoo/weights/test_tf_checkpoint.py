@@ -28,7 +28,7 @@ VARIABLES = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a copy of TensorFlow's own checkpoint, for examples one after the other."""
+    """Return a folder with a fresh copy of a checkpoint that TensorFlow wrote."""
     folder = tmp_path_factory.mktemp("checkpoint")
     shutil.copytree(CKPT, folder, dirs_exist_ok=True)
     return folder
@@ -47,12 +47,12 @@ def refusal(path):
     return str(caught.value)
 
 
-def test_the_writer_of_these_tests_has_the_checksum_of_the_standard():
+def test_the_checksum_of_the_test_writer_is_the_standard_crc32c():
     assert tf.crc32c(b"123456789") == 0xE3069283
 
 
 @pytest.mark.parametrize("path", [CKPT, CKPT / "model.ckpt", CKPT / "model.ckpt.index"])
-def test_what_tensorflow_wrote_is_what_it_held(path):
+def test_a_checkpoint_of_tensorflow_is_read_as_written(path):
     with np.load(GOLDEN / "rgc_intermediate_224.npz") as file:
         wanted = {key[4:]: file[key] for key in file if key.startswith("var/")}
     assert len(wanted) == 148
@@ -78,7 +78,9 @@ def test_what_tensorflow_wrote_is_what_it_held(path):
 )
 @example(VARIABLES, 3, 2, 2)
 @example({f"layer/{k:04d}/weights": np.float32(k) for k in range(300)}, 2, 16, 16)
-def test_reads_what_was_written(tmp_path_factory, variables, n_shards, per_block, interval):
+def test_a_checkpoint_of_any_arrays_is_read_as_written(
+    tmp_path_factory, variables, n_shards, per_block, interval
+):
     prefix = tmp_path_factory.mktemp("written") / "model.ckpt-10"
     tf.write(prefix, variables, n_shards, per_block=per_block, interval=interval)
     wanted = {name: np.asarray(values) for name, values in variables.items()}
@@ -86,13 +88,13 @@ def test_reads_what_was_written(tmp_path_factory, variables, n_shards, per_block
     assert len(checkpoint_files(prefix)) == 1 + min(n_shards, len(wanted))
 
 
-def test_arrays_are_on_the_file_and_cannot_be_written(tmp_path):
+def test_arrays_are_memory_mapped_and_read_only(tmp_path):
     tf.write(tmp_path / "m", {"a": np.ones(3, np.float32)})
     with pytest.raises(ValueError, match="read-only"):
         read_checkpoint(tmp_path)["a"][0] = 2
 
 
-def test_a_folder_of_several_names_the_newest(tmp_path):
+def test_among_several_checkpoints_the_one_named_by_the_folder_is_read(tmp_path):
     for step in (1, 2, 12):
         tf.write(tmp_path / f"model.ckpt-{step}", {"step": np.int64(step)})
     assert "3 TensorFlow checkpoints" in refusal(tmp_path)
@@ -104,7 +106,7 @@ def test_a_folder_of_several_names_the_newest(tmp_path):
     assert "3 TensorFlow checkpoints" in refusal(tmp_path)
 
 
-def test_what_is_not_there(tmp_path):
+def test_missing_files_are_named(tmp_path):
     assert "0 TensorFlow checkpoints" in refusal(tmp_path)
     assert "would have a file" in refusal(tmp_path / "model.ckpt")
     tf.write(tmp_path / "m", VARIABLES, n_shards=2)
@@ -113,14 +115,14 @@ def test_what_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["m.index", "m.data-00000-of-00001"])
-def test_a_pipe_is_not_waited_for(tmp_path, name):
+def test_a_pipe_is_refused_without_waiting(tmp_path, name):
     tf.write(tmp_path / "m", VARIABLES)
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
     assert "it is a pipe" in refusal(tmp_path)
 
 
-def test_a_list_of_checkpoints_without_end_is_not_read(tmp_path):
+def test_an_endless_list_of_checkpoints_is_refused(tmp_path):
     for step in (1, 2):
         tf.write(tmp_path / f"model.ckpt-{step}", {"step": np.int64(step)})
     with (tmp_path / "checkpoint").open("wb") as file:
@@ -128,7 +130,7 @@ def test_a_list_of_checkpoints_without_end_is_not_read(tmp_path):
     assert "more than 1048576 bytes" in refusal(tmp_path)
 
 
-def test_names_are_short_and_can_be_seen(tmp_path):
+def test_names_in_messages_are_short_and_printable(tmp_path):
     (tmp_path / "m.index").write_bytes(tf.table([(b"", tf.header(1)), (b"\x1b" * 1000, GOOD)]))
     assert len(refusal(tmp_path)) < 300 + len(str(tmp_path))
     (tmp_path / "m.index").write_bytes(tf.table([(b"", tf.header(1)), (b"a" * 1000, b"")]))
@@ -157,7 +159,7 @@ def test_names_are_short_and_can_be_seen(tmp_path):
         (b"\xff" * 10 + b"\x01", "more than ten bytes"),
     ],
 )
-def test_a_variable_that_cannot_be(tmp_path, row, says):
+def test_impossible_variables_are_refused(tmp_path, row, says):
     (tmp_path / "m.data-00000-of-00001").write_bytes(bytes(4))
     (tmp_path / "m.index").write_bytes(tf.table([(b"", tf.header(1)), (b"a", row)]))
     tracemalloc.start()
@@ -186,15 +188,15 @@ GOOD = tf.entry(1, (), 0, 0, 4, tf.masked(bytes(4)))
         ([(b"", bytes(5 << 20))], {}, "more than 4194304 bytes"),
     ],
 )
-def test_an_index_that_is_not_read(tmp_path, rows, options, says, monkeypatch):
+def test_unreadable_indexes_are_refused(tmp_path, rows, options, says, monkeypatch):
     if says.startswith("more than"):
-        monkeypatch.setattr(tf, "masked", lambda data: 0)  # which would take long, and is not looked at
+        monkeypatch.setattr(tf, "masked", lambda data: 0)  # checksums are slow here, and never read
     (tmp_path / "m.data-00000-of-00001").write_bytes(bytes(4))
     (tmp_path / "m.index").write_bytes(tf.table(rows, **options))
     assert says in refusal(tmp_path)
 
 
-def test_blocks_that_are_named_over_and_over_are_not_read_over_and_over(tmp_path):
+def test_blocks_that_overlap_are_refused(tmp_path):
     handle = tf.varint(0) + tf.varint(len(tf.entries([], 1)))
     loop = tf.entries([(b"%03d" % k, handle) for k in range(200)], 1)
     data = tf.table([], change=lambda number, block: loop if number else block)
@@ -203,33 +205,33 @@ def test_blocks_that_are_named_over_and_over_are_not_read_over_and_over(tmp_path
 
 
 def outcome(path):
-    """What is read, or None where it is refused."""
+    """Return the variables that are read, or None if the file is refused."""
     try:
         return read_checkpoint(path)
     except IntegrityError:
         return None
 
 
-def test_a_changed_byte_of_the_index_is_noticed_or_does_not_matter(place, rng):
+def test_a_changed_byte_of_the_index_is_detected_or_harmless(place, rng):
     whole, wanted = (CKPT / "model.ckpt.index").read_bytes(), read_checkpoint(CKPT)
     footer = len(whole) - 48
     for at in [*rng.choice(footer, 80, replace=False), *range(footer, len(whole))]:
         changed = whole[at] ^ int(rng.integers(1, 256))
         (place / "model.ckpt.index").write_bytes(whole[:at] + bytes([changed]) + whole[at + 1 :])
         got = outcome(place)
-        if got is not None:  # a byte of the handle of the meta block, or of what fills the footer
+        if got is not None:  # the byte belongs to the handle of the meta block or to the padding
             assert at >= footer
             assert same(got, wanted)
 
 
-def test_a_cut_index_is_noticed(place, rng):
+def test_a_truncated_index_is_detected(place, rng):
     whole = (CKPT / "model.ckpt.index").read_bytes()
     for size in [0, 47, 48, len(whole) - 1, *rng.choice(len(whole), 40)]:
         (place / "model.ckpt.index").write_bytes(whole[:size])
         refusal(place)
 
 
-def test_a_changed_or_cut_data_file_is_noticed(place, rng):
+def test_a_changed_or_truncated_data_file_is_detected(place, rng):
     shutil.copy(CKPT / "model.ckpt.index", place)
     data = "model.ckpt.data-00000-of-00001"
     whole = (CKPT / data).read_bytes()
@@ -240,8 +242,8 @@ def test_a_changed_or_cut_data_file_is_noticed(place, rng):
             refusal(place)
 
 
-def test_nonsense_under_right_checksums_raises_nothing_else(tmp_path, rng):
-    """Whoever forges a file forges its checksums, too."""
+def test_forged_content_with_valid_checksums_raises_only_our_errors(tmp_path, rng):
+    """Checksums protect against damage, not against forgery: a forged file has valid checksums."""
     outcomes = []
     for _ in range(600):
         number = rng.integers(4)
@@ -259,7 +261,7 @@ def test_nonsense_under_right_checksums_raises_nothing_else(tmp_path, rng):
     assert 0 < sum(got is None for got in outcomes) < len(outcomes)
 
 
-def test_random_bytes_are_no_index(tmp_path, rng):
+def test_random_bytes_are_refused(tmp_path, rng):
     for k in range(200):
         (tmp_path / "m.index").write_bytes(rng.bytes(rng.integers(200)) + tf.MAGIC * (k % 2))
         refusal(tmp_path)

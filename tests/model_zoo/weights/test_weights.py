@@ -76,13 +76,13 @@ def store(monkeypatch, tmp_path):
 
 
 class TestSetWeights:
-    def test_random_ones_are_drawn_from_the_seed(self):
+    def test_random_weights_are_drawn_from_the_seed(self):
         asked = []
         assert set_weights(network(), "random", 3, lambda net, seed: asked.append(seed)) == "random:3"
         assert asked == [3]
 
     @pytest.mark.parametrize("kind", [str, Path])
-    def test_those_of_a_file_are_called_by_its_sha256_whatever_the_seed(self, file, kind):
+    def test_weights_of_a_file_are_named_by_its_sha256_for_any_seed(self, file, kind):
         wanted = state(network())
         for seed in (1, 2):
             net = network(seed)
@@ -91,7 +91,7 @@ class TestSetWeights:
             assert called == f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
             assert same(state(net), wanted)
 
-    def test_numbers_are_cast_and_counters_may_be_missing(self, tmp_path):
+    def test_numbers_are_cast_and_batch_counters_may_be_missing(self, tmp_path):
         wanted = state(network())
         for dtype in (torch.float16, torch.bfloat16, torch.float64):
             tensors = {n: v.to(dtype) for n, v in wanted.items() if not n.endswith("num_batches_tracked")}
@@ -123,7 +123,7 @@ class TestSetWeights:
             ({"3.bias": torch.tensor([1, 1e300], dtype=torch.float64)}, "not finite in 3.bias"),
         ],
     )
-    def test_what_does_not_fit_is_named_and_changes_nothing(self, tmp_path, change, says):
+    def test_a_mismatch_is_named_and_the_model_is_unchanged(self, tmp_path, change, says):
         net = network()
         before = state(net)
         tensors = {n: v for n, v in (state(network(1)) | change).items() if v is not None}
@@ -131,11 +131,11 @@ class TestSetWeights:
         refused(ContractError, says, lambda: set_weights(net, str(tmp_path / "w.safetensors"), 0))
         assert same(state(net), before)
 
-    def test_a_file_for_another_model_says_for_which(self, file):
+    def test_a_file_for_another_model_names_that_model(self, file):
         refused(ContractError, "(of model net) does not fit", lambda: golden(weights=file))
 
-    def test_weights_that_fit_one_size_of_image_say_which(self, tmp_path):
-        """The peepholes of this one are as large as its maps."""
+    def test_weights_for_one_image_size_name_that_size(self, tmp_path):
+        """The peepholes of this network have the size of its maps."""
         sized = functools.partial(brainfit.load_model, "lstm_shallow", n_classes=10, channel_divisor=16)
         path = tmp_path / "w.safetensors"
         trained = sized(image_size=96)
@@ -145,7 +145,7 @@ class TestSetWeights:
         refused(
             ContractError, "the same options; use image_size=96", lambda: sized(weights=path, image_size=65)
         )
-        # At their own size it must be something else.
+        # At their own image size the mismatch has another cause.
         with pytest.raises(ContractError, match=r"built with the same options$"):
             sized(weights=path, image_size=96, n_classes=11)
 
@@ -154,38 +154,38 @@ class TestFindWeights:
     @pytest.mark.parametrize(
         "name", ["w.pth", "w.pt", "pytorch_model.bin", "model.ckpt", "a/model.ckpt.index"]
     )
-    def test_other_files_are_to_be_converted(self, name):
+    def test_files_of_other_formats_name_the_convert_command(self, name):
         refused(ContractError, f"brainfit weights convert {name} --model", lambda: find_weights(name))
 
-    def test_even_those_of_no_known_kind(self, tmp_path):
+    def test_files_of_unknown_formats_name_the_convert_command(self, tmp_path):
         (tmp_path / "weights.bin").write_bytes(b"x")
         refused(
             ContractError, "brainfit weights convert", lambda: find_weights(str(tmp_path / "weights.bin"))
         )
 
-    def test_a_folder_stands_for_the_weights_of_a_training_run(self, tmp_path):
+    def test_a_folder_of_a_training_run_gives_its_weights(self, tmp_path):
         with pytest.raises(IntegrityError, match=r"there is no file of weights .*weights\.safetensors"):
             find_weights(str(tmp_path))
         (tmp_path / "weights.safetensors").write_bytes(b"x")
         assert find_weights(str(tmp_path)) == tmp_path / "weights.safetensors"
 
     @pytest.mark.parametrize("name", ["none.safetensors", "a\0b.safetensors", "x" * 5000 + ".safetensors"])
-    def test_a_file_that_is_not_there(self, name):
+    def test_a_missing_file_is_named(self, name):
         with pytest.raises(IntegrityError, match="there is no file"):
             find_weights(name)
 
-    def test_published_ones(self, store):
+    def test_unknown_and_unfetched_weights_give_advice(self, store):
         refused(UnknownNameError, "mean 'rgc_intermediate'", lambda: find_weights("rgc_intermediat"))
         refused(UnknownNameError, "known: random", lambda: find_weights("zzz"))
         refused(IntegrityError, "brainfit weights fetch gru_shallow", lambda: find_weights("gru_shallow"))
 
-    def test_published_ones_that_were_fetched(self, store, monkeypatch, file):
+    def test_fetched_weights_are_found_by_name(self, store, monkeypatch, file):
         monkeypatch.setattr(published, "stored", {"gru_shallow": file}.get)
         assert find_weights("gru_shallow") == file
 
 
 class TestImageSize:
-    def test_asked_for_or_trained_on_or_128(self, file, tmp_path):
+    def test_image_size_is_the_requested_or_the_trained_or_128(self, file, tmp_path):
         assert choose_image_size(64, "random", 32) == 64
         assert choose_image_size(64, str(file), 32) == 64
         assert choose_image_size(None, "random", 32) == 128
@@ -193,30 +193,30 @@ class TestImageSize:
         safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "other.safetensors")
         assert choose_image_size(None, str(tmp_path / "other.safetensors"), 32) == 128
 
-    def test_too_small(self, file):
+    def test_a_too_small_image_size_is_refused(self, file):
         refused(ContractError, "from 65 up, got 32", lambda: choose_image_size(None, str(file), 65))
         refused(ContractError, "from 65 up, got 64", lambda: choose_image_size(64, str(file), 65))
 
 
 class TestFiles:
-    def test_say_what_they_hold(self, tmp_path):
+    def test_a_file_records_what_it_holds(self, tmp_path):
         path = tmp_path / "w.safetensors"
         save_weights(network(), path, **FACTS, decoder={"beta": 1.5})
         facts = {"parameters": sum(p.numel() for p in network().parameters()), "decoder": {"beta": 1.5}}
         assert read_info(path) == WeightsInfo(**FACTS, **facts)
 
-    def test_the_same_weights_make_the_same_file(self, tmp_path):
-        """Though safetensors writes a header of several keys in any order."""
+    def test_equal_weights_give_equal_files(self, tmp_path):
+        """safetensors itself writes the keys of a header in arbitrary order."""
         paths = [tmp_path / f"{k}.safetensors" for k in range(5)]
         (info,) = {repr(save_weights(network(), path, **FACTS)) for path in paths}
         assert info == repr(read_info(paths[0]))
         assert len({path.read_bytes() for path in paths}) == 1
 
-    def test_of_others_say_nothing(self, tmp_path):
+    def test_files_of_others_carry_no_information(self, tmp_path):
         safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "w.safetensors", {"format": "pt"})
         assert read_info(tmp_path / "w.safetensors") == WeightsInfo()
 
-    def test_are_not_written_over_and_leave_nothing_half_done(self, file, tmp_path, monkeypatch):
+    def test_files_are_not_overwritten_and_never_partial(self, file, tmp_path, monkeypatch):
         before = file.read_bytes()
         refused(ContractError, "is there already", lambda: save_weights(network(1), file, **FACTS))
         folder = tmp_path / "folder.safetensors"
@@ -231,7 +231,7 @@ class TestFiles:
         assert {path.name for path in tmp_path.iterdir()} == {file.name, folder.name}
         assert file.read_bytes() == before
 
-    def test_parameters_that_are_one_are_written_twice(self, tmp_path):
+    def test_shared_parameters_are_written_twice(self, tmp_path):
         net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
         net[1].weight = net[0].weight
         save_weights(net, tmp_path / "w.safetensors", **FACTS)
@@ -253,13 +253,13 @@ class TestFiles:
             "[" * 100_000,
         ],
     )
-    def test_with_nonsense_in_their_header(self, tmp_path, text):
+    def test_invalid_headers_are_refused(self, tmp_path, text):
         path = tmp_path / "w.safetensors"
         safetensors.torch.save_file({"a": torch.ones(1)}, path, {"brainfit": text})
         refused(IntegrityError, "what its header says", lambda: read_info(path))
 
-    def test_damaged(self, file, tmp_path, rng):
-        """Of safetensors there is no checksum: only the header can be found to be wrong."""
+    def test_damaged_files_are_refused(self, file, tmp_path, rng):
+        """safetensors has no checksum, so damage is detected in the header only."""
         whole = file.read_bytes()
         header = 8 + struct.unpack("<Q", whole[:8])[0]
         cut = [whole[:size] for size in (0, 4, 8, 100, header, len(whole) - 1)]
@@ -276,19 +276,19 @@ class TestFiles:
                 assert "\n" not in message, message
         refused(IntegrityError, "cannot read", lambda: read_info(tmp_path))
 
-    def test_of_a_type_that_torch_does_not_have(self, file):
+    def test_types_unknown_to_torch_are_refused(self, file):
         header = json.dumps({"a": {"dtype": "F8_E8M0", "shape": [1], "data_offsets": [0, 1]}}).encode()
         file.write_bytes(struct.pack("<Q", len(header)) + header + b"\0")
         refused(BrainfitError, str(file), lambda: set_weights(network(), str(file), 0))
 
 
 def converted(path, out):
-    """What is said of the weights, and a model that has them."""
+    """Return the information about converted weights, and a model that holds them."""
     return convert(path, golden(image_size=224, seed=5), out), golden(weights=out, seed=7)
 
 
 class TestTensorFlow:
-    def test_activities_are_those_of_the_authors(self, tmp_path):
+    def test_converted_weights_give_the_authors_activities(self, tmp_path):
         info, model = converted(CKPT, tmp_path / "w.safetensors")
         assert (info.model, info.image_size, info.source) == ("rgc_intermediate", 224, "rgc_intermediate")
         assert info.parameters == sum(p.numel() for p in model.parameters())
@@ -312,7 +312,7 @@ class TestTensorFlow:
                 error = np.abs(values[: len(theirs)].expand(theirs.shape).numpy() - theirs).max()
                 assert error <= 1e-4 * data[f"full/{layer}"].std(), (layer, step)
 
-    def test_the_optimisers_slots_are_left_out_and_the_decoder_is_kept(self, tmp_path):
+    def test_optimiser_slots_are_dropped_and_decoder_settings_kept(self, tmp_path):
         variables = read_checkpoint(CKPT)
         slots = {f"{name}/Momentum": -values for name, values in variables.items()}
         decoder = {
@@ -342,14 +342,14 @@ class TestTensorFlow:
             ({"tnn_model/decoder_threshold": np.ones(2, np.float32)}, "not one number"),
         ],
     )
-    def test_what_does_not_fit(self, tmp_path, change, says):
+    def test_variables_that_do_not_fit_are_refused(self, tmp_path, change, says):
         variables = read_checkpoint(CKPT) | change
         tf.write(tmp_path / "m", {name: values for name, values in variables.items() if values is not None})
         out = tmp_path / "w.safetensors"
         refused(ContractError, says, lambda: convert(tmp_path / "m", golden(), out))
         assert not out.exists()
 
-    def test_another_model(self, tmp_path):
+    def test_variables_of_another_model_are_refused(self, tmp_path):
         out = tmp_path / "w.safetensors"
         other = brainfit.load_model("gru_shallow", **SMALL)
         refused(ContractError, "without variable tnn_model/conv", lambda: convert(CKPT, other, out))
@@ -373,7 +373,7 @@ class TestTorch:
     @pytest.mark.parametrize("wrap", [True, False])
     @pytest.mark.parametrize("prefix", ["", "module."])
     @pytest.mark.parametrize("kind", ["zip", "old", "safetensors"])
-    def test_state_dicts_of_all_kinds(self, tmp_path, mine, wrap, prefix, kind):
+    def test_state_dicts_of_every_layout_are_converted(self, tmp_path, mine, wrap, prefix, kind):
         wanted = state(network(2))
         tensors = {prefix + name: values for name, values in wanted.items()}
         path = tmp_path / f"theirs.{kind}"
@@ -391,20 +391,20 @@ class TestTorch:
         set_weights(net, str(out), 0)
         assert same(state(net), wanted)
 
-    def test_a_network_of_which_all_names_begin_with_module(self, tmp_path):
+    def test_a_prefix_shared_by_all_names_is_kept_if_the_network_has_it(self, tmp_path):
         net = nn.ModuleDict({"module": network(2)})
         torch.save(net.state_dict(), tmp_path / "w.pth")
         model = from_module(nn.ModuleDict({"module": network()}), ["module.0"], 8)
         convert(tmp_path / "w.pth", model, tmp_path / "w.safetensors")
         assert same(state(model.network), state(net))
 
-    def test_a_graphs_own_state_dict(self, tmp_path):
+    def test_the_state_dict_of_a_graph_is_converted(self, tmp_path):
         torch.save(golden(seed=1).state_dict(), tmp_path / "w.pt")
         _, model = converted(tmp_path / "w.pt", tmp_path / "w.safetensors")
         assert same(state(model), state(golden(seed=1)))
 
     @pytest.mark.parametrize("old", [True, False])
-    def test_nothing_is_executed(self, tmp_path, mine, old):
+    def test_code_in_a_pickle_is_not_executed(self, tmp_path, mine, old):
         path, trace = tmp_path / "evil.pth", tmp_path / "was here"
         content = {"state_dict": state(network()), "args": Evil(trace)}
         torch.save(content, path, _use_new_zipfile_serialization=not old)
@@ -428,12 +428,12 @@ class TestTorch:
             {"a": torch.empty(3, device="meta")},
         ],
     )
-    def test_what_is_no_state_dict(self, tmp_path, mine, content):
+    def test_objects_that_are_not_state_dicts_are_refused(self, tmp_path, mine, content):
         torch.save(content, tmp_path / "w.pth")
         out = tmp_path / "w.safetensors"
         refused(ContractError, "plain tensors by their names", lambda: convert(tmp_path / "w.pth", mine, out))
 
-    def test_damaged(self, tmp_path, mine, rng):
+    def test_damaged_files_are_refused(self, tmp_path, mine, rng):
         path, out = tmp_path / "w.pth", tmp_path / "w.safetensors"
         for new in (True, False):
             torch.save(state(network()), path, _use_new_zipfile_serialization=new)
@@ -453,12 +453,12 @@ class TestTorch:
                     message = str(error)
                     assert "\n" not in message, message
 
-    def test_what_is_not_there_or_is_there_already(self, tmp_path, mine, file):
+    def test_a_missing_source_and_an_existing_target_are_refused(self, tmp_path, mine, file):
         out = tmp_path / "w.safetensors"
         refused(IntegrityError, "No such file", lambda: convert(tmp_path / "none.pth", mine, out))
         refused(ContractError, "is there already", lambda: convert(tmp_path / "none.pth", mine, file))
 
-    def test_a_model_without_a_module(self, tmp_path, file):
+    def test_a_model_without_a_torch_module_is_refused(self, tmp_path, file):
         refused(
             ContractError,
             "'tiny' has no torch module",
