@@ -23,7 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..engine.elementwise import blended, plus, sigmoid, tanh
+from ..engine.elementwise import add, blend, sigmoid, tanh
 from ..engine.layers import JointConv
 from ..engine.node import Cell, CellContext, Drive, State
 
@@ -52,9 +52,9 @@ class GRU(Cell):
         """One step; the output is h."""
         (h,) = state
         to_gates, to_candidate = drive
-        reset, update = plus(self.gates.of_state(h), to_gates).chunk(2, dim=1)
-        candidate = tanh(plus(self.candidate.of_state(sigmoid(plus(reset, 1)) * h), to_candidate))
-        h = blended(sigmoid(update), h, candidate)
+        reset, update = add(self.gates.of_state(h), to_gates).chunk(2, dim=1)
+        candidate = tanh(add(self.candidate.of_state(sigmoid(add(reset, 1)) * h), to_candidate))
+        h = blend(sigmoid(update), h, candidate)
         return h, (h,)
 
     def finish_init(self) -> None:

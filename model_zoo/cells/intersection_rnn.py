@@ -23,7 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..engine.elementwise import blended, plus, relu, sigmoid, tanh
+from ..engine.elementwise import add, blend, relu, sigmoid, tanh
 from ..engine.layers import JointConv
 from ..engine.node import Cell, CellContext, Drive, State
 
@@ -51,6 +51,6 @@ class IntersectionRNN(Cell):
         """One step; the output is made of x and of what the state lets through."""
         x, to_parts = drive
         (h,) = state
-        gate, candidate, depth_gate, new = plus(self.mix.of_state(h), to_parts).chunk(4, dim=1)
-        next_h = blended(sigmoid(plus(gate, 1)), h, tanh(candidate))
-        return blended(sigmoid(plus(depth_gate, 1)), x, relu(new)), (next_h,)
+        gate, candidate, depth_gate, new = add(self.mix.of_state(h), to_parts).chunk(4, dim=1)
+        next_h = blend(sigmoid(add(gate, 1)), h, tanh(candidate))
+        return blend(sigmoid(add(depth_gate, 1)), x, relu(new)), (next_h,)

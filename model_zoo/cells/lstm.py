@@ -27,7 +27,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..engine.elementwise import gated, plus, sigmoid, tanh
+from ..engine.elementwise import add, gated_sum, sigmoid, tanh
 from ..engine.layers import JointConv, LayerNorm
 from ..engine.node import Cell, CellContext, Drive, State
 from . import shallow_channels
@@ -105,11 +105,11 @@ class LSTM(Cell):
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is h."""
         c, h = state
-        parts = plus(self.gates.of_state(h), drive[0]).chunk(4, dim=1)
+        parts = add(self.gates.of_state(h), drive[0]).chunk(4, dim=1)
         normed = (self.norms[name](part) for name, part in zip(_PARTS, parts, strict=True))
         take, new, keep, show = normed
-        kept = sigmoid(self._peep("forget", c, plus(keep, self.forget_bias)))
-        next_c = self.norms["state"](gated(kept, c, sigmoid(self._peep("input", c, take)), tanh(new)))
+        kept = sigmoid(self._peep("forget", c, add(keep, self.forget_bias)))
+        next_c = self.norms["state"](gated_sum(kept, c, sigmoid(self._peep("input", c, take)), tanh(new)))
         h = sigmoid(self._peep("output", c, show)) * torch.tanh(next_c)
         return h, (next_c, h)
 
@@ -119,7 +119,7 @@ class LSTM(Cell):
             nn.init.zeros_(weight)
 
     def _peep(self, gate: str, c: Tensor, fresh: Tensor) -> Tensor:
-        return plus(fresh, self.peepholes[gate] * c) if gate in self.peepholes else fresh
+        return add(fresh, self.peepholes[gate] * c) if gate in self.peepholes else fresh
 
 
 def shallow(context: CellContext) -> LSTM:

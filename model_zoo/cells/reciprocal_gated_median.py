@@ -94,7 +94,7 @@ class ReciprocalGatedMedian(Cell):
         c, h = state
         to_cell, to_out = drive
         if self.feedback is not None:
-            to_out = elementwise.plus(self.feedback(fb, to_out.shape[2:]), to_out)
+            to_out = elementwise.add(self.feedback(fb, to_out.shape[2:]), to_out)
         next_c = _renewed(self.cell_tau(c, times=-1), c, self.cell_gate(h, times=-2), to_cell)
         next_h = _renewed(self.out_tau(h, times=-1), h, self.out_gate(c, times=-2), to_out)
         return next_h, (next_c, next_h)
@@ -114,4 +114,4 @@ def _renewed(minus_tau: Tensor, state: Tensor, minus_two_gate: Tensor, new: Tens
     """``ELU(A_TAU (1 - sigmoid(tau)) state + A_GATE (1 - tanh(gate)) new)``, of what is given overwritten."""
     # 1 - sigmoid(z) = sigmoid(-z), and 1 - tanh(z) = 2 sigmoid(-2 z), which is a faster function.
     keep, let_in = elementwise.sigmoid(minus_tau), elementwise.sigmoid(minus_two_gate)
-    return elementwise.elu(elementwise.gated(keep, state, let_in, new, A_TAU, 2 * A_GATE))
+    return elementwise.elu(elementwise.gated_sum(keep, state, let_in, new, A_TAU, 2 * A_GATE))

@@ -68,11 +68,11 @@ class ReciprocalGatedShallow(Cell):
         c, h = state
         x, to_cell, to_gate = drive
         next_c = _renewed(self.cell_tau(c), c, self.cell_gate(h), to_cell)
-        next_h = _renewed(self.out_tau(h), h, elementwise.plus(self.out_gate(c), to_gate), x)
+        next_h = _renewed(self.out_tau(h), h, elementwise.add(self.out_gate(c), to_gate), x)
         return next_h, (next_c, next_h)
 
 
 def _renewed(tau: Tensor, state: Tensor, gate: Tensor, new: Tensor) -> Tensor:
     """``ELU((1 - sigmoid(tau)) state + (1 - sigmoid(gate)) new)``; `tau` and `gate` are overwritten."""
     keep, let_in = elementwise.sigmoid(-tau), elementwise.sigmoid(-gate)
-    return elementwise.elu(elementwise.gated(keep, state, let_in, new))
+    return elementwise.elu(elementwise.gated_sum(keep, state, let_in, new))

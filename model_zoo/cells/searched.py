@@ -115,7 +115,7 @@ class _Renewal(nn.Module):
             elementwise.affine(_OVERWRITING[g.nonlinearity](g.bias + z), g.multiplier, g.offset)
             for g, z in ((self.update.tau, tau), (self.update.gate, gate))
         )
-        total = self.norm(elementwise.gated(kept, state, let_in, new))
+        total = self.norm(elementwise.gated_sum(kept, state, let_in, new))
         return _OVERWRITING[self.update.activation](total)
 
 
@@ -142,7 +142,7 @@ class _Sum(nn.Module):
             if path.source in sources:
                 part = conv(sources[path.source])
                 # Without a convolution it is the source itself.
-                total = total + part if isinstance(conv, nn.Identity) else elementwise.plus(part, total)
+                total = total + part if isinstance(conv, nn.Identity) else elementwise.add(part, total)
         return total
 
     def loops(self) -> Iterator[str]:

@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..engine.elementwise import elu, plus
+from ..engine.elementwise import add, elu
 from ..engine.layers import Conv, LayerNorm
 from ..engine.node import Cell, CellContext, Drive, State
 from . import shallow_channels
@@ -66,7 +66,7 @@ class SimpleRNN(Cell):
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is h."""
-        h = elu(self.norm(plus(self.of_state(state[0]), drive[0])))
+        h = elu(self.norm(add(self.of_state(state[0]), drive[0])))
         return h, (h,)
 
 

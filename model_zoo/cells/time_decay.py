@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..engine.elementwise import plus
+from ..engine.elementwise import add
 from ..engine.node import Cell, CellContext, Drive, State
 
 
@@ -44,5 +44,5 @@ class TimeDecay(Cell):
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is s."""
-        s = plus(self.memory_decay * state[0], drive[0])
+        s = add(self.memory_decay * state[0], drive[0])
         return s, (s,)

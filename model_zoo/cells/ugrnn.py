@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..engine.elementwise import blended, plus, sigmoid, tanh
+from ..engine.elementwise import add, blend, sigmoid, tanh
 from ..engine.layers import JointConv
 from ..engine.node import Cell, CellContext, Drive, State
 
@@ -49,6 +49,6 @@ class UGRNN(Cell):
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
         """One step; the output is h."""
         (h,) = state
-        gate, candidate = plus(self.mix.of_state(h), drive[0]).chunk(2, dim=1)
-        h = blended(sigmoid(plus(gate, 1)), h, tanh(candidate))
+        gate, candidate = add(self.mix.of_state(h), drive[0]).chunk(2, dim=1)
+        h = blend(sigmoid(add(gate, 1)), h, tanh(candidate))
         return h, (h,)

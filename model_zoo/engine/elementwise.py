@@ -33,7 +33,7 @@ def elu(fresh: Tensor) -> Tensor:
     return F.elu(fresh, inplace=not torch.is_grad_enabled())
 
 
-def plus(fresh: Tensor, other: Tensor | float) -> Tensor:
+def add(fresh: Tensor, other: Tensor | float) -> Tensor:
     """Return ``fresh + other``; both may have a batch of one."""
     fits = not isinstance(other, Tensor) or _fits(fresh, other)
     return fresh.add_(other) if fits and not torch.is_grad_enabled() else fresh + other
@@ -44,7 +44,9 @@ def affine(fresh: Tensor, times: float, offset: float) -> Tensor:
     return times * fresh + offset if torch.is_grad_enabled() else fresh.mul_(times).add_(offset)
 
 
-def gated(fresh: Tensor, old: Tensor, gate: Tensor, new: Tensor, a: float = 1.0, b: float = 1.0) -> Tensor:
+def gated_sum(
+    fresh: Tensor, old: Tensor, gate: Tensor, new: Tensor, a: float = 1.0, b: float = 1.0
+) -> Tensor:
     """Return ``a * fresh * old + b * gate * new``; each may have a batch of one."""
     if torch.is_grad_enabled() or not _alike(fresh, old, gate, new):
         return a * fresh * old + b * gate * new
@@ -57,7 +59,7 @@ def gated(fresh: Tensor, old: Tensor, gate: Tensor, new: Tensor, a: float = 1.0,
     return kept.addcmul_(gate, new, value=b) if fits else torch.addcmul(kept, gate, new, value=b)
 
 
-def blended(keep: Tensor, old: Tensor, new: Tensor) -> Tensor:
+def blend(keep: Tensor, old: Tensor, new: Tensor) -> Tensor:
     """Return ``keep * old + (1 - keep) * new``; each may have a batch of one. Overwrites nothing."""
     return torch.lerp(new, old, keep) if _alike(keep, old, new) else keep * old + (1 - keep) * new
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .elementwise import plus
+from .elementwise import add
 
 
 class Padding(NamedTuple):
@@ -170,7 +170,7 @@ class Feedback(nn.Module):
         bias, total = self.bias, None
         for weight, source in zip(self.weight.split(self.inputs, dim=1), sources, strict=True):
             part = resize(F.conv2d(source, weight, bias), size)
-            bias, total = None, part if total is None else plus(total, part)
+            bias, total = None, part if total is None else add(total, part)
         assert total is not None  # there is no feedback without a source
         return total
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from brainfit.errors import ContractError
 from brainfit.support.suggestions import unknown_name
 
-from .elementwise import plus
+from .elementwise import add
 from .layers import Conv
 
 Drive = tuple[Tensor, ...]
@@ -181,7 +181,7 @@ class Node(nn.Module):
         out = self.post(y)
         if shortcut is not None:
             # Other modules may return what they were given, or a part of it.
-            out = plus(out, shortcut) if isinstance(self.post, Conv) else out + shortcut
+            out = add(out, shortcut) if isinstance(self.post, Conv) else out + shortcut
         out = self.finish(out)
         if out.shape[1:] != self.out_shape:
             raise ContractError(

@@ -27,7 +27,7 @@ _CELLS = ("ugrnn", "intersectionrnn", "lstm", "gru", "simplernn", "timedecay")
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedWeights:
     """One line of the table of published weights.
 
     Attributes
@@ -49,20 +49,22 @@ class Published:
     source: str = ""
 
 
-def _checkpoint(name: str, model: str = "") -> dict[str, Published]:
+def _checkpoint(name: str, model: str = "") -> dict[str, PublishedWeights]:
     ends = ("index", "data-00000-of-00001")
     files = tuple((f"{_CONVRNNS}/{name}/model.ckpt.{end}", None) for end in ends)
     return {
-        name: Published(model or name, files, source="Nayebi et al. 2022 (github.com/neuroailab/convrnns)")
+        name: PublishedWeights(
+            model or name, files, source="Nayebi et al. 2022 (github.com/neuroailab/convrnns)"
+        )
     }
 
 
-def _torchvision(model: str, digits: str) -> dict[str, Published]:
+def _torchvision(model: str, digits: str) -> dict[str, PublishedWeights]:
     files = ((f"{_TORCHVISION}/{model}-{digits}.pth", digits),)
-    return {model: Published(model, files, source="torchvision, IMAGENET1K_V1")}
+    return {model: PublishedWeights(model, files, source="torchvision, IMAGENET1K_V1")}
 
 
-PUBLISHED: dict[str, Published] = {
+PUBLISHED: dict[str, PublishedWeights] = {
     **_checkpoint("rgc_shallow"),
     **_checkpoint("rgc_intermediate"),
     **_checkpoint("rgc_intermediate_tmaxconf", "rgc_intermediate"),
@@ -165,7 +167,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     return path
 
 
-def _find(name: str) -> Published:
+def _find(name: str) -> PublishedWeights:
     if name not in PUBLISHED:
         raise unknown_name("published weights", name, PUBLISHED)
     return PUBLISHED[name]

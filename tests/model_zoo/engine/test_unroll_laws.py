@@ -44,15 +44,15 @@ GATES = {
     "tanh": (elementwise.tanh, torch.tanh, 1),
     "relu": (elementwise.relu, torch.relu, 1),
     "elu": (elementwise.elu, F.elu, 1),
-    "plus": (elementwise.plus, lambda x, y: x + y, 2),
+    "add": (elementwise.add, lambda x, y: x + y, 2),
     "affine": (lambda x: elementwise.affine(x, -2.0, 0.5), lambda x: 0.5 - 2 * x, 1),
-    "gated": (elementwise.gated, lambda f, o, g, n: f * o + g * n, 4),
-    "gated, scaled": (
-        lambda f, o, g, n: elementwise.gated(f, o, g, n, 0.9, 1.4),
+    "gated_sum": (elementwise.gated_sum, lambda f, o, g, n: f * o + g * n, 4),
+    "gated_sum, scaled": (
+        lambda f, o, g, n: elementwise.gated_sum(f, o, g, n, 0.9, 1.4),
         lambda f, o, g, n: 0.9 * f * o + 1.4 * g * n,
         4,
     ),
-    "blended": (elementwise.blended, lambda k, o, n: k * o + (1 - k) * n, 3),
+    "blend": (elementwise.blend, lambda k, o, n: k * o + (1 - k) * n, 3),
 }
 
 
@@ -94,7 +94,7 @@ def test_the_output_of_a_gate_is_not_a_view_of_a_larger_tensor() -> None:
         first, second = whole.chunk(2, dim=1)
         x = draw(2, 4, 3, 3, seed=5)
         with torch.no_grad():
-            for kept in (elementwise.gated(first, x, x, x), elementwise.blended(x, x, second)):
+            for kept in (elementwise.gated_sum(first, x, x, x), elementwise.blend(x, x, second)):
                 assert kept.untyped_storage().nbytes() == x.untyped_storage().nbytes()
 
 
@@ -103,13 +103,13 @@ def test_mixed_types_are_promoted_as_in_the_formula() -> None:
     wide, narrow = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4).bfloat16()
     with torch.no_grad():
         for got in (
-            elementwise.plus(narrow.clone(), wide),
-            elementwise.gated(narrow.clone(), wide, narrow, narrow),
-            elementwise.blended(narrow, wide, narrow.clone()),
+            elementwise.add(narrow.clone(), wide),
+            elementwise.gated_sum(narrow.clone(), wide, narrow, narrow),
+            elementwise.blend(narrow, wide, narrow.clone()),
         ):
             assert got.dtype == torch.float32
         torch.testing.assert_close(
-            elementwise.blended(narrow, wide, narrow), narrow * wide + (1 - narrow) * narrow
+            elementwise.blend(narrow, wide, narrow), narrow * wide + (1 - narrow) * narrow
         )
 
 

@@ -17,7 +17,7 @@ from model_zoo.catalog import CATALOG
 from model_zoo.networks.median_convrnn import median_convrnn
 from model_zoo.weights.file import save_weights
 from model_zoo.weights.load import set_weights
-from model_zoo.weights.published import PUBLISHED, Published, fetch, stored
+from model_zoo.weights.published import PUBLISHED, PublishedWeights, fetch, stored
 from model_zoo.weights.tf_checkpoint import read_checkpoint
 from model_zoo.weights.tf_names import load_variables
 
@@ -67,7 +67,7 @@ def folder(web, monkeypatch, tmp_path):
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(lookup._REGISTERED["model"], "small", small)
     files = tuple((web.url(f"/{file}"), None) for file in FILES)
-    monkeypatch.setitem(PUBLISHED, NAME, Published("small", files))
+    monkeypatch.setitem(PUBLISHED, NAME, PublishedWeights("small", files))
     return tmp_path / "cache" / "weights" / NAME
 
 
@@ -166,7 +166,7 @@ def test_a_repeated_download_must_equal_the_first(web, folder):
 
 def test_a_published_hash_is_verified(web, monkeypatch):
     url, got = web.url(f"/{FILES[0]}"), hashlib.sha256(web.pages[f"/{FILES[0]}"].content).hexdigest()
-    monkeypatch.setitem(PUBLISHED, NAME, Published("small", ((url, "0" * 8),)))
+    monkeypatch.setitem(PUBLISHED, NAME, PublishedWeights("small", ((url, "0" * 8),)))
     with pytest.raises(IntegrityError, match=f"got sha256 {got}, wanted 00000000 as published"):
         fetched()
 
