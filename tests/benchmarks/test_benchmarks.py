@@ -1,4 +1,4 @@
-"""Benchmarks: frozen descriptions, which the catalogue lists and `brainfit score` runs."""
+"""Benchmarks are frozen descriptions that the catalogue lists and `brainfit score` runs."""
 
 import dataclasses
 import json
@@ -23,12 +23,12 @@ REGIONS = {
 NAMES = [f"{recording}-{region}" for recording, regions in REGIONS.items() for region in regions]
 
 
-def test_there_is_one_for_each_region():
+def test_each_region_has_a_benchmark():
     assert list(lookup.list_benchmarks()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_benchmark_says_all_that_two_scores_must_share(name):
+def test_a_benchmark_fixes_all_that_two_scores_must_share(name):
     benchmark = lookup.load_benchmark(name)
     recording, _, region = name.rpartition("-")
     assert (benchmark.name, benchmark.recording, benchmark.region) == (name, recording, region)
@@ -41,7 +41,7 @@ def test_a_benchmark_says_all_that_two_scores_must_share(name):
         benchmark.region = "V4"  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_loading_one_loads_no_data(monkeypatch):
+def test_loading_a_benchmark_loads_no_data(monkeypatch):
     monkeypatch.setattr("data_loaders.published._load", lambda name: pytest.fail("it was loaded"))
     for name in NAMES:
         lookup.load_benchmark(name)
@@ -58,13 +58,13 @@ def test_loading_one_loads_no_data(monkeypatch):
         ({"name": "a\nb"}, ContractError, "the name of a benchmark is text"),
     ],
 )
-def test_what_is_no_benchmark(change, error, says):
+def test_invalid_benchmarks_are_refused(change, error, says):
     with pytest.raises(error, match=says):
         Benchmark(**{"name": "mine", "recording": "simulated", "region": "pIT", **change})
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
-def test_any_map_can_be_named(mapping):
+def test_a_benchmark_can_name_any_mapping(mapping):
     assert Benchmark("mine", "simulated", "IT", mapping=mapping).mapping == mapping
 
 
@@ -84,7 +84,7 @@ def test_the_list_shows_version_and_reference(monkeypatch):
 
 
 @pytest.mark.parametrize("region", ["pIT", "IT"])
-def test_score_runs_one_by_its_name(monkeypatch, tmp_path, region):
+def test_score_runs_a_benchmark_by_name(monkeypatch, tmp_path, region):
     monkeypatch.chdir(tmp_path)
     tiny = {"model": {"tiny": TinyModel}, "recording": {"majaj2015": tiny_recording}, "benchmark": {}}
     monkeypatch.setattr(lookup, "_REGISTERED", tiny)
@@ -100,7 +100,7 @@ def test_score_runs_one_by_its_name(monkeypatch, tmp_path, region):
     assert np.isfinite(printed["pooled"]["r"])
 
 
-def test_data_that_are_not_here_are_asked_for_by_the_command_that_brings_them(monkeypatch, tmp_path):
+def test_missing_data_name_the_command_that_fetches_them(monkeypatch, tmp_path):
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path))
     monkeypatch.setattr(
         lookup, "_REGISTERED", {"model": {"tiny": TinyModel}, "recording": {}, "benchmark": {}}

@@ -21,7 +21,7 @@ LARGEST_MAP = 10
 
 
 def trim(full: dict[str, np.ndarray], images: np.ndarray) -> dict[str, Any]:
-    """Keep all that is small, and of activities and states fewer steps, the first image, and fewer pixels."""
+    """Keep small arrays whole, and of activities and states fewer steps, one image and fewer pixels."""
     meta = json.loads(str(full["meta"]))
     small, every = {}, {}
     for key, values in full.items():
@@ -49,7 +49,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def main(folder: Path) -> None:
-    """Trim every fixture, and copy what is small already."""
+    """Trim every fixture; copy those that are already small."""
     images = read(folder / f"{IMAGES_IN}.npz")["images_uint8"]
     for path in sorted(folder.glob("*.npz")):
         if path.stem == "decoders":

@@ -1,4 +1,4 @@
-"""Files in exactly BrainIO's layout, as Brain-Score publishes them, with stimuli beside them."""
+"""Write files in exactly BrainIO's layout, as Brain-Score publishes them, with their stimuli."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over a pipe by its own protocol, with nothing put into the page."""
+"""Drive a headless Chromium over a pipe by its DevTools protocol, without adding scripts to the page."""
 
 import itertools
 import json
@@ -20,12 +20,12 @@ PATIENCE_S = 60
 
 
 class Browser:
-    """A browser with one page; `events` has all that the page reported so far."""
+    """A browser with one page; `events` holds all that the page has reported."""
 
     def __init__(self, executable, profile):
         read_by_it, self._commands = os.pipe()
         answers, written_by_it = os.pipe()
-        # The protocol is spoken on the files 3 and 4.
+        # Chromium reads and writes the protocol on file descriptors 3 and 4.
         command = f'exec "$@" 3<&{read_by_it} 4>&{written_by_it}'
         self._process = subprocess.Popen(
             ["bash", "-c", command, "-", executable, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
@@ -59,7 +59,7 @@ class Browser:
                 self._news.notify_all()
 
     def call(self, method, **params):
-        """What the browser answers to a command."""
+        """Send a command and return the browser's answer."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": params}
         if self._session:
@@ -74,22 +74,22 @@ class Browser:
         return found[0]["result"]
 
     def open(self, url):
-        """Load a page and wait until all of it is there; `events` begins anew."""
+        """Clear `events`, load a page and wait until it is complete."""
         self.events.clear()
         self.call("Page.navigate", url=url)
         with self._news:
             assert self._news.wait_for(lambda: self.seen("Page.loadEventFired"), PATIENCE_S), url
 
     def seen(self, *methods):
-        """The parameters of all events of these kinds."""
+        """Return the parameters of all events of these kinds."""
         return [event["params"] for event in self.events if event["method"] in methods]
 
     def ask(self, expression):
-        """The value of an expression in the page."""
+        """Evaluate an expression in the page."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def show(self, *, width, scheme="light", media="screen"):
-        """Make the window so wide, in one of the colour schemes, for the screen or for print."""
+        """Set the width of the window, the colour scheme, and the medium (screen or print)."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=800, deviceScaleFactor=1, mobile=width < 600,

@@ -1,4 +1,4 @@
-"""The equations of the recurrent cells written again, in numpy and with concatenations, to compare with."""
+"""Reference equations of the recurrent cells, written independently in numpy with concatenations."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Oracle = Callable[[dict[str, Array], Array, Array, list[Array], tuple[Array, ...
 
 
 def conv(x: Array, weight: Array, bias: Array | float = 0.0) -> Array:
-    """Tap by tap, with as many zeros before as after, or one fewer."""
+    """Convolve tap by tap, with equal padding on both sides, or one zero fewer before."""
     kernel, (height, width) = weight.shape[-1], x.shape[2:]
     pad = ((kernel - 1) // 2, kernel // 2)
     padded = np.pad(x, ((0, 0), (0, 0), pad, pad))
@@ -26,7 +26,7 @@ def conv(x: Array, weight: Array, bias: Array | float = 0.0) -> Array:
 
 
 def ds(p: dict[str, Array], name: str, x: Array) -> Array:
-    """Depthwise, then pointwise: each channel of the depthwise kernel sees its own channel alone."""
+    """Convolve depthwise, each channel by itself, then pointwise."""
     depthwise = p[f"{name}.depthwise.weight"]
     dense = np.einsum("cij,cd->cdij", depthwise[:, 0], np.eye(len(depthwise)))
     return conv(conv(x, dense), p[f"{name}.pointwise.weight"], p[f"{name}.pointwise.bias"])
@@ -42,7 +42,7 @@ def elu(x: Array) -> Array:
 
 
 def norm(p: dict[str, Array], name: str, x: Array) -> Array:
-    """Over all but the images; nothing if there are no such parameters."""
+    """Normalise over all dims but images; return x unchanged if the cell has no norm of this name."""
     if f"{name}.gamma" not in p:
         return x
     centred = x - x.mean((1, 2, 3), keepdims=True)
@@ -109,7 +109,7 @@ def reciprocal_shallow(p, x, ff, fb, state):
 
 
 def reciprocal_median(p, x, ff, fb, state):
-    """Feedback here has the size of x already."""
+    """Compute one step; the feedback already has the size of x."""
     (c, h), x = state, elu(x)
     to_cell = conv(x, p["input_to_cell.weight"], p["input_to_cell.bias"])
     to_out = conv(x, p["input_to_out.weight"], p["input_to_out.bias"])

@@ -1,4 +1,4 @@
-"""A synthetic but realistic `Score`: every number follows from stated signals and noise."""
+"""Make a synthetic but realistic `Score` whose numbers follow from stated signals and noise."""
 
 import numpy as np
 import xarray as xr
@@ -103,12 +103,12 @@ def fake_score(
 
 
 def _medians(values):
-    """Median over units that ignores NaN, for each window."""
+    """Return the median over units for each window, ignoring NaN."""
     return [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in values]
 
 
 def _course(lag):
-    """A transient, then a weaker sustained response; zero before the response arrives."""
+    """Return a time course: zero before the latency, a transient, then a weaker sustained response."""
     rise = 1 / (1 + np.exp(-(lag - 18) / 5))
     return np.where(lag > 0, rise * (0.3 + 0.9 * np.exp(-np.clip(lag - 30, 0, None) / 50)), 0.0)
 
@@ -118,14 +118,14 @@ def _reliability(signal_variance, noise_variance):
 
 
 def _pearson(a, b):
-    """Correlation over the first axis; NaN where one side is constant."""
+    """Correlate over the first axis; NaN if one side is constant."""
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     scale = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     return np.divide((a * b).sum(axis=0), scale, out=np.full(scale.shape, np.nan), where=scale > 0)
 
 
 def _window(response, predicted, signal, variance, keep):
-    """Correlation and reliability of each unit over images and the bins of a window together."""
+    """Return correlation and reliability per unit over the images and bins of a window together."""
     n_units = response.shape[1]
     if not keep.any():
         return np.full((2, n_units), np.nan)

@@ -1,4 +1,4 @@
-"""Writes small files in the layout of ``ventral_neural_data.hdf5``, with the values that they should give."""
+"""Write small files in the layout of ``ventral_neural_data.hdf5``, with the values they should load as."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ REGIONS = ["V4"] * 4 + ["pIT"] * 3 + ["cIT"] * 2 + ["aIT", "IT", ""]
 
 
 def to_edit(path) -> Any:
-    """Open a file to change it; what is under a name may be of any kind."""
+    """Open a file for editing; typed loosely, because a name may hold a group or a dataset."""
     return h5py.File(path, "a")
 
 
 def hvm_arrays(rng, n_images=(4, 6, 8), n_units=N_UNITS):
-    """Arrays as they should come back: all units, whatever their region."""
+    """Return the arrays that loading should give, for all units of all regions."""
     levels = np.repeat(list(LEVELS), n_images)
     n = len(levels)
     responses = np.full((n, max(LEVELS.values()), n_units, N_BINS), np.nan, np.float32)
@@ -40,7 +40,7 @@ def hvm_arrays(rng, n_images=(4, 6, 8), n_units=N_UNITS):
 
 
 def write_hvm(path, arrays, regions=REGIONS, *, holding=("time_binned", "time_averaged")):
-    """Write them; `holding` names the groups and datasets of responses."""
+    """Write such a file; `holding` names the groups and datasets of responses."""
     responses, levels = arrays["responses"], arrays["variation"]
     region = np.array(regions)
     with h5py.File(path, "w") as file:

@@ -1,4 +1,4 @@
-"""A small score in a process of its own, to be killed while it runs."""
+"""Compute a small score in a process of its own, to be killed while it runs."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ N_BATCHES = 12
 
 
 class Slow(TinyModel):
-    """Takes long enough for something to happen meanwhile."""
+    """A model that is slow enough to be interrupted."""
 
     def unroll(self, images, presentation, layers):
         time.sleep(0.03)
@@ -24,8 +24,8 @@ class Slow(TinyModel):
 
 
 def score_to(folder: Path, cache: str | None) -> None:
-    """Write a score's files, less what differs from run to run; they appear when all is done."""
-    content.code_identity = lambda modules: []  # the tree may be edited while tests run
+    """Write a score's files without run-specific facts; they appear when the score is complete."""
+    content.code_identity = lambda modules: []  # source files may be edited while tests run
     os.environ["BRAINFIT_CACHE"] = cache or ""
     result = score(
         Slow(),
@@ -35,7 +35,7 @@ def score_to(folder: Path, cache: str | None) -> None:
     )
     result = replace(result, info={**result.info, "seconds": 0, "peak_memory_gb": 0})
     unfinished = folder.with_suffix(".new")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed process
     unfinished.mkdir()
     result.to_netcdf(unfinished / "score.nc")
     result.to_json(unfinished / "score.json")

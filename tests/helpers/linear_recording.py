@@ -1,4 +1,4 @@
-"""A recording that is linear in known features, and the model that has those features."""
+"""Make a recording that is linear in known features, and a model with those features."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from brainfit.contracts.trajectory import Trajectory
 
 
 class LinearModel(TinyModel):
-    """Noisy views of what drives the units of a made-up recording, found by the image's first pixels."""
+    """A model with noisy copies of the features behind a recording, looked up by an image's first pixels."""
 
     name = "linear"
     layers = ("late",)
@@ -28,7 +28,7 @@ class LinearModel(TinyModel):
 
 
 def made_up(n_images=200, n_trials=6, n_units=8, noise=1.0, seed=0):
-    """A recording that is linear in known features, and the model that has those features."""
+    """Make a recording that is linear in known features, and a model with those features."""
     rng = np.random.default_rng(seed)
     base = tiny_recording(n_images=n_images, n_trials=n_trials, n_units=2 * n_units)
     features = rng.normal(size=(n_images, 20, 12))

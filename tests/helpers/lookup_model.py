@@ -1,4 +1,4 @@
-"""A model whose layers are given as arrays, and a recording that is linear in two of them."""
+"""Make a model whose layers are given arrays, and a recording that is linear in two of them."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from brainfit.contracts.trajectory import Trajectory
 
 
 class Lookup(TinyModel):
-    """Layers that are given as arrays (image, step, feature); which image it is, its pixels say."""
+    """A model whose layers are given arrays (image, step, feature); the pixels of an image hold its index."""
 
     name = "lookup"
     readout_layers: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Lookup(TinyModel):
 
 
 def in_runs(features, which):
-    """A trajectory in which steps that are the same for all images share a block."""
+    """Return a trajectory in which steps that are equal for all images share a block."""
     steps = list(features[which].unbind(1))
     for k in range(1, len(steps)):
         if torch.equal(features[:, k], features[:, k - 1]):
@@ -37,7 +37,7 @@ def in_runs(features, which):
 
 
 def made_up(n_images=80, n_features=6, seed=0):
-    """V4 is linear in layer ``first``, pIT in layer ``second``; ``noise`` is none of either."""
+    """Make V4 linear in layer ``first`` and pIT in layer ``second``; ``noise`` predicts neither."""
     rng = np.random.default_rng(seed)
     base = tiny_recording(n_images=n_images, n_trials=4, n_units=8)
     noise, first, second = rng.normal(size=(3, n_images, 25, n_features))

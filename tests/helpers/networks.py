@@ -1,4 +1,4 @@
-"""Small networks of the kinds that torchvision, timm and authors of recurrent models publish."""
+"""Small networks like those that torchvision, timm and authors of recurrent models publish."""
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,7 @@ def net() -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """One ReLU, in place, for all places, as in torchvision's blocks."""
+    """A residual block that reuses one in-place ReLU, as torchvision's blocks do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Residual(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Patches to tokens, attention, and one vector an image."""
+    """A vision transformer: patches become tokens, then attention, then one vector per image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Block(nn.Module):
 
 
 class RT(nn.Module):
-    """Holds an image for `times` steps; each area sees what the one below it gave a step before."""
+    """A CORnet-RT that holds an image for `times` steps; each area reads the area below one step late."""
 
     def __init__(self, times: int = 20) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class RT(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """Called with a frame and a state."""
+    """A cell that is called with a frame and a state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class ConvLSTM(nn.Module):
 
 
 class Video(nn.Module):
-    """Convolves over space, and over the last two frames."""
+    """A video network that convolves over space and over the last two frames."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Writes small NWB files with pynwb, and counts their spikes the slow way."""
+"""Write small NWB files with pynwb, and count their spikes by brute force."""
 
 # pynwb makes its classes when it is imported, which pyright cannot follow.
 # pyright: reportCallIssue=false, reportAttributeAccessIssue=false
@@ -83,5 +83,5 @@ def collection(name, pixels, ordered=False):
 
 
 def counts(spikes, onsets, edges_ms):
-    """Spikes of one unit in each bin after each onset, shape (onset, bin); for spikes that are on no edge."""
+    """Count spikes of one unit per onset and bin, shape (onset, bin); no spike may lie on an edge."""
     return np.array([np.histogram(spikes, onset + np.asarray(edges_ms) / 1000)[0] for onset in onsets])

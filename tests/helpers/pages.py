@@ -1,4 +1,4 @@
-"""A page of HTML, taken apart for tests."""
+"""Parse a page of HTML for tests."""
 
 import html.parser
 import re
@@ -7,7 +7,7 @@ VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 class Page(html.parser.HTMLParser):
-    """Collects tags and visible text, and fails where a tag is not closed in order."""
+    """A parser that collects tags and visible text, and fails if a tag is not closed in order."""
 
     def __init__(self, text):
         super().__init__()

@@ -104,7 +104,7 @@ class Dense:
 
     @property
     def chosen(self) -> np.ndarray:
-        """Index of each unit's penalty, shape (unit,)."""
+        """Return the index of each unit's penalty, shape (unit,)."""
         return self.losses.argmin(0)
 
 

@@ -1,4 +1,4 @@
-"""A task and a network that train in a moment."""
+"""A task and a network that train within seconds."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""A small score in a process of its own, to be left without memory."""
+"""Compute a small score in a process of its own that runs out of memory."""
 
 import math
 import os
@@ -24,14 +24,14 @@ STAGES = ("fit", "predict", "assemble", "to_netcdf", "write_report")
 
 
 def too_much(*_, **__):
-    """Ask for what no limit of these tests leaves, of torch or of numpy."""
+    """Allocate more than any limit of these tests allows, with torch or numpy."""
     return (
         torch.ones(2**34, dtype=torch.uint8) if os.environ["TAKES"] == "torch" else np.ones(2**34, np.uint8)
     )
 
 
 def score_in(room, stage, takes, folder, cache):
-    """Run `brainfit score` with so many bytes left, or a stage that takes too much; stderr to a file."""
+    """Run `brainfit score` within a number of bytes, or with a stage that exceeds memory."""
     import brainfit.report.write
     import brainfit.scoring.result
     import brainfit.scoring.score
@@ -40,8 +40,8 @@ def score_in(room, stage, takes, folder, cache):
     for number, path in ((1, os.devnull), (2, folder / "stderr")):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.environ.update(BRAINFIT_CACHE=str(cache), TAKES=takes)
-    content.code_identity = lambda modules: []  # the tree may be edited while tests run
-    memory._left_of_addresses = lambda: math.inf  # or the score would be refused before it begins
+    content.code_identity = lambda modules: []  # source files may be edited while tests run
+    memory._left_of_addresses = lambda: math.inf  # otherwise the score is refused before it begins
     register_model("slow", Slow)
     register_recording("tiny", lambda: tiny_recording(n_images=48))
     places = {"to_netcdf": brainfit.scoring.result.Score, "write_report": brainfit.report.write}
@@ -49,8 +49,10 @@ def score_in(room, stage, takes, folder, cache):
         setattr(places.get(stage, brainfit.scoring.score), stage, too_much)
     options = ["--region", "pIT", "--batch-size", str(48 // N_BATCHES), "--out", str(folder / "runs" / "run")]
     sys.argv = ["brainfit", "score", "--model", "slow", "--recording", "tiny", *options]
-    CliRunner().invoke(app, ["list", "models"])  # or typer would load libraries of its own
-    scipy.linalg.eigh(np.eye(200) @ np.eye(200))  # OpenBLAS ends a process where it gets no buffers
+    CliRunner().invoke(app, ["list", "models"])  # loads typer's own libraries before memory is limited
+    scipy.linalg.eigh(
+        np.eye(200) @ np.eye(200)
+    )  # OpenBLAS exits if it cannot allocate its buffers; this allocates them
     limit = psutil.Process().memory_info().vms + room
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
     main()

@@ -1,4 +1,4 @@
-"""Write TensorFlow's checkpoints, from their specification and nothing of ours."""
+"""Write TensorFlow checkpoints from their specification, without using brainfit."""
 
 import struct
 
@@ -40,7 +40,7 @@ def varint(number):
 
 
 def field(number, value):
-    """A field of a protocol buffer; its default is not written."""
+    """Encode a field of a protocol buffer; a default value is not written."""
     if isinstance(value, bytes):
         return varint(number * 8 + 2) + varint(len(value)) + value
     return varint(number * 8) + varint(value) if value else b""
@@ -57,7 +57,7 @@ def entry(dtype, shape, shard, offset, size, crc):
 
 
 def entries(rows, interval):
-    """The inside of a block: rows, of whose keys each `interval`-th is written in full."""
+    """Encode the rows of a block; every `interval`-th key is written in full."""
     out, restarts, before = b"", [], b""
     for k, (key, value) in enumerate(rows):
         shared = 0
@@ -72,7 +72,7 @@ def entries(rows, interval):
 
 
 def table(rows, per_block=4, interval=3, kind=0, change=lambda number, block: block):
-    """A table; `change` may replace the inside of any block, of which the last two are meta and index."""
+    """Encode a table; `change` may replace the content of any block; the last two are meta and index."""
     out, index = b"", []
 
     def add(block):
@@ -85,13 +85,13 @@ def table(rows, per_block=4, interval=3, kind=0, change=lambda number, block: bl
     for k in range(0, len(rows), per_block):
         index.append((rows[k : k + per_block][-1][0], add(entries(rows[k : k + per_block], interval))))
     meta = add(entries([], interval))
-    index.append((b"", b""))  # so that `change` can tell the index from the meta block
+    index.append((b"", b""))  # lets `change` distinguish the index from the meta block
     handles = meta + add(entries(index[:-1], 1))
     return out + handles.ljust(40, b"\0") + MAGIC
 
 
 def write(prefix, variables, n_shards=1, **options):
-    """Write a checkpoint of these arrays, which are dealt out to the shards in turn."""
+    """Write a checkpoint of arrays, distributed over the shards in turn."""
     shards = [b""] * n_shards
     rows = {b"": header(n_shards)}
     for k, name in enumerate(sorted(variables)):

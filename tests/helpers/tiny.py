@@ -1,4 +1,4 @@
-"""The smallest model and recording that keep to their contracts."""
+"""The smallest model and recording that fulfil their contracts."""
 
 import numpy as np
 import xarray as xr
@@ -7,7 +7,7 @@ from brainfit.contracts.recording import Recording
 
 
 class TinyModel:
-    """Its one layer is the image, made small, one step late."""
+    """A model whose only layer is the downsampled image, one step late."""
 
     name = "tiny"
     layers = ("small",)

@@ -1,4 +1,4 @@
-"""Train the small network in processes of its own."""
+"""Train the small network in separate processes."""
 
 import hashlib
 import sys

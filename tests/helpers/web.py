@@ -1,4 +1,4 @@
-"""A web server on this machine, which can be as bad as servers are."""
+"""Run a local web server that can misbehave in the ways that servers do."""
 
 import hashlib
 import re
@@ -35,7 +35,7 @@ class Page:
 
 
 class Web(ThreadingHTTPServer):
-    """Serves `pages` and notes, in `asked`, at which byte each request began."""
+    """A server of `pages` that records in `asked` the first byte of each request."""
 
     daemon_threads = False
 
@@ -55,7 +55,7 @@ class Web(ThreadingHTTPServer):
         return self.url(path)
 
     def handle_error(self, request, client_address):
-        """Say nothing: that clients go away is what is tested."""
+        """Ignore errors: tests disconnect on purpose."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -119,12 +119,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(body), body) if page.chunked else body)
 
     def log_message(self, format, *args):
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving():
-    """Give a server that runs within the block; no proxy stands between."""
+    """Yield a server that runs within the block, without a proxy."""
     server = Web()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -138,7 +138,7 @@ def serving():
 
 
 def download_now(url, path, ready):
-    """Download in a process of its own, which says so when it begins."""
+    """Download in a separate process, which signals when it begins."""
     from brainfit.storage.download import download
 
     ready.set()

@@ -1,4 +1,4 @@
-"""The layout of docs/architecture.md, enforced: which folder may import which, and what each one is for."""
+"""Enforce the layout of docs/architecture.md: which folder may import which, and the purpose of each."""
 
 import ast
 from pathlib import Path
@@ -30,7 +30,7 @@ def name_of(path):
 
 
 def imported(path):
-    """Names of all modules, and of what may be modules, that a file imports, wherever in it they stand."""
+    """Yield the names of all modules, and of members that may be modules, imported anywhere in a file."""
     package = name_of(path) if path.name == "__init__.py" else name_of(path)[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -42,7 +42,7 @@ def imported(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_down_the_table_only(path):
+def test_imports_go_down_the_table(path):
     package, *rest = name_of(path)
     order = ORDER.get(package, ())
     part = rest[0] if rest else None
@@ -92,11 +92,11 @@ def test_no_two_modules_import_each_other():
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_folder_says_its_sentence_and_stands_in_the_architecture(folder):
+def test_every_folder_is_listed_with_its_sentence(folder):
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     assert text
     assert text.splitlines()[0].endswith(".")
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     if folder.relative_to(ROOT) == Path("brainfit"):
-        return  # the page as a whole describes it
+        return  # described by the whole page
     assert f"| `{folder.relative_to(ROOT)}/` | {text.splitlines()[0].replace('``', '`')} |" in page

@@ -1,4 +1,4 @@
-"""The documentation as a site: it is built without a warning, complete, and good to read in a browser."""
+"""The documentation site builds without warnings, is complete, and reads well in a browser."""
 
 import html.parser
 import importlib
@@ -25,27 +25,27 @@ CHROMIUM = find_browser()
 
 
 @pytest.mark.parametrize("name", brainfit.__all__)
-def test_the_api_page_has_every_name(name):
+def test_the_api_page_lists_every_public_name(name):
     found = getattr(brainfit, name)
-    # A module brings its members with it.
+    # A documented module includes its members.
     assert f"brainfit.{name}" in DOCUMENTED or getattr(found, "__module__", "") in DOCUMENTED, name
 
 
 @pytest.mark.parametrize("module", LOADERS)
-def test_the_api_page_has_what_reads_and_writes_recordings(module):
+def test_the_api_page_lists_readers_and_writers_of_recordings(module):
     loader = importlib.import_module(f"data_loaders.{module}")
     wanted = {f"data_loaders.{module}.{name}" for name in loader.__all__ if name.startswith(("from_", "to_"))}
     assert wanted
     assert wanted <= DOCUMENTED
 
 
-def test_the_api_page_has_what_makes_models():
+def test_the_api_page_lists_factories_of_models():
     adapters = importlib.import_module("model_zoo.adapters")
     functions = {name for name in adapters.__all__ if inspect.isfunction(getattr(adapters, name))}
     assert {f"model_zoo.adapters.{name}" for name in functions} <= DOCUMENTED
 
 
-def test_the_architecture_names_no_folder_or_file_that_is_missing():
+def test_every_path_named_in_the_architecture_exists():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     named = set(
         re.findall(r"`((?:brainfit|model_zoo|data_loaders|benchmarks|tests|docs|perf)/[\w/.]*)`", text)
@@ -63,7 +63,7 @@ def test_the_script_of_a_figure_can_be_imported(script):
 
 
 class Links(html.parser.HTMLParser):
-    """What a page links to, what it loads, and what in it can be linked to."""
+    """A parser that collects a page's links, the files it loads, and its anchors."""
 
     def __init__(self, text):
         super().__init__()
@@ -83,7 +83,7 @@ class Links(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder of the site, built where nothing else is, with warnings as errors."""
+    """Build the site in an empty folder, with warnings as errors, and return the folder."""
     pytest.importorskip("sphinx", reason="Sphinx is not installed (pip install 'brainfit[docs]')")
     place = tmp_path_factory.mktemp("docs")
     ignored = shutil.ignore_patterns("_build", "_generated", "__pycache__")
@@ -116,7 +116,7 @@ def test_every_page_is_on_the_site(site, pages):
 
 
 @pytest.mark.slow
-def test_every_link_leads_somewhere(site, pages):
+def test_every_link_has_a_target(site, pages):
     dead = []
     for page, links in pages.items():
         for href in links.to:
@@ -132,7 +132,7 @@ def test_every_link_leads_somewhere(site, pages):
 
 
 @pytest.mark.slow
-def test_pages_load_nothing_from_elsewhere(site, pages):
+def test_pages_load_nothing_from_other_sites(site, pages):
     loaded = {url for links in pages.values() for url in links.loaded}
     assert len(loaded) > 3
     assert [url for url in loaded if urlsplit(url).scheme not in ("", "data")] == []
@@ -169,7 +169,7 @@ BESIDE = """
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian's package: chromium)")
 @pytest.mark.parametrize("page", OPENED)
-def test_a_page_is_good_in_a_browser(page, site, browser):
+def test_a_page_renders_well_in_a_browser(page, site, browser):
     for width, scheme in ((1280, "light"), (360, "dark")):
         browser.show(width=width, scheme=scheme)
         browser.open((site / f"{page}.html").as_uri())

@@ -13,14 +13,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def canonical(requirement):
-    """The name a requirement starts with, in the spelling that indexes use."""
+    """Return the name of a requirement in its normalised spelling."""
     found = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert found
     return re.sub(r"[-_.]+", "-", found[0]).lower()
 
 
 def shipped():
-    """What a wheel must hold: every file of the four packages but compiled ones."""
+    """Return the files a wheel must hold: all files of the four packages except compiled ones."""
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
@@ -28,7 +28,7 @@ def shipped():
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_every_package_is_typed(package):
+def test_every_package_has_a_typing_marker(package):
     assert (ROOT / package / "py.typed").exists()
 
 
@@ -44,7 +44,7 @@ def test_every_dependency_is_pinned_for_tests():
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path):
+def test_the_wheel_holds_exactly_the_four_packages(tmp_path):
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT]
     subprocess.run(build, check=True)
     with zipfile.ZipFile(next(tmp_path.glob("brainfit-*.whl"))) as wheel:

@@ -1,4 +1,4 @@
-"""The benchmark harness, and that its workloads run; how fast they are is no test."""
+"""The benchmark harness and its workloads run; their speed is not tested."""
 
 import importlib
 import json
@@ -19,7 +19,7 @@ KEYS = {"workload", "ours", "peer", "ratio", "spread", "target", "met", "missed"
 
 @pytest.fixture
 def perf(monkeypatch):
-    """Import a module of perf/ as its scripts do, and forget it afterwards."""
+    """Import a module of perf/ as its scripts do, and remove it afterwards."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "2")
     monkeypatch.syspath_prepend(PERF)
@@ -59,7 +59,7 @@ def test_slow_peers_run_once_between_runs_of_ours(perf, monkeypatch):
     ]
 
 
-def test_peak_is_what_the_call_adds(perf):
+def test_the_peak_is_the_memory_a_call_adds(perf):
     there = np.ones(10_000_000)
     peak_gb = perf("peaks").peak_gb
     assert peak_gb(lambda: np.ones(12_500_000)) == pytest.approx(0.1, abs=0.03)
@@ -67,12 +67,12 @@ def test_peak_is_what_the_call_adds(perf):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_call_that_fails_is_no_measurement(perf):
+def test_a_failed_call_is_not_measured(perf):
     with pytest.raises(RuntimeError, match="exit code 3"):
         perf("peaks").peak_gb(lambda: sys.exit(3))
 
 
-def test_a_process_of_its_own_has_nothing_of_its_caller(perf):
+def test_a_separate_process_inherits_nothing_of_its_caller(perf):
     there = np.ones(50_000_000)  # 0.4 GB
     seconds, gb, total = perf("peaks").in_a_process(np.add.reduce, bytearray(10))
     assert there.any()
@@ -93,7 +93,7 @@ def test_a_process_of_its_own_has_nothing_of_its_caller(perf):
         ({"at_least": None}, "", True),
     ],
 )
-def test_a_row_says_whether_its_target_is_met(options, target, met, perf):
+def test_a_row_states_whether_its_target_is_met(options, target, met, perf):
     found = row(perf, **options)
     assert set(found) == KEYS
     assert (found["target"], found["met"]) == (target, met)
@@ -101,13 +101,13 @@ def test_a_row_says_whether_its_target_is_met(options, target, met, perf):
     assert ("NOT MET" in perf("harness").show(found)) is not met
 
 
-def test_a_row_says_by_how_much_its_target_is_missed(perf):
+def test_a_row_states_by_how_much_its_target_is_missed(perf):
     found = row(perf, at_least=4, limit_gb=2, ours_gb=2.5, also=False)
     assert found["missed"] == "3x, 25% too little; 2.5 GB, 25% too much; what else is asked does not hold"
 
 
 @pytest.mark.parametrize("at_least", [2, 4])
-def test_a_profile_is_made_only_where_a_target_is_missed(at_least, perf):
+def test_a_profile_is_made_only_if_a_target_is_missed(at_least, perf):
     lines = [["", "ours"], ["all of it", 1.0]]
     found = row(perf, at_least=at_least, profile=lambda: lines)
     assert found.get("profile") == (lines if at_least == 4 else None)
@@ -127,7 +127,7 @@ def test_a_profile_is_made_only_where_a_target_is_missed(at_least, perf):
         ("aten::select", "other"),
     ],
 )
-def test_operations_are_told_apart(operation, kind, perf):
+def test_operations_are_profiled_separately(operation, kind, perf):
     assert perf("profiles").kind(operation) == kind
 
 
@@ -147,7 +147,7 @@ def test_a_profile_finds_where_the_time_goes(perf):
     assert (head, lines[0][0], lines[-1][0]) == (["", "ours"], "sorted", "other")
 
 
-def test_the_page_is_made_from_the_results_that_are_kept(perf):
+def test_the_page_is_made_from_the_stored_results(perf):
     bench, page = perf("bench"), perf("page")
     rows = [row for part in (bench.RESULTS, *bench.BY_HAND) for row in bench.read_rows(part)]
     assert (page.DOCS / "performance.md").read_text(encoding="utf-8") == page.text(rows)
@@ -185,12 +185,12 @@ def test_the_largest_fit_runs_at_a_tiny_size(perf):
     assert fitted["rows_gb"] == pytest.approx(32 * fitted["rows"] * (64 * 2 + (256 + 1) * 4 + 8) / 1e9)
 
 
-def test_every_module_has_the_workloads_that_are_run(perf):
+def test_every_module_defines_the_workloads_that_are_run(perf):
     for name, ids in perf("bench").MODULES.items():
         assert tuple(perf(name).WORKLOADS) == ids
 
 
-def test_the_loop_that_ceilings_are_timed_against_finds_the_same(perf, rng):
+def test_the_reference_loop_for_ceilings_gives_equal_results(perf, rng):
     ceilings = perf("ceilings")
     for responses in ceilings.RESPONSES.values():
         trials = responses(rng, (40, 9, 1, 3))
@@ -199,14 +199,14 @@ def test_the_loop_that_ceilings_are_timed_against_finds_the_same(perf, rng):
         np.testing.assert_allclose(halves.spearman[:, 0], loop, atol=1e-6)
 
 
-def test_lazy_responses_are_the_same_whenever_read(perf):
+def test_lazy_responses_are_equal_at_every_read(perf):
     trials = perf("ceilings").lazy_responses(12, 5)
     np.testing.assert_array_equal(trials[3:5].values, trials[3:5].values)
     assert 0.05 < float(trials.mean()) < 0.4
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
-def test_the_exponent_of_a_power_is_that_power(power, perf):
+def test_the_fitted_exponent_of_a_power_law_is_its_power(power, perf):
     sizes = [10, 20, 40]
     assert perf("scaling").exponent(sizes, [3 * n**power for n in sizes]) == pytest.approx(power)
 
@@ -224,7 +224,7 @@ def test_rows_are_in_the_order_of_their_ids(perf):
     assert [found["workload"][:2] for found in merged] == ["U1", "U2", "F2", "C1", "E1", "E4"]
 
 
-def test_only_the_wanted_are_run(perf):
+def test_only_the_requested_workloads_run(perf):
     bench = perf("bench")
     assert [one for one, _ in bench.workloads(["C", "F4"])] == ["F4", "C1", "C2"]
     assert [one for one, _ in bench.workloads([])] == [one for ids in bench.MODULES.values() for one in ids]
@@ -265,7 +265,7 @@ def test_the_page_shows_every_row(perf, tmp_path):
     assert [path.read_bytes() for path in paths] == before
 
 
-def test_the_page_says_what_was_not_measured(perf):
+def test_the_page_lists_what_was_not_measured(perf):
     page = perf("page")
     rows = [{**row(perf, f"{name}: x"), "machine": "2 cores"} for name in page.WANTED]
     assert "Not measured" not in page.text(rows)
@@ -280,7 +280,7 @@ RUNS = [
 ]
 
 
-def test_full_size_is_drawn_out_along_a_line(perf):
+def test_full_size_is_extrapolated_along_a_line(perf):
     study = perf("full_size")
     time, memory = (study.extrapolated(RUNS, memory) for memory in (False, True))
     assert time["seconds"]["fit"] == pytest.approx(514)
@@ -292,7 +292,7 @@ def test_full_size_is_drawn_out_along_a_line(perf):
     assert study.line(memory) == f"5,120 images: peak 2.00 GB; {end}"
 
 
-def test_full_size_memory_has_features_like_the_layer_s(perf):
+def test_the_full_size_memory_test_has_features_like_the_layers(perf):
     study = perf("full_size")
     network = brainfit.load_model("median_convrnn")
     layer = network.region_layers["pIT"]
@@ -317,7 +317,7 @@ WHOLE = {**RUNS[0], "seconds": {"whole": 1800.0}, "peaks": {}}
          "128 of 5,120 images; no memory measured"),
     ],
 )  # fmt: skip
-def test_full_size_says_how_much_of_it_was_done(runs, missed, perf):
+def test_full_size_states_how_much_was_measured(runs, missed, perf):
     found = perf("full_size").row(runs)
     assert set(found) - {"curve"} == KEYS
     assert found["missed"] == missed

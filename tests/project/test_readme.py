@@ -1,4 +1,4 @@
-"""What the README and the pages of docs/ say to type works, in the order in which they say it."""
+"""Code on README and the pages of docs/ runs in the order in which it appears."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def blocks(page: Path) -> list[str]:
-    """The Python of a page; what needs more than brainfit stands there as ``python no-run``."""
+    """Yield the Python blocks of a page; those that need more than brainfit are marked ``python no-run``."""
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
@@ -46,7 +46,7 @@ def test_every_python_block_of_the_docs_runs(page, tmp_path, monkeypatch):
         exec(compile(block, page.name, "exec"), names)
 
 
-def test_blocks_that_are_not_run_are_python():
+def test_blocks_that_are_not_run_are_valid_python():
     text = (ROOT / "docs" / "your-own-model.md").read_text(encoding="utf-8")
     unrun = re.findall(r"```python no-run\n(.*?)```", text, flags=re.DOTALL)
     assert unrun

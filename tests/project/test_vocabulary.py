@@ -1,4 +1,4 @@
-"""Every set of names that users choose from is written in one module, and read by all others."""
+"""Every set of names that users choose from is written in one module only."""
 
 import ast
 from pathlib import Path
@@ -42,7 +42,7 @@ def repeated(text):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_set_of_names_is_written_again(path):
+def test_no_set_of_names_is_written_twice(path):
     assert repeated(path.read_text(encoding="utf-8")) == []
 
 
@@ -55,11 +55,11 @@ def test_no_set_of_names_is_written_again(path):
         "for name in ('early', 'late'): pass",
     ],
 )
-def test_a_repeated_set_is_found(text):
+def test_a_repeated_set_is_detected(text):
     assert len(repeated(text)) == 1
 
 
-def test_the_vocabulary_imports_nothing_of_ours():
+def test_the_vocabulary_imports_nothing_of_brainfit():
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert modules == {"typing"}

@@ -1,4 +1,4 @@
-"""What is shown when, and trajectories that store each distinct block once."""
+"""Presentations as timelines, and trajectories that store each distinct block once."""
 
 import json
 from dataclasses import asdict
@@ -13,19 +13,19 @@ from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
 
 
-def test_the_default_is_that_of_the_paper():
+def test_the_default_presentation_is_that_of_the_paper():
     presentation = Presentation()
     assert presentation.n_steps == 25
     assert presentation.timeline == (Run("image", 10), Run("gray", 15))
     assert presentation.background_space == "normalized"
 
 
-def test_no_gray_no_run():
+def test_a_presentation_without_gray_has_a_single_run():
     assert Presentation(on_ms=250, off_ms=0).timeline == (Run("image", 25),)
 
 
 @pytest.mark.parametrize(("space", "gray"), [("normalized", 0.5), ("pixel", (0.5 - 0.4) / 0.2)])
-def test_both_conventions_of_gray(space, gray):
+def test_frames_follow_both_conventions_of_gray(space, gray):
     images = torch.rand(3, 3, 4, 4)
     shown = list(Presentation(background_space=space).frames(images, lambda pixels: (pixels - 0.4) / 0.2))
     assert [steps for _, steps in shown] == [10, 15]
@@ -57,19 +57,19 @@ def test_both_conventions_of_gray(space, gray):
         ({"background": 127, "background_space": "pixel"}, "in pixel space is a number from 0 to 1, got 127"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(options, message):
+def test_impossible_durations_are_refused(options, message):
     with pytest.raises(ContractError, match=message):
         Presentation(**options)
 
 
-def test_numbers_of_numpy_become_plain_ones():
+def test_numpy_numbers_become_python_numbers():
     numbers: list[Any] = [np.int64(50), np.uint8(100), np.int32(10), np.float32(0.25)]
     presentation = Presentation(*numbers)
     assert json.loads(json.dumps(asdict(presentation)))["on_ms"] == 50
     assert presentation == Presentation(50, 100, 10, 0.25)
 
 
-def test_steps_that_are_one_object_share_a_block():
+def test_steps_that_are_the_same_tensor_share_a_block():
     a, b = torch.rand(1, 2), torch.rand(4, 2)
     trajectory = Trajectory.from_steps([a, a, b, b, b, a])
     assert trajectory.index == (0, 0, 1, 1, 1, 0)
@@ -78,7 +78,7 @@ def test_steps_that_are_one_object_share_a_block():
     torch.testing.assert_close(trajectory.dense()[2], torch.stack([a[0], a[0], b[2], b[2], b[2], a[0]]))
 
 
-def test_averaging_keeps_blocks_where_a_bin_is_one_step_and_shares_what_is_the_same():
+def test_averaging_over_bins_keeps_and_shares_blocks():
     blocks = tuple(torch.rand(2, 3) for _ in range(3))
     chosen = Trajectory(blocks, (0, 0, 1, 2)).average([[3], [0], [0, 1], [1, 2, 3]])
     assert chosen.index == (0, 1, 1, 2)
@@ -89,6 +89,6 @@ def test_averaging_keeps_blocks_where_a_bin_is_one_step_and_shares_what_is_the_s
 
 
 @pytest.mark.parametrize("index", [(0, 2), (0,), ()])
-def test_an_index_that_does_not_fit_is_refused(index):
+def test_an_index_without_matching_blocks_is_refused(index):
     with pytest.raises(ContractError, match="must use each of its 2 blocks"):
         Trajectory((torch.rand(1, 1), torch.rand(1, 1)), index)

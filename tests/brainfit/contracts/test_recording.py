@@ -1,4 +1,4 @@
-"""The contract of recordings, and what is made ready of them for a fit."""
+"""The contract of recordings, and how they are prepared for a fit."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ def stimuli(shape, dtype: Any = np.uint8, dims=("image", "height", "width", "cha
     return replace(tiny_recording(), stimuli=xr.DataArray(np.zeros(shape, dtype), dims=dims))
 
 
-def test_a_good_recording_passes_averaged_too():
+def test_a_valid_recording_passes_with_and_without_trials():
     recording = tiny_recording()
     check_recording(recording)
     check_recording(replace(recording, responses=recording.responses.mean("trial")))
@@ -76,13 +76,13 @@ def test_a_good_recording_passes_averaged_too():
         (stimuli((16, 3, 8, 8), dims=("image", "channel", "height", "width")), "have dims"),
     ],
 )
-def test_what_is_off_is_said_in_one_line(recording, message):
+def test_each_violation_is_reported_in_one_line(recording, message):
     with pytest.raises(ContractError, match=message) as caught:
         check_recording(recording)
     assert "\n" not in str(caught.value)
 
 
-def test_what_a_recording_carries_beside_its_responses_is_described():
+def test_a_description_includes_split_window_and_presentation():
     recording = changed(split=("image", ["train"] * 12 + ["test"] * 4))
     recording = replace(recording, response_window=(70.0, 250.0), on_ms=200, off_ms=200)
     check_recording(recording)
@@ -102,7 +102,7 @@ def test_overlapping_and_unequal_bins_are_described():
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_the_repr_reads_no_response_and_fits_a_screen(many):
+def test_the_repr_fits_a_screen_and_reads_no_responses(many):
     def read(*positions):
         raise AssertionError
 
@@ -129,7 +129,7 @@ def test_the_repr_reads_no_response_and_fits_a_screen(many):
     assert set(colours) == {"inherit"}
 
 
-def test_hostile_names_are_text_in_a_notebook():
+def test_markup_in_names_is_escaped_in_notebooks():
     hostile = "<script>alert(1)</script>"
     recording = replace(tiny_recording(), name=hostile, provenance={hostile: hostile})
     assert "<script" not in recording._repr_html_()
@@ -155,20 +155,20 @@ ANIMALS, ARRAYS = np.array(list("aaabbb")), np.array(list("xxxyyy"))
         (IDS, (), ["0", "1", "2", "0", "1", "2"], None),
     ],
 )
-def test_ids_of_units_are_made_unique_with_the_names_of_their_animals(ids, groups, wanted, how):
+def test_repeated_unit_ids_are_made_unique_by_animal(ids, groups, wanted, how):
     found, said = unique_unit_ids(ids, *groups)
     assert found.astype(str).tolist() == wanted
     assert said == how
 
 
-def test_a_region_may_be_no_finer_than_it():
+def test_a_unit_may_be_labelled_it_without_a_subregion():
     recording = changed(region=("unit", ["V4", "IT", "IT", "pIT", "aIT", "V1"]))
     check_recording(recording)
     assert recording.select_region("IT").responses["unit_id"].size == 4
     assert recording.select_region("pIT").responses["unit_id"].size == 1
 
 
-def test_regions_are_selected_and_it_holds_its_parts():
+def test_selecting_it_selects_its_subregions():
     recording = tiny_recording()
     assert recording.select_region("V4").responses.sizes["unit"] == 3
     assert set(recording.select_region("IT").responses["region"].values) == {"pIT"}
@@ -180,7 +180,7 @@ def test_regions_are_selected_and_it_holds_its_parts():
         recording.select_region("cIT")
 
 
-def test_lazy_values_are_read_only_where_selected(rng):
+def test_only_selected_lazy_values_are_read(rng):
     values = rng.normal(size=(5, 6, 7))
     asked = []
 
@@ -195,11 +195,11 @@ def test_lazy_values_are_read_only_where_selected(rng):
     assert asked == [[2, 2, 1]]
 
 
-def test_averages_leave_missing_trials_out():
+def test_averages_ignore_missing_trials():
     responses = tiny_recording().responses.copy(deep=True)
-    responses[3, 2] = np.nan  # an image shown less often
-    responses[4, 1, 5, 7] = np.nan  # a trial that lost a bin is no trial for that unit
-    responses[5, :, 0] = np.nan  # an image that a unit did not see
+    responses[3, 2] = np.nan  # an image with fewer trials
+    responses[4, 1, 5, 7] = np.nan  # a trial that lacks a bin does not count for that unit
+    responses[5, :, 0] = np.nan  # an image without responses of one unit
     averages = average_trials(responses)
     assert (averages.n_trials[3] == 3).all()
     assert averages.n_trials[4, 5] == 3
@@ -213,7 +213,7 @@ def test_averages_leave_missing_trials_out():
     assert dropped.records[0]["n"] == 1
 
 
-def test_bins_are_matched_to_steps_by_their_centre():
+def test_bins_match_the_steps_that_hold_their_centres():
     recording = tiny_recording(n_bins=30)
     shifted = recording.responses.assign_coords(
         time_bin_start=("time_bin", np.arange(30) * 10.0 - 20),

@@ -1,4 +1,4 @@
-"""An Execution refuses what cannot be run when it is made, and no function copies its settings."""
+"""`Execution` validates its settings when it is made, and no function takes these settings one by one."""
 
 import inspect
 from dataclasses import fields
@@ -48,7 +48,7 @@ def test_cuda_without_a_gpu_is_refused_in_one_line(monkeypatch):
         Execution(device="cuda")
 
 
-def test_whole_numbers_of_numpy_become_plain_ones():
+def test_numpy_integers_become_python_integers():
     size: Any = np.int64(8)
     assert type(Execution(batch_size=size).batch_size) is int
 
@@ -64,7 +64,7 @@ def public_functions():
 
 @pytest.mark.parametrize("function", public_functions(), ids=lambda function: function.__name__)
 def test_no_public_function_copies_the_settings(function):
-    if function is not brainfit.check_model:  # the contract of a model alone: nothing is run elsewhere
+    if function is not brainfit.check_model:  # checks a model where it is, without an Execution
         assert not {field.name for field in fields(Execution)} & set(inspect.signature(function).parameters)
 
 
@@ -77,7 +77,7 @@ def test_a_surrounding_autocast_is_refused():
         brainfit.score(model, recording, region="pIT")
 
 
-def test_anything_else_is_refused_where_an_execution_is_expected():
+def test_other_types_in_place_of_an_execution_are_refused():
     recording, model = made_up(n_images=24)
     wrong: Any = "cuda"
     with pytest.raises(ContractError, match=r"execution is a brainfit\.Execution, got str"):

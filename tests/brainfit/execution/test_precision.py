@@ -1,4 +1,4 @@
-"""In 16 bits a model gives about the same, stays as it was, and says no more than the truth."""
+"""Models in bfloat16 give nearly the same features, are left unchanged, and report the precision used."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ GRAPHS = ("rgc_intermediate", "timedecay_shallow", "lstm_shallow", "ugrnn_interm
 
 
 class Plain:
-    """A model of a user's own that is no torch module."""
+    """A user's model that is not a torch module."""
 
     name, layers, region_layers, image_size, step_ms, weights = "plain", ("a",), {}, 16, 10, "none"
 
@@ -65,7 +65,7 @@ def features(model: Any, precision: str, images: torch.Tensor) -> dict[str, torc
 @pytest.mark.parametrize(
     "kind", [*GRAPHS, "resnet18", "module", "transformer", "step", "sequence", "no module"]
 )
-def test_any_model_computes_in_16_bits_and_stays_as_it_was(kind) -> None:
+def test_any_model_computes_in_16_bits_and_is_left_unchanged(kind) -> None:
     model = model_of(kind)
     images, module = images_for(model), module_of(model)
     before = {} if module is None else {name: v.clone() for name, v in module.state_dict().items()}
@@ -74,7 +74,7 @@ def test_any_model_computes_in_16_bits_and_stays_as_it_was(kind) -> None:
     for layer, expected in wide.items():
         ours = narrow[layer]
         assert ours.dtype == torch.float32
-        # 8 bits: about 0.4 % of what is added up. In units of what all activities vary by.
+        # bfloat16 has 8 significant bits: an error of 0.4 % per sum, relative to the spread of activities.
         error = (ours - expected).square().mean().sqrt() / expected.std()
         assert 0 < error < 0.03, (layer, error)
     assert weights_sha256(module) == hashed
@@ -85,7 +85,7 @@ def test_any_model_computes_in_16_bits_and_stays_as_it_was(kind) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_autocast_around_it_changes_nothing(precision) -> None:
+def test_a_surrounding_autocast_changes_nothing(precision) -> None:
     model = model_of("rgc_intermediate")
     images = images_for(model)
     expected = features(model, precision, images)
@@ -97,8 +97,8 @@ def test_autocast_around_it_changes_nothing(precision) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rgc_intermediate", "lstm_shallow", "step"])
-def test_float32_is_as_precise_after_bfloat16(kind) -> None:
-    """Nothing that was rounded is used again."""
+def test_float32_is_exact_after_a_run_in_bfloat16(kind) -> None:
+    """No value rounded in bfloat16 is reused in float32."""
     model = model_of(kind)
     images = images_for(model)
     first = features(model, "float32", images)
@@ -107,8 +107,8 @@ def test_float32_is_as_precise_after_bfloat16(kind) -> None:
     assert all(torch.equal(first[layer], again[layer]) for layer in first)
 
 
-def test_features_are_in_16_bits_where_they_can_be() -> None:
-    """A zero in 32 bits, of which all begin, would widen every sum of the median model."""
+def test_features_have_16_bits_wherever_possible() -> None:
+    """A single initial state in float32 would promote every sum of the median model to 32 bits."""
     model = model_of("rgc_intermediate")
     seen = unroll(model, images_for(model), SHOWN, model.layers, "bfloat16")
     assert {block.dtype for trajectory in seen.values() for block in trajectory.blocks} == {torch.bfloat16}
@@ -120,7 +120,7 @@ def test_a_leaky_sum_stays_in_32_bits() -> None:
     assert {block.dtype for block in seen["conv3"].blocks[1:]} == {torch.float32}
 
 
-def test_images_do_not_see_each_other_in_16_bits() -> None:
+def test_images_of_a_batch_do_not_affect_each_other_in_16_bits() -> None:
     model = model_of("rgc_intermediate")
     images = images_for(model)
     together, alone = features(model, "bfloat16", images), features(model, "bfloat16", images[1:2])
@@ -136,7 +136,7 @@ def test_other_precisions_are_refused(precision) -> None:
         unroll(model, images_for(model), SHOWN, ["a"], precision)
 
 
-def test_it_ends_with_the_block() -> None:
+def test_precision_is_restored_after_the_with_block() -> None:
     x = torch.rand(2, 2)
     for precision, inside in zip(PRECISIONS, (torch.float32, torch.bfloat16), strict=True):
         with computing_in(precision):
@@ -147,7 +147,7 @@ def test_it_ends_with_the_block() -> None:
     assert (x @ x).dtype == torch.float32
 
 
-def test_a_gpu_without_it_is_refused(monkeypatch) -> None:
+def test_a_gpu_without_bfloat16_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     with (

@@ -1,4 +1,4 @@
-"""Models that keep the contract pass; each way of breaking it is caught, and named."""
+"""Models that fulfil the contract pass; each violation is detected and named."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ Steps = Callable[..., list[torch.Tensor]]
 
 
 def good(model, images, presentation) -> list[torch.Tensor]:
-    """The mean pixel, and one step later the mean pixel again, decaying after the image."""
+    """Return the mean pixel one step late, decaying after the image."""
     on = presentation.timeline[0].steps
     mean = images.mean(dim=(2, 3))
     return [mean * 0.5 ** max(0, t - on + 1) for t in range(presentation.n_steps)]
@@ -48,7 +48,7 @@ class Toy:
         return answer
 
 
-def test_good_models_pass() -> None:
+def test_models_that_fulfil_the_contract_pass() -> None:
     assert check_model(Toy()) == ModelCheck(
         "toy", (LayerCheck("a", (3,), 18, 18), LayerCheck("b", (3,), 18, 18))
     )
@@ -63,7 +63,7 @@ def test_good_models_pass() -> None:
     check_model(from_step(lambda f, s: ({"a": f if s is None else f + s}, f), ["a"], 8))
 
 
-def test_random_numbers_of_the_caller_are_left_alone() -> None:
+def test_the_random_state_of_the_caller_is_unchanged() -> None:
     before = torch.random.get_rng_state()
     check_model(Toy())
     assert torch.equal(before, torch.random.get_rng_state())
@@ -101,7 +101,7 @@ def test_random_numbers_of_the_caller_are_left_alone() -> None:
         ({"unroll": None}, "without a method unroll"),
     ],
 )
-def test_wrong_attributes_are_caught(change, message) -> None:
+def test_wrong_attributes_are_named(change, message) -> None:
     model = Toy()
     vars(model).update(change)
     with pytest.raises(ContractError, match=message) as error:
@@ -119,7 +119,7 @@ def test_wrong_attributes_are_caught(change, message) -> None:
         (Toy, "got the class Toy itself; call it"),
     ],
 )
-def test_what_is_no_model_at_all_is_refused(thing, message) -> None:
+def test_objects_that_are_not_models_are_refused(thing, message) -> None:
     with pytest.raises(ContractError, match=message):
         check_attributes(thing)
 
@@ -144,7 +144,7 @@ def refuses_as_a_dict_does(model, images, presentation, layers):
     )
 
 
-def test_a_layer_that_is_not_there_is_to_be_refused() -> None:
+def test_a_model_must_refuse_an_unknown_layer() -> None:
     with pytest.raises(ContractError, match="'no such layer' with an UnknownNameError; got an answer"):
         check_model(Toy(refuses=False))
     odd = type("Odd", (Toy,), {"unroll": refuses_oddly})
@@ -153,7 +153,7 @@ def test_a_layer_that_is_not_there_is_to_be_refused() -> None:
     check_model(type("Dict", (Toy,), {"unroll": refuses_as_a_dict_does})())
 
 
-def test_images_that_do_not_fit_into_memory_are_refused() -> None:
+def test_images_beyond_memory_are_refused() -> None:
     with pytest.raises(ResourceError, match="lower the model's image_size"):
         check_model(Toy(image_size=99999999))
 
@@ -234,7 +234,7 @@ def normalises_over_time(model, images, presentation):
         (normalises_over_time, "depend on what is shown later, or for how long"),
     ],
 )
-def test_wrong_answers_are_caught(steps, message) -> None:
+def test_wrong_trajectories_are_named(steps, message) -> None:
     with pytest.raises((ContractError, PluginError), match=message) as error:
         check_model(Toy(steps))
     assert "\n" not in str(error.value)
@@ -275,13 +275,13 @@ class ReturnsList(Toy):
         (ReturnsList, "must return a dict with a Trajectory for it, got list"),
     ],
 )
-def test_wrong_requests_are_caught(kind, message) -> None:
+def test_models_that_treat_requests_wrongly_are_named(kind, message) -> None:
     with pytest.raises(ContractError, match=message):
         check_model(kind())
 
 
 class Faulty(nn.Module):
-    """Mean colours with a fault, called in each of the ways that the adapters call a network."""
+    """A network of mean colours with a fault, which can be called in each way that the adapters use."""
 
     def __init__(self, fault: Callable[["Faulty", torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
@@ -349,7 +349,7 @@ def normalises_the_batch(model, x):
         (lambda model, x: x.tolist(), "gives a list, wanted one tensor"),
     ],
 )
-def test_faults_of_adapted_networks_are_caught(adapter, fault, message) -> None:
+def test_faults_of_adapted_networks_are_named(adapter, fault, message) -> None:
     model = ADAPTERS[adapter](fault)
     if message is None:
         assert check_model(model).layers[0].feature_shape == (3,)
@@ -360,7 +360,7 @@ def test_faults_of_adapted_networks_are_caught(adapter, fault, message) -> None:
 
 
 def pools(k: int):
-    """Average over steps in groups of k, as a stride in time does."""
+    """Average over groups of k steps, as a temporal stride does."""
 
     def pooled(model, x):
         starts = [t - t % k for t in range(x.shape[1])]
@@ -379,18 +379,18 @@ def pools(k: int):
         lambda model, x: x * torch.linspace(0, 1, x.shape[1])[:, None],
     ],
 )
-def test_networks_that_see_later_frames_are_caught(fault) -> None:
+def test_networks_that_see_later_frames_are_refused(fault) -> None:
     with pytest.raises(ContractError, match="depend on what is shown later"):
         check_model(ADAPTERS["frames"](fault))
 
 
 @pytest.mark.parametrize("change", [1, -1])
-def test_another_number_of_steps_is_caught(change) -> None:
+def test_a_wrong_number_of_steps_is_refused(change) -> None:
     with pytest.raises(ContractError, match=f"gives {18 + change} steps for 18 frames"):
         check_model(ADAPTERS["frames"](lambda model, x: torch.cat([x, x], dim=1)[:, : x.shape[1] + change]))
 
 
-def test_a_model_that_holds_its_image_is_shown_no_gray() -> None:
+def test_a_model_that_holds_its_image_is_checked_without_gray() -> None:
     class Held(Toy):
         holds_image = True
 
@@ -426,7 +426,7 @@ def test_optional_attributes_have_defaults() -> None:
     assert readout_layers(Toy()) == ()
 
 
-def test_memory_that_is_used_again_hides_nothing() -> None:
+def test_a_state_that_changes_in_place_is_detected() -> None:
     memory = torch.zeros(4, 3)
 
     def counts_in_place(model, images, presentation):
@@ -437,6 +437,6 @@ def test_memory_that_is_used_again_hides_nothing() -> None:
         check_model(Toy(counts_in_place))
 
 
-def test_one_image_is_too_few() -> None:
+def test_checking_with_a_single_image_is_refused() -> None:
     with pytest.raises(ContractError, match="2 or more"):
         check_model(Toy(), n_images=1)

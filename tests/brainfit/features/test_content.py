@@ -1,4 +1,4 @@
-"""A model's hash is the same in another process, and differs with everything that it computes with."""
+"""The content hash of a model is the same in another process, and changes with all it computes with."""
 
 import copy
 import os
@@ -26,7 +26,7 @@ from model_zoo.engine.graph import GraphModel
 
 @pytest.fixture(autouse=True)
 def _old_files(monkeypatch):
-    """Files of the tree may be edited while tests run."""
+    """Allow source files to be edited while tests run."""
     monkeypatch.setattr(content, "_started", lambda: float("inf"))
 
 
@@ -72,7 +72,7 @@ CHANGES = {
 }
 
 
-def test_each_change_gives_another_hash():
+def test_every_change_changes_the_hash():
     found = {"nothing": content_hash(Net())}
     assert content_hash(Net()) == found["nothing"]
     for what, change in CHANGES.items():
@@ -82,7 +82,7 @@ def test_each_change_gives_another_hash():
     assert len(set(found.values())) == len(found), found
 
 
-def test_the_order_of_parts_counts():
+def test_the_hash_depends_on_the_order_of_parts():
     parts = [("a", nn.ReLU()), ("b", nn.Sigmoid())]
     one, other = (nn.ModuleDict(dict(order)) for order in (parts, parts[::-1]))
     assert content_hash(one) != content_hash(other)
@@ -96,12 +96,12 @@ def test_the_order_of_parts_counts():
         lambda gain: from_module(nn.Sequential(nn.Identity()), ["0"], 16, latencies={"0": gain}),
     ],
 )
-def test_closures_and_arguments_count(make):
+def test_the_hash_depends_on_closures_and_arguments(make):
     assert content_hash(make(1)) == content_hash(make(1))
     assert content_hash(make(1)) != content_hash(make(2))
 
 
-def test_hooks_of_other_modules_do_not_count():
+def test_hooks_of_other_modules_do_not_change_the_hash():
     def hooked(*hooks):
         net = Net()
         for hook in hooks:
@@ -126,7 +126,7 @@ def test_hooks_of_other_modules_do_not_count():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_model_that_cannot_be_read_has_no_hash(attribute, what):
+def test_a_model_with_unreadable_content_has_no_hash(attribute, what):
     model: Any = TinyModel()
     model.extra = attribute
     with pytest.raises(ContractError, match=what) as refused:
@@ -134,7 +134,7 @@ def test_a_model_that_cannot_be_read_has_no_hash(attribute, what):
     assert "\n" not in str(refused.value)
 
 
-def test_a_model_may_hold_itself():
+def test_a_model_that_refers_to_itself_has_a_hash():
     class_hash = content_hash(TinyModel())
     models: list[Any] = [TinyModel(), TinyModel(), TinyModel(seed=1)]
     for model in models:
@@ -169,7 +169,7 @@ class Token(TinyModel):
         return self.token
 
 
-def test_a_token_stands_for_what_cannot_be_read():
+def test_a_cache_token_replaces_unreadable_content():
     assert content_hash(Token("a")) == content_hash(Token("a")) != content_hash(Token("b"))
     for wrong in (None, "", 3):
         with pytest.raises(ContractError, match=r"cannot be read by value|cache_token"):
@@ -184,7 +184,7 @@ def in_module(name, code, **variables):
     return space["Mine"]
 
 
-def test_code_in_no_file_has_no_hash(monkeypatch):
+def test_code_without_a_file_has_no_hash(monkeypatch):
     module = type(sys)("notebook")
     monkeypatch.setitem(sys.modules, "notebook", module)
     module.Mine = in_module("notebook", "class Mine(TinyModel): pass")
@@ -199,7 +199,7 @@ def test_code_of_a_running_script_has_no_hash(monkeypatch):
         content_hash(mine())
 
 
-def test_code_that_was_edited_after_it_was_imported_has_no_hash(monkeypatch):
+def test_code_edited_after_its_import_has_no_hash(monkeypatch):
     monkeypatch.setattr(content, "_started", lambda: 0.0)
     with pytest.raises(ContractError, match="has changed since this process began"):
         content_hash(TinyModel())
@@ -238,7 +238,7 @@ print(content.content_hash(mine))
 
 
 @pytest.mark.slow
-def test_the_hash_is_the_same_in_another_process_and_follows_the_files(tmp_path):
+def test_the_hash_is_the_same_in_another_process_and_changes_with_files(tmp_path):
     def hashes(script=PRINT, **environment):
         tests = str(Path(__file__).parents[2] / "helpers")
         done = subprocess.run(
@@ -270,7 +270,7 @@ def test_the_hash_is_the_same_in_another_process_and_follows_the_files(tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["median_convrnn", "ugrnn_shallow", "resnet18", "ff"])
-def test_use_of_a_model_does_not_change_its_hash(name):
+def test_using_a_model_does_not_change_its_hash(name):
     model = brainfit.load_model(name, image_size=72)
     before = content_hash(model)
     with torch.inference_mode():
@@ -281,7 +281,7 @@ def test_use_of_a_model_does_not_change_its_hash(name):
     assert before == content_hash(model) == content_hash(copied)
 
 
-def test_installed_packages_count_by_version_and_other_code_by_its_text():
+def test_packages_are_hashed_by_version_and_other_code_by_text():
     found = code_identity({GraphModel.__module__, "torch.nn.modules.conv", "tiny"})
     assert ("torch", torch.__version__) in found
     assert ("numpy", np.__version__) in found  # imported by tiny

@@ -1,4 +1,4 @@
-"""What a model may return, what becomes of its errors, and how images reach it."""
+"""Extraction: what a model may return, how its errors are reported, and how images reach it."""
 
 import warnings
 from collections.abc import Callable
@@ -21,7 +21,7 @@ STIMULI = xr.DataArray(IMAGES, dims=("image", "height", "width", "channel"))
 
 
 class Changed(TinyModel):
-    """The tiny model, and a function that has its way with the answer."""
+    """The tiny model with a function that changes its answer."""
 
     def __init__(self, change: Callable[[dict[str, Trajectory]], Any]) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Changed(TinyModel):
 
 
 def run(model: Any, batch_size: int = 4) -> list[Trajectory]:
-    """Show six images as a score does: the last of the first batch alone, too."""
+    """Extract six images as a score does, including the check of one image on its own."""
     batches = [IMAGES[start : start + batch_size] for start in range(0, 6, batch_size)]
     alone = extract_last(model, ["small"], batches[0], Presentation())
     answers = []
@@ -45,7 +45,7 @@ def run(model: Any, batch_size: int = 4) -> list[Trajectory]:
 
 
 def blocks(change: Callable[[torch.Tensor], Any]) -> Changed:
-    """Return a model with every block changed so."""
+    """Return a model whose blocks are changed by a function."""
     return Changed(
         lambda answer: {
             layer: Trajectory(tuple(map(change, seen.blocks)), seen.index) for layer, seen in answer.items()
@@ -61,7 +61,7 @@ def second_block(change: Callable[[torch.Tensor], Any]) -> Changed:
     return Changed(changed)
 
 
-def test_batches_are_those_of_all_images_at_once() -> None:
+def test_batches_equal_one_pass_over_all_images() -> None:
     some, rest = run(TinyModel())
     (whole,) = run(TinyModel(), batch_size=6)
     assert whole.index == some.index
@@ -75,11 +75,11 @@ def test_half_precision_is_widened(half) -> None:
     torch.testing.assert_close(got.dense(), wanted.dense(), atol=0.01, rtol=0)
 
 
-def test_double_precision_stays() -> None:
+def test_double_precision_is_kept() -> None:
     assert run(blocks(torch.Tensor.double))[0].dense().dtype == torch.float64
 
 
-def test_gradients_are_left_behind() -> None:
+def test_features_carry_no_gradients() -> None:
     weight = torch.ones(1, requires_grad=True)
 
     def learned(block: torch.Tensor) -> torch.Tensor:
@@ -127,7 +127,7 @@ def ragged(block: torch.Tensor) -> torch.Tensor:
         ),
     ],
 )
-def test_answers_of_another_form_are_refused(model, message) -> None:
+def test_answers_of_another_type_or_shape_are_refused(model, message) -> None:
     with pytest.raises(ContractError, match=message) as error:
         run(model)
     assert str(error.value).startswith("model 'tiny'")
@@ -150,7 +150,7 @@ def raising(error: BaseException) -> Changed:
 
 
 def in_torch(answer: dict[str, Trajectory]) -> Any:
-    return torch.nn.Linear(3, 3)(answer["small"].blocks[0])  # the line that is to be named
+    return torch.nn.Linear(3, 3)(answer["small"].blocks[0])  # the line that the error must name
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def in_torch(answer: dict[str, Trajectory]) -> Any:
         (raising(torch.OutOfMemoryError("CUDA")), ResourceError, "the GPU's memory.* lower --batch-size"),
     ],
 )
-def test_errors_of_the_users_code_are_one_line(model, wanted, message) -> None:
+def test_errors_of_user_code_become_one_line(model, wanted, message) -> None:
     with pytest.raises(BrainfitError, match=message) as error:
         run(model)
     text = str(error.value)
@@ -183,7 +183,7 @@ def test_errors_of_the_users_code_are_one_line(model, wanted, message) -> None:
 
 
 @pytest.mark.parametrize("error", [UnknownNameError("none"), KeyboardInterrupt()])
-def test_errors_of_our_own_and_interrupts_pass(error) -> None:
+def test_our_own_errors_and_interrupts_pass_through(error) -> None:
     with pytest.raises(type(error)) as caught:
         run(raising(error))
     assert caught.value is error
@@ -208,13 +208,13 @@ class BatchNorm(TinyModel):
 
 
 @pytest.mark.parametrize("kind", [Remembers, Random, BatchNorm])
-def test_answers_that_are_not_of_the_image_alone_are_refused(kind) -> None:
+def test_features_that_depend_on_other_images_are_refused(kind) -> None:
     with pytest.raises(ContractError, match="depend on the other images of its batch, or change from call"):
         run(kind())
 
 
 class Counting(TinyModel):
-    """One that also writes into its input and into the memory of its last answer."""
+    """A model that overwrites its input and its previous answer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,21 +230,21 @@ class Counting(TinyModel):
         return {"small": Trajectory((first, memory, gray), tuple(index))}
 
 
-def test_one_image_of_the_first_batch_is_shown_again() -> None:
+def test_one_image_of_the_first_batch_is_computed_again() -> None:
     model: Any = Counting()
     run(model)
     assert model.shown == [1, 4, 2]
 
 
-def test_rows_are_those_of_the_images_asked_for() -> None:
+def test_rows_are_those_of_the_requested_images() -> None:
     (whole,) = run(TinyModel(), batch_size=6)
     some = select_rows(whole, np.array([1, 4]))
     torch.testing.assert_close(some.dense(), whole.dense()[[1, 4]])
-    assert len(some.blocks[0]) == 1  # what does not depend on the image still does not
+    assert len(some.blocks[0]) == 1  # a block shared by all images stays one row
     assert select_rows(whole, np.arange(6)).blocks[1] is whole.blocks[1]
 
 
-def test_pixels_become_float_images_of_the_models_size() -> None:
+def test_pixels_become_float_images_of_the_model_size() -> None:
     same = to_model_input(IMAGES, 16)
     torch.testing.assert_close(same, torch.from_numpy(IMAGES / 255).permute(0, 3, 1, 2).float())
     assert to_model_input(IMAGES, 8).shape == (6, 3, 8, 8)
@@ -253,7 +253,7 @@ def test_pixels_become_float_images_of_the_models_size() -> None:
 
 
 @pytest.mark.parametrize("dtype", [">f8", ">f4", "<f4", "f2", np.longdouble])
-def test_any_float_will_do(dtype) -> None:
+def test_pixels_of_any_float_type_are_accepted(dtype) -> None:
     pixels = (IMAGES / 255).astype(dtype)
     kept = pixels.copy()
     torch.testing.assert_close(to_model_input(pixels, 16), to_model_input(IMAGES, 16), atol=1e-3, rtol=0)
@@ -273,12 +273,12 @@ def test_any_float_will_do(dtype) -> None:
         (IMAGES[..., :1], r"shape \(6, 16, 16, 1\).*wanted \(image, height, width, 3\)"),
     ],
 )
-def test_pixels_of_another_kind_are_refused(pixels, message) -> None:
+def test_pixels_of_other_types_are_refused(pixels, message) -> None:
     with pytest.raises(ContractError, match=message):
         to_model_input(pixels, 16)
 
 
-def test_sizes_that_cannot_be_are_refused() -> None:
+def test_impossible_image_sizes_are_refused() -> None:
     with pytest.raises(ContractError, match="to be shown at 0 px"):
         to_model_input(IMAGES, 0)
     with pytest.raises(
@@ -287,7 +287,7 @@ def test_sizes_that_cannot_be_are_refused() -> None:
         to_model_input(IMAGES, 99999999)
 
 
-def test_images_go_to_a_gpu_from_pinned_memory_and_on_a_cpu_nothing_is_pinned(monkeypatch) -> None:
+def test_memory_is_pinned_for_a_gpu_only(monkeypatch) -> None:
     done: list[tuple[str, dict[str, Any]]] = []
     pinned = torch.zeros(1)
 
@@ -316,7 +316,7 @@ def test_images_go_to_a_gpu_from_pinned_memory_and_on_a_cpu_nothing_is_pinned(mo
         assert done == [("pin", {}), (device, {"non_blocking": True})]
 
 
-def test_a_gpu_without_memory_is_one_line() -> None:
+def test_a_gpu_out_of_memory_is_one_line() -> None:
     said = (
         "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8.00 GiB.\n"
         "Of the allocated memory 1.00 GiB is allocated by PyTorch."

@@ -1,4 +1,4 @@
-"""A run may die at any moment, or run beside others: what is left is whole, and the next goes on from it."""
+"""A run killed at any moment, or beside others, leaves whole files from which the next run continues."""
 
 import multiprocessing
 import shutil
@@ -44,7 +44,7 @@ def wanted(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_any_moment_goes_on_and_ends_the_same(wanted, tmp_path):
+def test_a_run_killed_at_any_moment_resumes_to_the_same_result(wanted, tmp_path):
     rng, cache, run = np.random.default_rng(0), tmp_path / "cache", tmp_path / "run"
     begun = time.monotonic()
     assert finished(run, cache) == wanted
@@ -54,7 +54,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_and_ends_the_same(wanted, tm
             shutil.rmtree(cache)
         shutil.rmtree(run, ignore_errors=True)
         process, left = started(run, cache), len(shards(cache))
-        if kills % 2:  # in the midst of its work, however slow the machine is
+        if kills % 2:  # during its work, however slow the machine is
             while process.is_alive() and len(shards(cache)) == left:
                 time.sleep(0.001)
         time.sleep(rng.uniform(0, whole if kills % 2 == 0 else 0.3))
@@ -66,13 +66,13 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_and_ends_the_same(wanted, tm
             read_shard(path, path.stem)
         if run.exists():
             assert files(run) == wanted
-    assert len(seen) > 3  # it was killed in the midst of it, too
+    assert len(seen) > 3  # some runs were killed during their work
     assert finished(run, cache) == wanted
     assert len(shards(cache)) == N_BATCHES
 
 
 @pytest.mark.slow
-def test_what_was_finished_is_not_computed_again(wanted, tmp_path):
+def test_finished_batches_are_not_computed_again(wanted, tmp_path):
     cache, run = tmp_path / "cache", tmp_path / "run"
     process = started(run, cache)
     while len(shards(cache)) < 3:
@@ -86,7 +86,7 @@ def test_what_was_finished_is_not_computed_again(wanted, tmp_path):
 
 
 @pytest.mark.slow
-def test_runs_at_once_on_one_cache_end_the_same(wanted, tmp_path):
+def test_simultaneous_runs_on_one_cache_give_the_same_result(wanted, tmp_path):
     cache, runs = tmp_path / "cache", [tmp_path / f"run{k}" for k in range(3)]
     processes = [started(run, cache) for run in runs]
     for process in processes:
@@ -97,7 +97,7 @@ def test_runs_at_once_on_one_cache_end_the_same(wanted, tmp_path):
 
 
 @pytest.mark.slow
-def test_damage_at_any_place_is_made_good(wanted, tmp_path):
+def test_damage_at_any_position_is_repaired(wanted, tmp_path):
     rng, cache, run = np.random.default_rng(1), tmp_path / "cache", tmp_path / "run"
     finished(run, cache)
     for path in shards(cache)[::2]:

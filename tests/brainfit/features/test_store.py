@@ -1,4 +1,4 @@
-"""Features come back bit by bit or are found to be damaged, and the folder keeps to its limit."""
+"""Stored features are read bit by bit or reported as damaged, and the folder stays within its limit."""
 
 import errno
 import logging
@@ -47,7 +47,7 @@ def store_at(folder, limit=10**9):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_what_is_kept_comes_back_bit_by_bit(tmp_path, dtype):
+def test_stored_features_are_read_bit_by_bit(tmp_path, dtype):
     seen = some(dtype=dtype)
     store = store_at(tmp_path)
     assert store.get("a") is None
@@ -59,7 +59,7 @@ def test_what_is_kept_comes_back_bit_by_bit(tmp_path, dtype):
 
 
 @torch.inference_mode()
-def test_blocks_may_share_memory_and_lie_in_any_order(tmp_path):
+def test_blocks_may_share_memory_and_have_any_layout(tmp_path):
     memory = torch.randn(3, 4, 5, 6).to(memory_format=torch.channels_last)
     seen = Trajectory((memory, memory[:, :, :, :].flip(0), memory[:1].expand(3, -1, -1, -1)), (0, 1, 2))
     write_shard(tmp_path / "x", "key", seen)
@@ -82,7 +82,7 @@ def shard(tmp_path_factory):
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_any_changed_byte_is_found(shard, data):
+def test_any_changed_byte_is_detected(shard, data):
     path, whole = shard
     at, bits = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(1, 255))
     path.write_bytes(whole[:at] + bytes([whole[at] ^ bits]) + whole[at + 1 :])
@@ -92,7 +92,7 @@ def test_any_changed_byte_is_found(shard, data):
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_any_other_length_is_found(shard, data):
+def test_any_other_length_is_detected(shard, data):
     path, whole = shard
     path.write_bytes(
         whole[: data.draw(st.integers(0, len(whole) - 1))]
@@ -103,14 +103,14 @@ def test_any_other_length_is_found(shard, data):
         read_shard(path, "key")
 
 
-def test_another_file_under_the_name_is_found(shard):
+def test_another_file_under_the_name_is_detected(shard):
     path, whole = shard
     path.write_bytes(whole)
     with pytest.raises(IntegrityError, match="it holds something else"):
         read_shard(path, "another key")
 
 
-def test_a_damaged_file_is_said_in_one_line_and_removed(tmp_path, caplog):
+def test_a_damaged_file_is_removed_with_one_note(tmp_path, caplog):
     store = store_at(tmp_path)
     store.put("a", some())
     path = tmp_path / "a.shard"
@@ -126,9 +126,7 @@ def test_a_damaged_file_is_said_in_one_line_and_removed(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
-def test_a_file_that_cannot_be_read_now_is_neither_removed_nor_replaced(
-    tmp_path, caplog, monkeypatch, number
-):
+def test_a_temporarily_unreadable_file_is_neither_removed_nor_replaced(tmp_path, caplog, monkeypatch, number):
     store = store_at(tmp_path)
     for key in "ab":
         store.put(key, some())
@@ -158,7 +156,7 @@ def test_the_mode_of_files_follows_the_umask(tmp_path, umask, mode):
     assert (tmp_path / "a.shard").stat().st_mode & 0o777 == mode
 
 
-def test_links_are_neither_read_nor_written_through(tmp_path, caplog):
+def test_symbolic_links_are_neither_read_nor_written_through(tmp_path, caplog):
     outside = tmp_path / "outside"
     write_shard(outside, "a", some(1))
     before = outside.read_bytes()
@@ -185,7 +183,7 @@ def test_links_are_neither_read_nor_written_through(tmp_path, caplog):
         (0o2775, "another", "mine", True),
     ],
 )
-def test_a_folder_is_trusted_by_its_owner_and_mode(monkeypatch, caplog, mode, owner, group, trusted):
+def test_folders_that_others_may_write_are_not_trusted(monkeypatch, caplog, mode, owner, group, trusted):
     ids = {"me": os.geteuid(), "mine": os.getegid(), "another": 54321}
     open_store().folder.mkdir(parents=True)
     real = Path.stat
@@ -202,7 +200,7 @@ def test_a_folder_is_trusted_by_its_owner_and_mode(monkeypatch, caplog, mode, ow
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, monkeypatch, number):
+def test_a_full_disk_is_one_error_without_partial_files(tmp_path, monkeypatch, number):
     store = store_at(tmp_path)
     store.put("a", some())
 
@@ -217,14 +215,14 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, monkeypatch, 
     assert same_bits(store.get("a"), some())
 
 
-def test_a_folder_that_cannot_be_is_refused_before_any_work(tmp_path):
+def test_an_impossible_folder_is_refused_before_any_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(IntegrityError, match=r"cannot write features to .*; do something"):
         store_at(tmp_path / "file" / "features")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_only_be_read_is_refused(tmp_path):
+def test_a_read_only_folder_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(IntegrityError, match="Permission denied"):
         store_at(tmp_path)
@@ -232,7 +230,7 @@ def test_a_folder_that_may_only_be_read_is_refused(tmp_path):
 
 
 def aged(folder, names):
-    """Make these the least recently used, in this order."""
+    """Make these files the least recently used, in this order."""
     for k, name in enumerate(names):
         os.utime(folder / f"{name}.shard", (1e9 + k, 1e9 + k))
 
@@ -245,13 +243,13 @@ def kept(folder):
     return {item.stem for item in folder.glob("*.shard")}
 
 
-def test_the_least_recently_used_go_first_and_the_limit_holds(tmp_path):
+def test_the_least_recently_used_files_are_removed_first(tmp_path):
     for key in KEYS:
         store_at(tmp_path).put(key, some())
     size = size_of(tmp_path, KEYS[0])
     aged(tmp_path, KEYS)
     reader = store_at(tmp_path)
-    reader.get(KEYS[0])  # a reading counts as use
+    reader.get(KEYS[0])  # reading counts as use
     reader.close()
     store = store_at(tmp_path, limit=int(8.5 * size))
     store.put("new", some())
@@ -260,7 +258,7 @@ def test_the_least_recently_used_go_first_and_the_limit_holds(tmp_path):
     assert sum(shard.size for shard in store.shards()) <= store.limit
 
 
-def test_what_the_running_score_uses_stays(tmp_path):
+def test_files_in_use_by_the_running_score_are_kept(tmp_path):
     store = store_at(tmp_path)
     for key in KEYS[:4]:
         store.put(key, some())
@@ -271,14 +269,14 @@ def test_what_the_running_score_uses_stays(tmp_path):
         assert running.get(key)
     aged(tmp_path, KEYS[:4])
     running.put("new", some())
-    assert kept(tmp_path) == set(KEYS[:3])  # no room is left by what it uses, so it keeps no more
+    assert kept(tmp_path) == set(KEYS[:3])  # files in use fill the limit, so nothing is added
     assert running.get("new") is None
     running.close()
     assert sum(shard.size for shard in running.shards()) <= running.limit
 
 
-def test_batches_of_the_same_layer_go_last(tmp_path):
-    """Those that a killed run has finished, and that the new run has not come to yet."""
+def test_batches_of_the_same_layer_are_removed_last(tmp_path):
+    """They were finished by a killed run, and the new run has yet to reach them."""
     for key in KEYS:
         store_at(tmp_path).put(key, some())
     aged(tmp_path, [*KEYS[1::2], *KEYS[::2]])
@@ -289,14 +287,14 @@ def test_batches_of_the_same_layer_go_last(tmp_path):
     assert set(KEYS[1::2]) <= kept(tmp_path)
 
 
-def test_nothing_is_kept_where_nothing_may_be(tmp_path):
+def test_a_limit_of_zero_keeps_nothing(tmp_path):
     store = store_at(tmp_path, limit=0)
     store.put("a", some())
     assert store.room() == 0
     assert kept(tmp_path) == set()
 
 
-def test_what_killed_processes_began_is_cleared_once_it_is_old(tmp_path):
+def test_old_partial_files_of_killed_processes_are_removed(tmp_path):
     for name, age in ((".old.shard.x.part", 2 * feature_store.STALE_S), (".new.shard.x.part", 1)):
         (tmp_path / name).write_bytes(b"half")
         os.utime(tmp_path / name, (time.time() - age, time.time() - age))
@@ -306,21 +304,21 @@ def test_what_killed_processes_began_is_cleared_once_it_is_old(tmp_path):
     assert store.shards() == []
 
 
-def test_a_length_that_is_claimed_is_not_believed(tmp_path):
+def test_a_claimed_length_is_not_trusted(tmp_path):
     head = b'{"key": "key", "index": [0], "bytes": 100000000000}\n'
     (tmp_path / "x").write_bytes(head + b"00000000")
     with pytest.raises(IntegrityError, match="its length is wrong"):
         read_shard(tmp_path / "x", "key")
 
 
-def test_a_shard_as_earlier_versions_wrote_it_is_none(tmp_path):
+def test_a_shard_of_an_earlier_format_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(b'{"key": "key", "index": [0]}\nabc12345678')
     with pytest.raises(IntegrityError, match="it is no shard"):
         read_shard(tmp_path / "x", "key")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     store = store_at(tmp_path)
     os.mkfifo(tmp_path / "a.shard")
     assert store.get("a") is None
@@ -328,7 +326,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     assert same_bits(store.get("a"), some())
 
 
-def test_reading_takes_the_memory_of_two_copies(tmp_path):
+def test_reading_needs_memory_for_two_copies(tmp_path):
     block = torch.zeros(25_000_000)
     write_shard(tmp_path / "x", "key", Trajectory((block,), (0,)))
     with PeakMemory() as watch:
@@ -336,7 +334,7 @@ def test_reading_takes_the_memory_of_two_copies(tmp_path):
     assert watch.peak < 2.2 * seen.blocks[0].nbytes
 
 
-def test_a_folder_that_is_removed_meanwhile_is_made_again(tmp_path):
+def test_a_folder_removed_meanwhile_is_created_again(tmp_path):
     store = store_at(tmp_path / "features")
     store.put("a", some())
     shutil.rmtree(tmp_path / "features")
@@ -345,7 +343,7 @@ def test_a_folder_that_is_removed_meanwhile_is_made_again(tmp_path):
     assert same_bits(store.get("b"), some())
 
 
-def test_a_file_that_is_cleared_while_it_is_written_is_written_again(tmp_path, monkeypatch):
+def test_a_file_removed_while_being_written_is_written_again(tmp_path, monkeypatch):
     store, replace, cleared = store_at(tmp_path), os.replace, []
 
     def clear_first(*names):
@@ -359,20 +357,20 @@ def test_a_file_that_is_cleared_while_it_is_written_is_written_again(tmp_path, m
     assert same_bits(store.get("a"), some())
 
 
-def test_a_clock_that_was_wrong_keeps_no_half_file(tmp_path):
+def test_partial_files_from_a_future_clock_are_removed(tmp_path):
     (tmp_path / ".a.shard.x.part").write_bytes(b"half")
     os.utime(tmp_path / ".a.shard.x.part", (4e9, 4e9))
     assert store_at(tmp_path).shards() == []
 
 
-def test_a_linked_folder_serves(tmp_path):
+def test_a_symbolic_link_to_a_folder_works(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "there")
     store_at(tmp_path / "link").put("a", some())
     assert same_bits(store_at(tmp_path / "there").get("a"), some())
 
 
-def test_thousands_of_files_are_no_burden(tmp_path):
+def test_thousands_of_files_are_handled_quickly(tmp_path):
     for k in range(3000):
         (tmp_path / f"{k}.shard").write_bytes(b"x")
     begun = time.monotonic()
@@ -398,7 +396,7 @@ for turn in range(10):
 
 
 @pytest.mark.slow
-def test_processes_at_once_do_each_other_no_harm(tmp_path):
+def test_simultaneous_processes_do_not_disturb_each_other(tmp_path):
     tests = os.path.dirname(__file__)  # noqa: PTH120
     size = 70_000
     arguments = [sys.executable, "-c", WRITER, tests, str(tmp_path / "two"), str(6 * size)]
@@ -414,7 +412,7 @@ def test_processes_at_once_do_each_other_no_harm(tmp_path):
         assert seen is None or same_bits(seen, some(k))
 
 
-def test_a_temporary_store_is_gone_afterwards():
+def test_a_temporary_store_is_removed_afterwards():
     with temporary_store() as store:
         store.put("a", some())
         assert same_bits(store.get("a"), some())
@@ -435,14 +433,14 @@ def test_a_temporary_store_is_gone_afterwards():
         ("9" * 400, 1e18),
     ],
 )
-def test_the_limit_is_read_as_people_write_it(monkeypatch, text, bytes_):
+def test_limits_are_read_with_and_without_units(monkeypatch, text, bytes_):
     monkeypatch.setenv("BRAINFIT_CACHE_LIMIT", text)
     assert size_limit() == bytes_
     assert open_store().limit == bytes_
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "1PB", "20 %", "1e9"])
-def test_a_limit_that_is_no_size_is_refused(monkeypatch, text):
+def test_an_invalid_limit_is_refused(monkeypatch, text):
     monkeypatch.setenv("BRAINFIT_CACHE_LIMIT", text)
     with pytest.raises(ContractError, match=r"BRAINFIT_CACHE_LIMIT is .*; wanted a size such as 20GB"):
         size_limit()

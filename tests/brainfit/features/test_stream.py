@@ -1,4 +1,4 @@
-"""Features are the same bits however they are asked for and kept, and are computed once."""
+"""Features have the same bits however they are requested and stored, and are computed once."""
 
 import logging
 import os
@@ -34,12 +34,12 @@ from brainfit.scoring.score import score
 
 @pytest.fixture(autouse=True)
 def _old_files(monkeypatch):
-    """Files of the tree may be edited while tests run."""
+    """Allow source files to be edited while tests run."""
     monkeypatch.setattr(content, "_started", lambda: float("inf"))
 
 
 class Counting(TinyModel):
-    """The tiny model, which notes how many images it sees at each call."""
+    """The tiny model, which records the number of images of each call."""
 
     region_layers = {"pIT": "small", "V4": "small"}  # noqa: RUF012
 
@@ -54,7 +54,7 @@ UNCACHED = Execution(cache=False)
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Return the numbers of images at each call; code is taken to stay the same during the test."""
+    """Return the number of images of each call; source files are assumed not to change during the test."""
     SHOWN.clear()
     monkeypatch.setattr(content, "code_identity", lambda modules: [])
     return SHOWN
@@ -91,7 +91,7 @@ def bits(batches):
     ]
 
 
-def test_computed_cached_and_uncached_features_are_the_same_bits(shown):
+def test_computed_cached_and_uncached_features_have_equal_bits(shown):
     wanted = bits(all_of(asked(cache=False)))
     assert open_store().shards() == []
     assert bits(all_of(asked())) == wanted
@@ -101,7 +101,7 @@ def test_computed_cached_and_uncached_features_are_the_same_bits(shown):
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_any_images_of_a_batch_are_rows_of_the_whole_batch(shown, cache):
+def test_images_of_a_batch_are_rows_of_the_whole_batch(shown, cache):
     request = asked(cache=cache)
     whole = rows(all_of(request))
     for images in ([0], [3, 4], [1, 3, 5, 15], [15]):
@@ -111,7 +111,7 @@ def test_any_images_of_a_batch_are_rows_of_the_whole_batch(shown, cache):
 
 
 def rows(batches):
-    """The bits of each image's steps, by its position."""
+    """Return the bits of each image's steps by position."""
     dense = [(batch.images, batch.trajectory.dense(len(batch.images))) for batch in batches]
     return {
         int(k): row.numpy().tobytes() for images, steps in dense for k, row in zip(images, steps, strict=True)
@@ -123,7 +123,7 @@ def test_batches_without_a_needed_image_are_not_computed(shown):
     assert shown == [1, 4, 4]
 
 
-def test_images_that_are_needed_twice_are_computed_once_without_a_cache(shown):
+def test_images_needed_twice_are_computed_once_without_a_cache(shown):
     request, test = asked(cache=False), np.array([2, 3, 9])
     train = np.setdiff1d(np.arange(16), test)
     with open_for(request, used=np.arange(16), again=test) as found:
@@ -138,7 +138,7 @@ def test_images_that_are_needed_twice_are_computed_once_without_a_cache(shown):
         assert len(shown) == 9
 
 
-def test_the_second_pass_computes_again_where_no_disk_has_room(shown, monkeypatch):
+def test_without_disk_space_the_second_pass_computes_again(shown, monkeypatch):
     monkeypatch.setattr(FeatureStore, "room", lambda self: 0)
     request = asked(cache=False)
     with open_for(request, used=np.arange(16), again=np.array([3])) as found:
@@ -148,7 +148,7 @@ def test_the_second_pass_computes_again_where_no_disk_has_room(shown, monkeypatc
 
 
 @pytest.mark.parametrize("limit", ["0", "2kB"])
-def test_features_beyond_the_limit_are_not_cached_and_a_warning_says_so(shown, monkeypatch, caplog, limit):
+def test_features_beyond_the_limit_are_not_cached_with_a_warning(shown, monkeypatch, caplog, limit):
     wanted = bits(all_of(asked()))
     open_store().clear()
     monkeypatch.setenv("BRAINFIT_CACHE_LIMIT", limit)
@@ -174,7 +174,7 @@ class Two(Counting):
     layers = ("small", "other")
 
 
-def test_everything_that_changes_features_changes_their_key():
+def test_every_setting_that_changes_features_changes_their_key():
     base = asked()
     others = {
         "presentation": asked(presentation=Presentation(on_ms=50)),
@@ -240,7 +240,7 @@ def test_settings_of_torch_change_the_key(setting):
     assert key(asked()) == base
 
 
-def test_a_changed_model_is_computed_anew(shown):
+def test_features_of_a_changed_model_are_computed_again(shown):
     model = Counting()
     all_of(asked(model=model))
     model.seed = 7
@@ -252,7 +252,7 @@ def test_pixels_and_the_batch_size_change_the_key(shown):
     all_of(asked())
     before = len(shown)
     all_of(asked(recording=other_pixel(tiny_recording())))
-    assert shown[before:].count(4) == 1  # the batch of that image alone
+    assert shown[before:].count(4) == 1  # only the batch of that image
     before = len(shown)
     all_of(asked(batch_size=8))
     assert shown[before:] == [1, 8, 8]
@@ -274,13 +274,13 @@ class Fickle(Counting):
 
 
 @pytest.mark.parametrize("used", [[0, 1, 5], [5]])
-def test_a_model_whose_answers_depend_on_the_batch_is_refused(used):
+def test_a_model_that_depends_on_its_batch_is_refused(used):
     with pytest.raises(ContractError, match="depend on the other images of its batch"):
         all_of(asked(model=Fickle()), np.array(used))
     assert open_store().shards() == []
 
 
-def test_a_model_that_has_no_hash_is_scored_without_a_cache(caplog):
+def test_a_model_without_a_hash_is_scored_without_a_cache(caplog):
     model: Any = Counting()
     model.extra = (k for k in "ab")
     with caplog.at_level(logging.INFO):
@@ -310,7 +310,7 @@ def same_scores(a, b):
     assert plain[0] == plain[1]
 
 
-def test_scores_are_the_same_with_a_cache_without_and_from_it(shown):
+def test_scores_with_without_and_from_a_cache_are_equal(shown):
     def scored(**options: Any) -> Score:
         execution = Execution(batch_size=8, cache=options.pop("cache", True))
         return score(Counting(), tiny_recording(n_images=40), region="pIT", execution=execution, **options)
@@ -347,7 +347,7 @@ class LinearLike(TinyModel):
 
 
 class Layers(Lookup):
-    """Layers of known content; how often it was asked for which is no part of it."""
+    """A model with given layers; its record of requests is not part of its content."""
 
     def unroll(self, images, presentation, layers):
         SHOWN.append(len(layers))
@@ -364,12 +364,12 @@ def layered(**options):
 def test_all_candidate_layers_come_from_one_pass(shown, cache):
     model, recording = layered()
     found = brainfit.assign_layers(model, recording, execution=Execution(cache=cache))
-    assert shown == [3] * 6  # one image alone, and five batches of 16
+    assert shown == [3] * 6  # one image on its own, then five batches of 16
     wanted = brainfit.assign_layers(model, recording, execution=Execution(cache=False, batch_size=16))
     assert found.data.identical(wanted.data)
 
 
-def test_layers_that_cannot_be_kept_at_once_are_taken_one_by_one(shown, monkeypatch):
+def test_layers_beyond_memory_are_read_one_by_one(shown, monkeypatch):
     model, recording = layered()
     wanted = brainfit.assign_layers(model, recording, execution=UNCACHED)
     del shown[:]
@@ -383,7 +383,7 @@ def test_layers_that_cannot_be_kept_at_once_are_taken_one_by_one(shown, monkeypa
     assert sum(shard.size for shard in open_store().shards()) <= 100_000
 
 
-def test_a_choice_of_a_layer_and_the_score_share_their_features(shown):
+def test_the_choice_of_a_layer_and_the_score_share_features(shown):
     model, recording = layered()
     found = score(model, recording, region="pIT", layer="auto")
     assert found.info["layer"] == "second"
@@ -405,7 +405,7 @@ def test_other_analyses_use_the_same_features(shown):
     assert consistency.data.identical(again.data)
 
 
-def test_a_full_disk_stops_the_score_in_one_line_and_the_next_goes_on(shown, monkeypatch):
+def test_a_full_disk_stops_a_score_in_one_line_and_the_next_resumes(shown, monkeypatch):
     wanted = score(Counting(), tiny_recording(), region="pIT", execution=Execution(batch_size=4, cache=False))
     del shown[:]
     write, written = store.write_shard, []
@@ -426,7 +426,7 @@ def test_a_full_disk_stops_the_score_in_one_line_and_the_next_goes_on(shown, mon
 
 
 class Lazy(TinyModel):
-    """Reads its weights only once it is asked."""
+    """A model that reads its weights at the first call."""
 
     region_layers = {"pIT": "small"}  # noqa: RUF012
     gain: float | None = None
@@ -438,14 +438,14 @@ class Lazy(TinyModel):
 
 
 class Token(Lazy):
-    """Says itself what its answers depend on."""
+    """A model with a cache token."""
 
     def cache_token(self):
         return os.environ["GAIN"]
 
 
 @pytest.mark.parametrize(("kind", "n_kept"), [(Lazy, 0), (Token, 4)])
-def test_features_of_a_model_that_reads_its_weights_late_never_go_stale(monkeypatch, caplog, kind, n_kept):
+def test_features_of_weights_that_are_read_late_never_go_stale(monkeypatch, caplog, kind, n_kept):
     found = {}
     for gain in ("1", "0.5", "1"):
         monkeypatch.setenv("GAIN", gain)
@@ -456,7 +456,7 @@ def test_features_of_a_model_that_reads_its_weights_late_never_go_stale(monkeypa
     assert ("has changed since the score began" in caplog.text) == (not n_kept)
 
 
-def test_a_model_that_changes_between_the_plan_and_a_hit_is_computed_anew():
+def test_a_model_changed_after_planning_is_computed_again():
     model = Counting()
     wanted = bits(all_of(asked(model=Counting(seed=7))))
     all_of(asked(model=model))
@@ -471,7 +471,7 @@ def test_a_model_that_changes_between_the_plan_and_a_hit_is_computed_anew():
     st.sets(st.integers(0, 11), min_size=1, max_size=8),
 )
 @example((2, [0, 1]), {0, 3})
-def test_repeated_pictures_give_the_same_bits_cached_spooled_and_uncached(batch, again):
+def test_repeated_pictures_have_equal_bits_with_and_without_a_cache(batch, again):
     batch_size, pictures = batch[0], [*batch[1]] * (12 // batch[0])  # every batch has the same pictures
     base = tiny_recording()
     images = np.arange(len(pictures))

@@ -74,7 +74,7 @@ def lines(axes, gid):
 
 @pytest.mark.parametrize("show", FIGURES)
 @pytest.mark.parametrize("options", SCORES.values(), ids=SCORES)
-def test_every_figure_draws_any_score_and_leaves_nothing_behind(show, options):
+def test_every_figure_draws_any_score_and_restores_matplotlib(show, options):
     display = show(fake_score(**options))
     settings = dict(plt.rcParams)
     display.figure().draw_without_rendering()
@@ -84,7 +84,7 @@ def test_every_figure_draws_any_score_and_leaves_nothing_behind(show, options):
 
 
 @pytest.mark.parametrize("show", FIGURES)
-def test_frames_are_copies(show, score):
+def test_changing_a_frame_does_not_change_the_figure(show, score):
     display = show(score)
     frame = display.frame()
     frame.iloc[:, 0] = frame.iloc[:, 0].iloc[::-1].to_list()
@@ -95,7 +95,7 @@ def test_frames_are_copies(show, score):
 @pytest.mark.parametrize("show", FIGURES)
 @pytest.mark.parametrize("simulated", [True, False])
 @pytest.mark.parametrize("weights", ["random:0", "9f86d081"])
-def test_a_figure_says_by_itself_what_is_not_real(show, simulated, weights):
+def test_figures_of_simulated_data_and_random_weights_say_so(show, simulated, weights):
     figure = show(fake_score(n_units=5, n_images=8, simulated=simulated, weights=weights)).figure()
     title = figure.get_suptitle().replace("\n", " ")
     assert ("SIMULATED RECORDING" in title) == simulated
@@ -103,7 +103,7 @@ def test_a_figure_says_by_itself_what_is_not_real(show, simulated, weights):
 
 
 def pieces(figure):
-    """All that is written on a figure, with its box; ticks beyond the ends of an axis are not drawn."""
+    """Return all visible texts of a figure with their boxes, without ticks beyond the ends of an axis."""
     figure.draw_without_rendering()
     beyond = set()
     for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
@@ -118,13 +118,13 @@ def pieces(figure):
 
 
 def overlap(one, two):
-    """How far two boxes reach into each other, in pixels, the less of both ways."""
+    """Return the overlap of two boxes in pixels, the smaller of both directions."""
     both = Bbox.intersection(one, two)
     return 0 if both is None else min(both.width, both.height)
 
 
 @pytest.mark.parametrize("show", FIGURES)
-def test_no_word_is_cut_off_and_none_stands_on_another(show, score):
+def test_texts_are_neither_cut_off_nor_overlapping(show, score):
     figure = show(score).figure()
     texts = dict.fromkeys(pieces(figure))
     page = figure.bbox
@@ -137,7 +137,7 @@ def test_no_word_is_cut_off_and_none_stands_on_another(show, score):
 
 
 @pytest.mark.parametrize("show", [show for show in FIGURES if show is not residuals_by_category])
-def test_legends_are_not_over_data(show, score):
+def test_legends_do_not_cover_data(show, score):
     figure = show(score).figure()
     figure.draw_without_rendering()
     legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
@@ -147,13 +147,13 @@ def test_legends_are_not_over_data(show, score):
 
 
 @pytest.mark.parametrize("show", FIGURES)
-def test_axes_say_what_is_on_them(show, score):
+def test_axes_are_labelled_with_quantity_and_unit(show, score):
     figure = show(score).figure()
     around = figure.get_supxlabel() + figure.get_supylabel()
     assert all(ax.get_xlabel() or around for ax in figure.axes)
 
 
-def test_predictivity_is_the_score_per_bin(score):
+def test_predictivity_over_time_is_the_score_per_bin(score):
     frame, bins = predictivity_over_time(score).frame(), score.per_bin
     for name in ("time_bin_start", "time_bin_end", "n_defined", "r", "ceiling", "normalized"):
         np.testing.assert_array_equal(frame[name], bins[name])
@@ -172,13 +172,13 @@ def test_undefined_bins_are_gaps_in_the_curves(score):
         np.testing.assert_array_equal(np.isnan(line.get_ydata()), undefined)
 
 
-def test_the_image_bar_is_as_long_as_the_presentation():
+def test_the_image_bar_has_the_length_of_the_presentation():
     score = fake_score(n_units=4, n_images=8, provenance={"presentation": {"on_ms": 60}})
     axes = predictivity_over_time(score).figure().axes[0]
     assert any(np.array_equal(line.get_xdata(), [0, 60]) for line in axes.lines)
 
 
-def test_units_are_the_window_values_of_the_score(score):
+def test_points_of_units_are_the_window_values_of_the_score(score):
     frame, pooled = scores_against_ceiling(score).frame(), score.data.sel(window="pooled")
     np.testing.assert_array_equal(frame["r"], pooled["window_image_driven_r"])
     np.testing.assert_array_equal(frame["normalized"], pooled["window_image_driven"])
@@ -200,7 +200,7 @@ def test_undefined_units_are_counted_and_not_drawn(score):
     assert np.shape(points.get_offsets()) == (73, 2)
 
 
-def test_examples_follow_their_rule(score):
+def test_example_units_follow_the_documented_rule(score):
     frame = example_trajectories(score).frame()
     normalized = score.data["window_image_driven"].sel(window="pooled").values
     shown = frame.groupby("unit", sort=False)["normalized"].first()
@@ -212,7 +212,7 @@ def test_examples_follow_their_rule(score):
     assert (np.diff(trajectories.mean(axis=1)) < 0).all()
 
 
-def test_examples_are_the_trajectories_of_the_score(score):
+def test_example_curves_are_the_trajectories_of_the_score(score):
     frame = example_trajectories(score).frame()
     data = score.data.set_index(unit="unit_id", image="image_id")
     for _, panel in frame.groupby(["unit_id", "image_id"]):
@@ -221,12 +221,12 @@ def test_examples_are_the_trajectories_of_the_score(score):
         np.testing.assert_array_equal(panel["predicted"], here["predicted"])
 
 
-def test_the_response_axis_says_its_units(score):
+def test_the_response_axis_names_its_unit(score):
     assert example_trajectories(score).figure().get_supylabel() == "Response (relative to blank)"
 
 
 @pytest.mark.parametrize("show", FIGURES)
-def test_names_are_never_read_as_formulas(show):
+def test_dollar_signs_in_names_are_not_read_as_formulas(show):
     score = fake_score(n_units=3, n_images=8, model=r"$\frac{$", layer="a" * 300)
     names = ("unit", [r"$\alpha^{$"] * 3)
     show(type(score)(score.data.assign_coords(unit_id=names), score.info)).figure().savefig(
@@ -234,7 +234,7 @@ def test_names_are_never_read_as_formulas(show):
     )
 
 
-def test_one_curve_a_model_under_one_ceiling(score):
+def test_several_models_have_one_curve_each_and_a_shared_ceiling(score):
     scores = [score, fake_score(seed=1, model="ff"), fake_score(seed=2, model="gru_shallow")]
     display = models_over_time(scores)
     frame = display.frame()
@@ -249,7 +249,7 @@ def test_one_curve_a_model_under_one_ceiling(score):
     assert len({line.get_color() for line in lines(axes, "r")}) == 3
 
 
-def test_bands_of_many_models_do_not_hide_each_other(score):
+def test_three_or_more_models_are_drawn_without_bands(score):
     for n, bands in ((1, 2), (2, 3), (3, 1)):
         display = models_over_time([score] * n)
         (axes,) = display.figure().axes
@@ -257,37 +257,37 @@ def test_bands_of_many_models_do_not_hide_each_other(score):
         assert ("the range of the middle half of them." in display.caption) == (n < 3)
 
 
-def test_eight_models_look_different():
+def test_eight_models_have_distinct_styles():
     assert len({color for color, _ in SERIES}) == len({marker for _, marker in SERIES}) == 8
 
 
-def test_the_bar_is_said_to_be_the_models_image():
-    # Under the control "graded" the model is shown the image all the time; the animal was not.
+def test_under_a_control_the_image_bar_is_labelled_as_the_models():
+    # The control "graded" shows the image to the model all the time; the animal saw it briefly.
     for show in (predictivity_over_time, models_of_one, example_trajectories):
         assert "model was shown the image." in show(fake_score(6, 12)).caption
 
 
-def test_a_median_is_said_to_be_over_the_units_it_is_over(score):
+def test_a_caption_states_over_which_units_a_median_is(score):
     assert (
         "median over those of 76 units that are defined in the bin" in predictivity_over_time(score).caption
     )
     assert "median over those of" in generalization_matrix(generalization()).caption
 
 
-def test_a_time_course_that_is_never_defined_is_no_warning(score):
+def test_an_undefined_time_course_is_a_dash_without_a_warning(score):
     data = score.data.assign(temporal_correlation_time_course=score.data["temporal_correlation"] * np.nan)
     display = temporal_correlations([type(score)(data, score.info)])
     assert "time course alone –." in display.caption
     display.figure()
 
 
-def test_windows_are_named_above_the_axes_where_no_curve_comes(score):
+def test_windows_are_named_above_the_axes(score):
     (axes,) = predictivity_over_time(score).figure().axes
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
     assert {heights[name] for name in ("early", "late", "image on")} == {1.02}
 
 
-def test_many_models_still_get_curves(score):
+def test_many_models_still_have_one_curve_each(score):
     scores = [fake_score(4, 8, seed=k, model=f"m{k}") for k in range(len(SERIES) + 2)]
     assert len(lines(models_over_time(scores).figure().axes[0], "r")) == len(scores)
 
@@ -300,18 +300,18 @@ def test_many_models_still_get_curves(score):
         ({"n_bins": 12}, "scores 1 and 2 have different time bins"),
     ],
 )
-def test_models_of_different_responses_are_not_put_under_one_ceiling(other, message):
+def test_models_of_different_responses_are_not_drawn_together(other, message):
     with pytest.raises(ContractError, match=message):
         models_over_time([fake_score(4, 8), fake_score(4, 8, **other)])
 
 
 @pytest.mark.parametrize("show", [models_over_time, temporal_correlations, pooled_scores])
-def test_no_score_is_nothing_to_draw(show):
+def test_an_empty_list_of_scores_is_refused(show):
     with pytest.raises(ContractError, match="there is no score to draw"):
         show([])
 
 
-def test_early_and_late_are_the_windows_of_the_score(score):
+def test_early_and_late_values_are_the_windows_of_the_score(score):
     display = early_against_late(score)
     frame, windows = display.frame(), score.data["window_image_driven"]
     for name in ("early", "late"):
@@ -326,7 +326,7 @@ def test_early_and_late_are_the_windows_of_the_score(score):
     assert axes.get_xlim() == axes.get_ylim()
 
 
-def test_temporal_correlations_are_those_of_the_score(score):
+def test_temporal_correlations_equal_those_of_the_score(score):
     other = fake_score(20, 40, seed=3, model="ff", region="V4")
     frame = temporal_correlations([score, other]).frame()
     for region, one in (("pIT", score), ("V4", other)):
@@ -341,7 +341,7 @@ def test_temporal_correlations_are_those_of_the_score(score):
     assert medians == [score.temporal_correlation, other.temporal_correlation]
 
 
-def test_units_that_are_not_defined_have_no_temporal_correlation(score):
+def test_undefined_units_have_no_temporal_correlation(score):
     data = score.data.copy()
     data["window_image_driven"] = data["window_image_driven"].where(
         xr.DataArray(np.arange(data.sizes["unit"]) > 2, dims="unit")
@@ -350,14 +350,14 @@ def test_units_that_are_not_defined_have_no_temporal_correlation(score):
     assert np.isnan(numbers["temporal_correlation"].to_numpy()).sum() == 3
 
 
-def test_regions_of_one_score_stand_apart():
+def test_regions_of_one_score_are_drawn_apart():
     score = fake_score(12, 20, region="IT")
     data = score.data.assign_coords(region=("unit", ["pIT"] * 5 + ["aIT"] * 7))
     axes = temporal_correlations([type(score)(data, score.info)]).figure().axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["pIT", "aIT"]
 
 
-def test_residuals_are_those_of_the_score(score):
+def test_residuals_equal_those_of_the_score(score):
     frame = residuals_by_category(score).frame().set_index("category")
     data = score.data.isel(time_bin=score.data["window_bins"].sel(window="pooled").values)
     residual = data["response"] - data["predicted"]
@@ -372,7 +372,7 @@ def test_residuals_are_those_of_the_score(score):
     assert frame["error"].is_monotonic_decreasing
 
 
-def test_residuals_see_what_is_predicted_too_low(score):
+def test_residuals_are_positive_where_the_prediction_is_too_low(score):
     cars = score.data["category_name"] == "Cars"
     data = score.data.assign(predicted=score.data["predicted"] - 2.0 * cars)
     frame = residuals_by_category(type(score)(data, score.info)).frame()
@@ -380,12 +380,12 @@ def test_residuals_see_what_is_predicted_too_low(score):
     assert frame.loc[0, "bias"] > 1
 
 
-def test_a_score_without_categories_says_what_it_lacks(score):
+def test_residuals_of_a_score_without_categories_are_refused(score):
     with pytest.raises(ContractError, match="has no category_name of its images"):
         residuals_by_category(type(score)(score.data.drop_vars("category_name"), score.info))
 
 
-def test_ranked_units_are_in_order_and_under_their_own_ceilings(score):
+def test_ranked_units_are_sorted_and_keep_their_own_ceilings(score):
     frame = ranked_units(score).frame()
     assert frame["r"].is_monotonic_decreasing
     of_unit = scores_against_ceiling(score).frame().set_index("unit_id")
@@ -418,7 +418,7 @@ def test_the_first_figure_is_the_headline_over_time(score):
     assert np.asarray(line.get_xdata()).tolist() == [70, 250]
 
 
-def test_units_that_are_asked_for_are_shown_in_their_order(score):
+def test_requested_units_are_drawn_in_the_given_order(score):
     asked = ["Tito_P_007", "Tito_P_001"]
     frame = example_trajectories(score, asked).frame()
     assert frame["unit_id"].unique().tolist() == asked
@@ -442,7 +442,7 @@ def generalization(n_bins=5, n_units=6, width=20, **attrs):
     return TemporalGeneralization(data, about)
 
 
-def test_the_matrix_is_the_median_over_units_of_the_bins_it_names():
+def test_the_matrix_is_the_median_over_units_of_its_bins():
     found = generalization()
     display = generalization_matrix(found)
     for row in display.frame().to_dict("records"):
@@ -473,13 +473,13 @@ def test_the_matrix_has_the_fit_on_the_vertical_axis():
     assert "fit 20–40 ms, test 60–80 ms" in display.caption
 
 
-def test_cells_of_bins_that_overlap_are_of_one_size_about_their_middles():
+def test_cells_of_overlapping_bins_are_equal_and_centred():
     axes = generalization_matrix(generalization(width=30)).figure().axes[0]
     (mesh,) = [c for c in axes.collections if isinstance(c, QuadMesh)]
     np.testing.assert_array_equal(np.asarray(mesh.get_coordinates())[0, :, 0], [0, 25, 45, 65, 85, 110])
 
 
-def test_a_matrix_without_one_number_is_drawn():
+def test_an_entirely_undefined_matrix_is_drawn():
     found = generalization()
     found["r"][:] = np.nan
     display = generalization_matrix(found)
@@ -495,7 +495,7 @@ def test_published_models_have_the_parameters_of_the_catalogue():
     assert set(frame["source"]) == {"N22", "torchvision"}
 
 
-def test_names_of_published_models_stand_apart():
+def test_names_of_published_models_do_not_overlap():
     display = accuracy_against_parameters()
     figure = display.figure()
     texts = dict.fromkeys(pieces(figure))
@@ -519,7 +519,7 @@ def test_names_of_published_models_stand_apart():
         ([{}, {"seed": 1}, {"model": "ff"}], ["median_convrnn, seed 0", "median_convrnn, seed 1", "ff"]),
     ],
 )
-def test_labels_say_what_tells_scores_apart_and_no_more(infos, names):
+def test_labels_name_only_the_settings_that_differ(infos, names):
     made = fake_score(2, 4)
     assert labels([type(made)(made.data, {**made.info, **info}) for info in infos]) == names
 
@@ -539,7 +539,7 @@ PLOTS = {
 
 
 @pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS)
-def test_plots_draw_in_the_axes_they_are_given_and_return_them(draw, score):
+def test_plots_draw_into_the_given_axes_and_return_them(draw, score):
     figure, axes = plt.subplots(1, 2)
     settings = dict(plt.rcParams)
     try:
@@ -553,7 +553,7 @@ def test_plots_draw_in_the_axes_they_are_given_and_return_them(draw, score):
 
 
 @pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS)
-def test_plots_make_a_figure_that_a_notebook_shows(draw, score):
+def test_plots_without_axes_make_a_figure_for_notebooks(draw, score):
     try:
         axes = draw(score)
         assert plt.gcf() is axes.figure
@@ -576,12 +576,12 @@ def test_plots_of_several_axes_return_all_of_them(draw, score):
         plt.close("all")
 
 
-def test_plots_say_what_they_take(score):
+def test_plots_refuse_other_types_of_axes(score):
     with pytest.raises(ContractError, match="ax is a matplotlib Axes, got list"):
         plot.over_time(score, [1])  # pyright: ignore[reportArgumentType]
     with pytest.raises(ContractError, match="figure is a matplotlib Figure or SubFigure, got int"):
         plot.residuals(score, 3)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_display_shows_itself_in_a_notebook(score):
+def test_a_display_renders_in_a_notebook(score):
     assert early_against_late(score)._repr_png_().startswith(b"\x89PNG")

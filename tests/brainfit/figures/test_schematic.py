@@ -1,4 +1,4 @@
-"""The schematic says what the model is; and laws of its layout, which hold without a look at pixels."""
+"""The schematic shows the model as it is, and its layout obeys laws that need no pixels to test."""
 
 import json
 from functools import cache
@@ -35,7 +35,7 @@ CELLS = ("GRU", "LSTM", "time decay", "UGRNN", "intersection RNN", "reciprocal g
 
 
 def chain(n, cells=(), feedback=(), skips=(), names=None):
-    """A chain of layers, all with maps but the last; cells come round again and again."""
+    """Build a chain of layers that cycles through the cells; all but the last layer have maps."""
     names = names or [f"conv{k}" for k in range(1, n + 1)]
     parts = [
         Part(
@@ -104,7 +104,7 @@ def patches(figure, *kinds):
 
 
 def extents(figure, *kinds):
-    """Left, bottom, right and top of these patches in inches; an arrow with its head."""
+    """Return left, bottom, right and top of the patches in inches; arrows include their heads."""
     return [patch.get_path().transformed(patch.get_patch_transform()).get_extents().extents
             if hasattr(patch, "get_width") else patch.get_path().get_extents().extents
             for patch in patches(figure, *kinds)]  # fmt: skip
@@ -124,7 +124,7 @@ def overlap(a, b):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_the_frame_is_the_model(name):
+def test_the_table_of_a_schematic_equals_the_model(name):
     smaller = {} if name.endswith("_mini") else {"channel_divisor": 16}
     model = lookup.load_model(name, image_size=66, n_classes=10, **smaller)
     assert isinstance(model, GraphModel)
@@ -161,7 +161,7 @@ def assert_drawn(figure, n_layers, n_forward, n_feedback, cells):
     assert len(patches(figure, "loop")) == cells.notna().sum()
 
 
-def test_the_median_model_is_that_of_the_paper(median):
+def test_the_median_model_is_drawn_as_in_the_paper(median):
     display = schematic(median.wiring())
     assert "11 layers, 7 of them recurrent, 5 feedback connections" in display.caption
     for edge in ("conv8 to conv5", "conv7 to conv6", "conv9 to conv6", "conv10 to conv7", "conv10 to conv9"):
@@ -173,21 +173,21 @@ def test_the_median_model_is_that_of_the_paper(median):
     assert legend == ["feedforward", "feedback", "cell: reciprocal gated median"]
 
 
-def test_the_words_on_it_are_those_of_the_model(median):
+def test_the_texts_are_those_of_the_model(median):
     written = [text.get_text() for text in draw(median.wiring()).axes[0].texts]
     assert written[:4] == ["image", "40×40×3\n", "conv1", "10×10×4\n592"]  # 7·7·3·4 + 4 parameters
     assert written[-2:] == ["readout", "10\n330"]
 
 
 @each_wiring
-def test_everything_is_drawn(wiring):
+def test_every_layer_and_connection_is_drawn(wiring):
     feedback = sum(edge.feedback for edge in wiring.edges)
     cells = schematic(wiring).frame().iloc[: 1 + len(wiring.parts)]["cell"]
     assert_drawn(draw(wiring), len(wiring.parts), len(wiring.edges) - feedback, feedback, cells)
 
 
 @each_wiring
-def test_texts_are_whole_and_apart(wiring):
+def test_texts_are_neither_cut_off_nor_overlapping(wiring):
     figure = draw(wiring)
     bounds = [np.divide(text.get_window_extent().extents, figure.dpi) for text in texts(figure)]
     width, height = figure.get_size_inches()
@@ -204,7 +204,7 @@ def test_texts_are_whole_and_apart(wiring):
 
 
 @each_wiring
-def test_boxes_are_apart_and_nothing_runs_through_them(wiring):
+def test_boxes_do_not_overlap_and_nothing_crosses_them(wiring):
     figure = draw(wiring)
     boxes = np.array(extents(figure, "box"))
     assert (boxes[1:, 0] - boxes[:-1, 2] > 0.1).all()
@@ -216,7 +216,7 @@ def test_boxes_are_apart_and_nothing_runs_through_them(wiring):
 
 
 @each_wiring
-def test_arcs_begin_and_end_at_their_boxes_and_cross_only_if_they_must(wiring):
+def test_arcs_connect_their_boxes_and_cross_only_where_unavoidable(wiring):
     figure = draw(wiring)
     boxes = np.array(extents(figure, "box"))
     place = {part.name: k for k, part in enumerate(wiring.parts, 1)}
@@ -225,14 +225,14 @@ def test_arcs_begin_and_end_at_their_boxes_and_cross_only_if_they_must(wiring):
     for edge, arc in zip(edges, arcs, strict=True):
         for box, (x, y) in zip(boxes[list(edge)], np.asarray(arc.vertices)[[0, -1]], strict=True):
             assert box[0] < x < box[2]
-            assert y == pytest.approx(box[3], abs=0.05)  # the head makes up for the rest
+            assert y == pytest.approx(box[3], abs=0.05)  # the arrowhead covers the rest
     for (a, one), (b, other) in combinations(zip(edges, arcs, strict=True), 2):
         (a0, a1), (b0, b1) = sorted([sorted(a), sorted(b)])
         must_cross = a0 < b0 < a1 < b1
         assert one.intersects_path(other, filled=False) == must_cross
 
 
-def test_larger_maps_are_taller_and_more_channels_wider():
+def test_boxes_grow_with_maps_and_channels():
     boxes = np.array(extents(draw(chain(11)), "box"))[1:-1]
     assert (np.diff(boxes[:, 3] - boxes[:, 1]) < 0).all()
     widths = boxes[:, 2] - boxes[:, 0]
@@ -240,7 +240,7 @@ def test_larger_maps_are_taller_and_more_channels_wider():
     assert widths[-1] > 1.5 * widths[0]
 
 
-def test_kinds_of_cells_and_edges_differ_in_gray():
+def test_cells_and_edges_are_distinguishable_in_grayscale():
     figure = draw(chain(14, CELLS, feedback=[(3, 1)]))
     looks = [
         (round(float(np.dot(to_rgb(box.get_facecolor()[:3]), (0.3, 0.59, 0.11))), 1), box.get_hatch())
@@ -262,7 +262,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("parts", "edges", "error", "says"), WRONG.values(), ids=WRONG)
-def test_a_wiring_that_cannot_be_is_refused(parts, edges, error, says):
+def test_an_impossible_wiring_is_refused(parts, edges, error, says):
     with pytest.raises(error) as caught:
         Wiring("m", 8, parts, edges)
     assert says in str(caught.value)
@@ -283,7 +283,7 @@ def run(monkeypatch, tmp_path, median):
 @pytest.mark.parametrize(
     ("suffix", "magic"), [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF"), (".PNG", b"\x89PNG")]
 )
-def test_draw_replaces_the_file_and_leaves_nothing_else(run, tmp_path, suffix, magic):
+def test_draw_replaces_the_file_and_leaves_no_other_files(run, tmp_path, suffix, magic):
     path = tmp_path / "new" / f"small{suffix}"
     first = run("small", "-o", path)
     assert (first.exit_code, first.stdout) == (0, f"{path}\n"), first.output
@@ -295,7 +295,7 @@ def test_draw_replaces_the_file_and_leaves_nothing_else(run, tmp_path, suffix, m
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_draw_names_the_file_by_the_model_and_prints_what_is_drawn(run, tmp_path):
+def test_draw_names_the_file_by_the_model_and_prints_the_wiring(run, tmp_path):
     printed = json.loads(run("small", "--image-size", 48, "--json").stdout)
     assert printed["file"] == "a_b.svg"
     assert (tmp_path / "a_b.svg").is_file()
@@ -320,7 +320,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("arguments", "says"), REFUSED.values(), ids=REFUSED)
-def test_draw_refuses_in_one_line(run, tmp_path, arguments, says):
+def test_draw_reports_errors_in_one_line(run, tmp_path, arguments, says):
     (tmp_path / "file").touch()
     (tmp_path / "folder.svg").mkdir()
     result = run(*arguments)

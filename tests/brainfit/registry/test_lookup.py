@@ -28,7 +28,7 @@ def user_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(lookup.list_benchmarks()))
-def test_a_benchmark_is_what_its_catalogue_entry_says(name):
+def test_a_benchmark_matches_its_catalogue_entry(name):
     benchmark, entry = lookup.load_benchmark(name), lookup.list_benchmarks()[name]
     assert benchmark.name == name
     for fact in ("recording", "region", "version", "reference"):
@@ -50,13 +50,13 @@ def test_unknown_names_get_a_suggestion(load, name, hint):
         load(name)
 
 
-def test_registered_comes_before_the_catalogue():
+def test_registered_names_precede_the_catalogue():
     lookup.register_model("median_convrnn", TinyModel)
     assert isinstance(lookup.load_model("median_convrnn", image_size=8), TinyModel)
     assert lookup.list_models()["median_convrnn"].source == "registered at run time"
 
 
-def test_registered_recordings_and_benchmarks():
+def test_registered_recordings_and_benchmarks_are_found():
     lookup.register_recording("mine", functools.partial(tiny_recording, n_units=2))
     lookup.register_benchmark("mine", lambda: brainfit.Benchmark("mine", "mine", "pIT"))
     assert lookup.load_recording("mine").responses.sizes["unit"] == 2
@@ -64,7 +64,7 @@ def test_registered_recordings_and_benchmarks():
     assert {"mine", "simulated"} <= set(lookup.list_recordings())
 
 
-def test_entry_points_of_other_packages(monkeypatch, tmp_path):
+def test_entry_points_of_other_packages_are_found(monkeypatch, tmp_path):
     (tmp_path / "theirs.py").write_text("from tiny import TinyModel as build\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     info = tmp_path / "theirs-1.0.dist-info"
@@ -76,7 +76,7 @@ def test_entry_points_of_other_packages(monkeypatch, tmp_path):
     assert lookup.list_models()["their_net"].source == "entry point of theirs"
 
 
-def test_a_factory_in_a_file_or_a_module(user_file):
+def test_a_factory_is_found_in_a_file_or_a_module(user_file):
     path = user_file("from tiny import TinyModel\ndef net(image_size=8): return TinyModel(image_size)\n")
     assert lookup.load_model(f"{path}:net", image_size=4).image_size == 4
     assert isinstance(lookup.load_model("tiny:TinyModel"), TinyModel)
@@ -102,7 +102,7 @@ def test_a_factory_in_a_file_or_a_module(user_file):
         ("def net(): return\n", ContractError, "got a NoneType without"),
     ],
 )
-def test_what_can_be_wrong_with_a_users_file(user_file, text, error, says):
+def test_errors_in_a_users_file_become_one_line(user_file, text, error, says):
     with pytest.raises(error, match=says):
         lookup.load_model(f"{user_file(text)}:net")
 
@@ -115,7 +115,7 @@ def test_what_can_be_wrong_with_a_users_file(user_file, text, error, says):
         (":", PluginError, "cannot import"),
     ],
 )
-def test_factories_that_are_not_there(name, error, says):
+def test_missing_factories_are_named(name, error, says):
     with pytest.raises(error, match=says):
         lookup.load_model(name)
 
@@ -123,14 +123,14 @@ def test_factories_that_are_not_there(name, error, says):
 @pytest.mark.parametrize(
     "text", ["def net(): exit(0)\n", "exit(0)\n", "def net(): raise ValueError('one\\ntwo')\n"]
 )
-def test_whatever_a_factory_raises_becomes_one_line(user_file, text):
+def test_any_error_of_a_factory_becomes_one_line(user_file, text):
     with pytest.raises(PluginError) as caught:
         lookup.load_model(f"{user_file(text)}:net")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 300, "a\0b", "\udcff"])
-def test_no_name_is_too_odd_to_be_unknown(name):
+def test_any_text_is_at_worst_an_unknown_name(name):
     for load in (lookup.load_model, lookup.load_recording, lookup.load_benchmark):
         with pytest.raises(UnknownNameError):
             load(name)
@@ -141,7 +141,7 @@ def test_no_name_is_too_odd_to_be_unknown(name):
 
 
 @pytest.mark.parametrize("name", [3, None, b"tiny", ["tiny"]])
-def test_a_name_is_a_string(name):
+def test_a_name_that_is_not_text_is_refused(name):
     load = (lookup.load_model, lookup.load_recording, lookup.load_benchmark, lookup.load_object)
     register = (lookup.register_model, lookup.register_recording, lookup.register_benchmark)
     for call in (*load, *(functools.partial(one, factory=dict) for one in register)):
@@ -152,14 +152,14 @@ def test_a_name_is_a_string(name):
             call("mine", name)
 
 
-def test_only_a_generated_recording_is_made_to_size():
+def test_only_generated_recordings_take_a_number_of_images():
     lookup.register_recording("generated", tiny_recording)
     lookup.register_recording("whole", lambda: tiny_recording(16))
     assert lookup.load_recording("generated", n_images=12).n_images == 12
     assert lookup.load_recording("whole", n_images=12).n_images == 16
 
 
-def test_options_that_a_factory_does_not_take():
+def test_unknown_options_of_a_factory_are_refused():
     with pytest.raises(ContractError, match=r"unexpected keyword argument 'size'.*image_size"):
         lookup.load_model("tiny:TinyModel", size=3)
 
@@ -186,19 +186,19 @@ def test_options_that_a_factory_does_not_take():
         ("gru_shallow", {"size": 3}, r"options are \(\*, image_size.*"),
     ],
 )
-def test_a_name_stands_for_its_options(name, option, says):
+def test_options_that_a_name_fixes_are_refused(name, option, says):
     assert not lookup.model_takes(name, *option)
     with pytest.raises(ContractError, match=says) as error:
         lookup.load_model(name, **option)
     assert "cell" not in str(error.value).partition("options are")[2]
 
 
-def test_a_registered_name_may_have_defaults():
+def test_an_option_overrides_the_default_of_a_registered_name():
     lookup.register_model("mine", functools.partial(TinyModel, image_size=8))
     assert lookup.load_model("mine", image_size=4).image_size == 4
 
 
-def test_a_loader_or_builder_that_returns_something_else():
+def test_factories_that_return_another_type_are_refused():
     lookup.register_recording("odd", dict)
     lookup.register_benchmark("odd", dict)
     with pytest.raises(ContractError, match="returned a dict, wanted a Recording"):
@@ -207,7 +207,7 @@ def test_a_loader_or_builder_that_returns_something_else():
         lookup.load_benchmark("odd")
 
 
-def test_a_recording_in_a_file(tmp_path):
+def test_a_recording_is_loaded_from_a_file(tmp_path):
     recording = tiny_recording()
     path = tmp_path / "mine.npz"
     np.savez(
@@ -220,7 +220,7 @@ def test_a_recording_in_a_file(tmp_path):
     np.testing.assert_allclose(loaded.responses.values, recording.responses.values)
 
 
-def test_files_that_cannot_be_read_as_recordings(tmp_path):
+def test_files_that_are_not_recordings_are_refused(tmp_path):
     with pytest.raises(IntegrityError, match="there is no such file"):
         lookup.load_recording(tmp_path / "none.npz")
     (tmp_path / "mine.dat").write_bytes(b"of no known layout")

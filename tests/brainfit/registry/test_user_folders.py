@@ -1,4 +1,4 @@
-"""Users' modules find their siblings; nothing else is ever imported from a user's folder."""
+"""A user's module can import its siblings; nothing else is ever imported from a user's folder."""
 
 import importlib
 import os
@@ -43,7 +43,7 @@ def project(folder, size, name, helper="helpers_of_mine", late="late_of_mine"):
     return f"{folder}/models_of_mine.py:net"
 
 
-def test_a_file_finds_its_siblings_from_anywhere_and_when_called(tmp_path, monkeypatch):
+def test_a_file_imports_its_siblings_from_anywhere_even_when_called(tmp_path, monkeypatch):
     target = project(tmp_path / "a", 8, "first")
     for here in (tmp_path, tmp_path / "a"):
         monkeypatch.chdir(here)
@@ -51,28 +51,28 @@ def test_a_file_finds_its_siblings_from_anywhere_and_when_called(tmp_path, monke
         assert (model.image_size, model.name) == (8, "first")
 
 
-def test_a_module_of_the_current_folder_is_found_by_its_name(tmp_path, monkeypatch):
+def test_a_module_in_the_current_folder_is_found_by_name(tmp_path, monkeypatch):
     project(tmp_path / "a", 8, "first")
     monkeypatch.chdir(tmp_path / "a")
     assert lookup.load_model("models_of_mine:net").name == "first"
     del sys.modules["models_of_mine"]
 
 
-def test_folders_with_siblings_of_one_name_are_not_mixed_up(tmp_path):
+def test_siblings_of_equal_names_in_two_folders_are_kept_apart(tmp_path):
     first, second = project(tmp_path / "a", 8, "first"), project(tmp_path / "b", 4, "second")
     for target, wanted in ((first, (8, "first")), (second, (4, "second"))):
         model = lookup.load_model(target)
         assert (model.image_size, model.name) == wanted
 
 
-def test_an_edited_file_is_loaded_again(tmp_path):
+def test_an_edited_file_is_reloaded(tmp_path):
     path = tmp_path / "mine.py"
     for size in (4, 8):
         path.write_text(f"from tiny import TinyModel\ndef net(): return TinyModel({size})\n")
         assert lookup.load_model(f"{path}:net").image_size == size
 
 
-def test_other_code_finds_nothing_in_the_folder(tmp_path, monkeypatch):
+def test_other_code_cannot_import_from_the_folder(tmp_path, monkeypatch):
     target = project(tmp_path / "a", 8, "first")
     monkeypatch.chdir(tmp_path / "a")
     lookup.load_model(target)
@@ -88,7 +88,7 @@ def test_an_installed_package_is_not_hidden(tmp_path):
     assert lookup.load_model(target).name == "first"
 
 
-def test_a_file_that_failed_is_not_half_loaded(tmp_path):
+def test_a_file_that_failed_to_load_leaves_no_module(tmp_path):
     (tmp_path / "mine.py").write_text("net = 1 / 0\n")
     for _ in range(2):
         with pytest.raises(PluginError, match="ZeroDivisionError"):

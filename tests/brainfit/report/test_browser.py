@@ -1,4 +1,4 @@
-"""The pages that are written, opened in a real browser: light and dark, wide and narrow, and in print."""
+"""Written pages in a real browser: light and dark, wide and narrow, and in print."""
 
 import base64
 import re
@@ -58,7 +58,7 @@ def opened(request, browser, urls):
     return browser
 
 
-def test_a_page_asks_for_nothing_and_complains_of_nothing(opened):
+def test_a_page_loads_nothing_and_logs_no_errors(opened):
     asked = [request["request"]["url"] for request in opened.seen("Network.requestWillBeSent")]
     assert [url for url in asked if not url.startswith("data:image/svg+xml;base64,")] == [asked[0]]
     assert asked[0].startswith("file://")
@@ -66,8 +66,8 @@ def test_a_page_asks_for_nothing_and_complains_of_nothing(opened):
     assert opened.seen("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown") == []
 
 
-def test_the_browser_would_have_complained(browser, tmp_path):
-    """The test above can fail: a page that loads and logs is found out."""
+def test_the_browser_reports_loads_and_errors(browser, tmp_path):
+    """The test above can fail: a page that loads files and logs errors is detected."""
     page = tmp_path / "bad.html"
     page.write_text("<img src='http://127.0.0.1:9/x.png'><script>console.error(1); f()</script>")
     browser.open(page.as_uri())
@@ -79,7 +79,7 @@ def test_the_browser_would_have_complained(browser, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_beside_the_page(opened, width, scheme):
+def test_nothing_extends_beyond_the_page(opened, width, scheme):
     opened.show(width=width, scheme=scheme)
     assert opened.ask("document.documentElement.scrollWidth") <= width
     assert opened.ask(BESIDE) == []
@@ -91,7 +91,7 @@ def test_all_pictures_are_drawn(opened):
     assert all(complete and width > 100 for complete, width in sizes)
 
 
-def test_letters_can_be_read_on_a_phone(opened):
+def test_text_is_readable_on_a_phone(opened):
     opened.show(width=360)
     assert min(opened.ask(SIZES)) >= 12
 
@@ -112,14 +112,14 @@ def test_a_dark_page_is_dark(opened):
     assert grounds[1] < 150
 
 
-def test_the_first_key_leads_to_the_numbers(opened):
+def test_the_first_tab_stop_leads_to_the_numbers(opened):
     for kind in ("rawKeyDown", "keyUp"):
         opened.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
     assert opened.ask("document.activeElement.className") == "skip"
     assert opened.ask("document.activeElement.getBoundingClientRect().left") >= 0
 
 
-def test_a_print_has_everything_and_cuts_nothing(opened):
+def test_a_print_is_complete_and_nothing_is_cut(opened):
     opened.show(width=PAPER, media="print", scheme="dark")
     assert opened.ask("document.documentElement.scrollWidth") <= PAPER
     wide = "[...document.querySelectorAll('table, img, pre')].filter(e => e.scrollWidth > innerWidth + 1)"

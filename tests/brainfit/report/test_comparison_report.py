@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {"n_units": 12, "n_images": 40}
 
 
 def worse(score, amount, **info):
-    """The same responses, predicted with so much noise more."""
+    """Return a score of the same responses, predicted with added noise."""
     noise = np.random.default_rng(1).normal(size=score.data["predicted"].shape)
     data = score.data.assign(predicted=score.data["predicted"] + amount * noise)
     lower = ("window_normalized", "window_r", "window_image_driven", "window_image_driven_r")
@@ -54,7 +54,7 @@ def driven(score):
     return float(score.data["window_image_driven"].sel(window="pooled").median())
 
 
-def test_the_sentence_names_the_best_and_how_sure_that_is(scores, told):
+def test_the_headline_names_the_best_model_and_its_margin(scores, told):
     pair = next(p for p in driven_pairs(scores) if (p.first, p.second, p.window) == (1, 2, "pooled"))
     low, high = pair.ci95
     assert told.headline.startswith(
@@ -68,11 +68,11 @@ def test_the_sentence_names_the_best_and_how_sure_that_is(scores, told):
     )
 
 
-def test_the_order_of_the_scores_is_no_matter_to_the_sentence(scores, told):
+def test_the_headline_does_not_depend_on_the_order_of_scores(scores, told):
     assert comparison_document(scores[::-1]).headline == told.headline
 
 
-def test_a_difference_that_is_none_is_said_to_be_none(scores):
+def test_an_insignificant_difference_is_reported_as_such(scores):
     one = scores[1]
     by_chance = 0.01 * (-1.0) ** np.arange(one.data.sizes["unit"])
     data = one.data.assign(window_image_driven=one.data["window_image_driven"] + by_chance)
@@ -80,19 +80,19 @@ def test_a_difference_that_is_none_is_said_to_be_none(scores):
     assert "which is not distinguishable from no difference (95% interval" in headline
 
 
-def test_nothing_to_compare_is_said_so():
+def test_undefined_scores_are_reported_as_not_comparable():
     silent = fake_score(**SMALL, reliable=False)
     told = comparison_document([silent, worse(silent, 0.0, model="ff")])
     assert told.headline.startswith("The models cannot be compared in simulated pIT")
 
 
-def test_too_few_units_have_no_interval():
+def test_too_few_units_have_no_test():
     one = fake_score(1, 40)
     told = comparison_document([one, worse(one, 0.1, model="ff")])
     assert told.headline.endswith("there are too few units for a test.")
 
 
-def test_the_tables_are_the_scores_and_the_differences(scores, told):
+def test_the_tables_hold_scores_and_differences(scores, told):
     models = table_of(told, "Medians over units")
     for row, score in zip(models.rows, scores, strict=True):
         cells = dict(zip(models.heads, row, strict=True))
@@ -111,7 +111,7 @@ def test_the_tables_are_the_scores_and_the_differences(scores, told):
         assert cells["Units"] == str(pair.n_units)
 
 
-def test_what_holds_for_all_is_said_once_and_for_some_for_whom(scores):
+def test_shared_notices_appear_once_and_others_name_their_models(scores):
     trained = replace(scores[0], info={**scores[0].info, "weights": "9f86d081"})
     titles = [title for title, _ in comparison_document([trained, *scores[1:]]).notices]
     assert titles == ["Simulated recording", "Random weights (median_convrnn, gru_shallow)"]
@@ -119,7 +119,7 @@ def test_what_holds_for_all_is_said_once_and_for_some_for_whom(scores):
     assert titles == ["Random weights", "Simulated recording"]
 
 
-def test_methods_say_once_what_is_the_same(scores):
+def test_the_methods_state_shared_settings_once(scores):
     paragraphs = comparison_document(scores).methods
     assert sum("Each image was shown to" in text for text in paragraphs) == 1
     assert sum("fitted by ridge" in text for text in paragraphs) == 1
@@ -130,13 +130,13 @@ def test_methods_say_once_what_is_the_same(scores):
     assert any("(Holm, 1979)" in text for text in paragraphs)
 
 
-def test_every_work_that_is_cited_is_in_the_list_and_no_other(told):
+def test_the_references_are_exactly_the_cited_works(told):
     text = " ".join(told.methods)
     cited = set(re.findall(r"[A-Z][a-z]+(?: et al\.| and [A-Z][a-z]+)?, (?:19|20)\d\d", text))
     assert {reference.cited for reference in told.references} == cited
 
 
-def test_the_commands_are_those_of_the_runs_and_of_the_comparison(told, scores):
+def test_the_page_shows_the_commands_of_runs_and_comparison(told, scores):
     assert told.commands == [scores[0].info["provenance"]["command"], "brainfit compare a b c"]
 
 
@@ -165,7 +165,7 @@ def test_scores_of_other_images_are_refused(scores, tmp_path):
         ("svg", "figures"),
     ],
 )
-def test_command_writes_the_report_that_is_asked_for(scores, suffix, last, tmp_path, monkeypatch):
+def test_the_command_writes_the_requested_report(scores, suffix, last, tmp_path, monkeypatch):
     drawn = dict.fromkeys(("svg", "png"), b"<svg/>")
     monkeypatch.setattr("brainfit.report.write._pictures", lambda display, suffixes: drawn)
     monkeypatch.setattr("brainfit.report.write.print_pdf", lambda page: b"%PDF")
@@ -183,13 +183,13 @@ def test_command_writes_the_report_that_is_asked_for(scores, suffix, last, tmp_p
         assert json.loads(result.stdout)["report"] == str(tmp_path / "both" / last)
 
 
-def test_a_format_without_a_report_is_wrong_usage(tmp_path):
+def test_a_format_without_a_report_is_a_usage_error(tmp_path):
     result = CliRunner().invoke(app, ["compare", "a", "b", "--format", "pdf"])
     assert result.exit_code == 2
     assert "--format is the format of a report" in result.stderr
 
 
-def test_hostile_names_are_text(scores, tmp_path, monkeypatch):
+def test_markup_in_names_is_escaped(scores, tmp_path, monkeypatch):
     monkeypatch.setattr("brainfit.report.of_comparison.comparison_displays", lambda scores: [])
     hostile = [
         replace(score, info={**score.info, "model": f"{HOSTILE}{k}"}) for k, score in enumerate(scores)
@@ -202,17 +202,17 @@ def test_hostile_names_are_text(scores, tmp_path, monkeypatch):
     assert r"\<script\>" in text
 
 
-def test_the_same_run_twice_is_said_to_be_alike(scores):
+def test_two_equal_runs_are_reported_as_equal(scores):
     told = comparison_document([scores[0], scores[0]])
     assert told.headline == "In simulated pIT, ff (1) and ff (2) predict every unit alike."
 
 
-def test_several_models_are_listed_as_in_a_sentence(scores):
+def test_several_models_are_joined_as_in_a_sentence(scores):
     names = [f"{score.info['model']} (weights: random:0)" for score in scores]
     assert f"shown to {names[0]}, {names[1]} and {names[2]} for" in comparison_document(scores).methods[0]
 
 
-def test_pairs_that_are_known_are_not_computed_again(scores, told, monkeypatch):
+def test_given_pairs_are_not_computed_again(scores, told, monkeypatch):
     pairs = compare(scores)
     monkeypatch.setattr("brainfit.report.of_comparison.compare", None)
     again = comparison_document(scores, command="brainfit compare a b c", pairs=pairs)
@@ -224,7 +224,7 @@ def test_the_command_computes_pairs_once(scores, tmp_path, monkeypatch):
     monkeypatch.setattr("brainfit.report.write._pictures", lambda display, suffixes: {"png": b"", "svg": b""})
     monkeypatch.setattr(
         "brainfit.analyses.comparison._require_same", lambda scores: times.append(len(scores))
-    )  # called once a comparison
+    )  # one call per comparison
     folders = [str(tmp_path / str(k)) for k in range(2)]
     for folder, score in zip(folders, scores, strict=False):
         Path(folder).mkdir()

@@ -1,4 +1,4 @@
-"""A score of another version of brainfit, which knows other names, can be read and reported."""
+"""Scores of other versions of brainfit, with names unknown here, can be read and reported."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from brainfit.scoring.result import Score
     ],
     ids=str,
 )
-def test_names_of_another_version_are_reported(tmp_path, info):
+def test_unknown_names_of_another_version_are_reported(tmp_path, info):
     score = fake_score(n_units=4, n_images=12)
     replace(score, info={**score.info, **info}).to_netcdf(tmp_path / "score.nc")
     again = Score.from_netcdf(tmp_path / "score.nc")

@@ -43,19 +43,19 @@ def page(folder):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Leave the drawing out, for tests that are about files."""
+    """Skip drawing in tests of files."""
     monkeypatch.setattr(
         "brainfit.report.write._pictures", lambda display, suffixes: dict.fromkeys(suffixes, b"<svg/>")
     )
 
 
 def read(score):
-    """Return the page with empty pictures, which need no drawing."""
+    """Return the page with empty pictures, without drawing them."""
     told = document(score)
     return Page(make_page(told, {display.name: b"<svg/>" for display in told.figures}))
 
 
-def test_the_files_that_are_promised_and_no_others(folder):
+def test_a_report_writes_exactly_the_promised_files(folder):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     names = set(FIGURE_NAMES) - {"ranked"}
     assert files == {"report.html"} | {
@@ -80,7 +80,7 @@ def test_the_style_loads_nothing(folder):
     assert "@import" not in style[0]
 
 
-def test_headings_are_in_order_and_images_have_words(page):
+def test_headings_are_in_order_and_images_have_alternative_text(page):
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -134,13 +134,13 @@ def test_windows_are_those_of_the_score():
         "halves are correlated over images, 100 times",
     ],
 )
-def test_what_it_takes_to_defend_the_score_is_there(page, needed):
+def test_the_page_holds_settings_provenance_and_methods(page, needed):
     assert needed in page.text
 
 
 @pytest.mark.parametrize("simulated", [True, False])
 @pytest.mark.parametrize("weights", ["random:0", "9f86d081"])
-def test_notices_are_there_when_they_apply_and_only_then(simulated, weights):
+def test_notices_appear_exactly_when_they_apply(simulated, weights):
     page = read(small_score(simulated=simulated, weights=weights))
     top = page.text[: page.text.index("Result")]
     assert ("Simulated recording." in top) == simulated
@@ -150,7 +150,7 @@ def test_notices_are_there_when_they_apply_and_only_then(simulated, weights):
 
 
 @pytest.mark.slow
-def test_hostile_names_are_text(tmp_path):
+def test_markup_in_names_is_escaped(tmp_path):
     score = small_score(
         model=HOSTILE,
         layer=HOSTILE,
@@ -164,7 +164,7 @@ def test_hostile_names_are_text(tmp_path):
     assert HOSTILE in Page(path.read_text(encoding="utf-8")).text
 
 
-def test_names_that_are_no_text_do_not_stop_the_page(quick, tmp_path):
+def test_names_that_are_not_text_do_not_stop_the_page(quick, tmp_path):
     path = write_report(small_score(model="a\ud800b"), tmp_path)
     assert r"a\ud800b" in path.read_text(encoding="utf-8")
 
@@ -189,7 +189,7 @@ def test_no_number_is_written_as_nan(options):
     assert not {"nan", "inf", "none", "nat"} & set(words)
 
 
-def test_a_score_without_one_defined_unit_says_so():
+def test_a_score_without_defined_units_says_so():
     page = read(small_score(reliable=False))
     assert "cannot be scored in simulated pIT: no unit has a response that stands out from noise" in page.text
     assert "6 of 6 units in the median" in page.text
@@ -205,7 +205,7 @@ def test_one_time_bin_has_no_time_axis_and_the_report_says_so():
 
 
 @pytest.mark.slow
-def test_the_same_score_gives_the_same_bytes(tmp_path, monkeypatch):
+def test_equal_scores_give_equal_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("brainfit.report.of_score.displays", lambda score: [scores_against_ceiling(score)])
     for name in ("one", "two"):
         write_report(small_score(), tmp_path / name)
@@ -223,7 +223,7 @@ def test_nothing_is_written_when_a_figure_fails(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_old_report_survives_a_failed_write_and_no_scraps_are_left(quick, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_report_and_leaves_no_partial_files(quick, tmp_path, monkeypatch):
     (tmp_path / "report.html").write_text("old", encoding="utf-8")
 
     def fail(source, target):
@@ -236,7 +236,7 @@ def test_an_old_report_survives_a_failed_write_and_no_scraps_are_left(quick, tmp
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == "old"
 
 
-def test_a_folder_that_is_a_file_is_one_clear_error(quick, tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused(quick, tmp_path):
     (tmp_path / "run").write_text("", encoding="utf-8")
     with pytest.raises(IntegrityError, match="cannot write the report to"):
         write_report(small_score(), tmp_path / "run")
@@ -251,7 +251,7 @@ def test_a_folder_that_is_a_file_is_one_clear_error(quick, tmp_path):
         ({"a": [{"b": 1}, {"b": 2}]}, [("a.1.b", "1"), ("a.2.b", "2")]),
     ],
 )
-def test_plain_rows(value, rows):
+def test_nested_values_become_rows_of_text(value, rows):
     assert list(plain_rows(value)) == rows
 
 
@@ -260,7 +260,7 @@ def text():
     return markdown(document(fake_score()), "figures")
 
 
-def test_markdown_says_the_same(text):
+def test_markdown_has_the_same_content(text):
     told = document(fake_score())
     plain = re.sub(r"\\(.)", r"\1", text)
     for sentence in (told.headline, told.basis, *told.methods, *(text for _, text in told.notices)):
@@ -268,14 +268,14 @@ def test_markdown_says_the_same(text):
     assert f"```\n{told.commands[0]}\n```" in text
 
 
-def test_markdown_has_its_figures_beside_it(tmp_path, quick):
+def test_markdown_has_its_figures_in_files(tmp_path, quick):
     path = write_report(small_score(), tmp_path, "md")
     links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
     assert len(links) == 7
     assert all((tmp_path / link).is_file() for link in links)
 
 
-def test_tables_in_markdown_are_whole():
+def test_tables_in_markdown_are_well_formed():
     score = small_score(model="a|b", layer="x\ny")
     for block in markdown(document(score), "figures").split("\n\n"):
         if block.startswith("|"):
@@ -283,12 +283,12 @@ def test_tables_in_markdown_are_whole():
             assert len(widths) == 1, block
 
 
-def test_a_command_with_backticks_stays_a_command():
+def test_backticks_in_a_command_are_kept():
     text = markdown(document(small_score(provenance={"command": "echo ```"})), "figures")
     assert "````\necho ```\n````" in text
 
 
-def test_a_format_that_is_none_is_refused(tmp_path):
+def test_an_unknown_format_is_refused(tmp_path):
     with pytest.raises(ContractError, match=r"format is 'html' or 'pdf' .*, got 'docx'"):
         write_report(small_score(), tmp_path / "run", "docx")
     assert not (tmp_path / "run").exists()
@@ -301,7 +301,7 @@ def luminance(color):
 
 
 def contrast(one, other):
-    """WCAG 2.1, relative luminance and contrast ratio."""
+    """Return the contrast ratio of WCAG 2.1 from relative luminances."""
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
@@ -325,21 +325,21 @@ def schemes():
         ("accent", "paper"),
     ],
 )
-def test_letters_stand_out_from_their_ground(colors, letters, ground):
+def test_text_has_enough_contrast(colors, letters, ground):
     assert contrast(colors[letters], colors[ground]) >= 4.5
 
 
 @pytest.mark.parametrize("letters", [INK, MUTED, WARNING])
-def test_letters_in_figures_stand_out(letters):
+def test_text_in_figures_has_enough_contrast(letters):
     assert contrast(letters, "#ffffff") >= 4.5
 
 
-def test_tables_say_what_their_heads_are_of(page):
+def test_headers_of_tables_have_a_scope(page):
     assert {attrs.get("scope") for attrs in page.all("th")} == {"col", "row"}
     assert len(page.all("caption")) == len(page.all("table")) == 5
 
 
-def test_what_scrolls_can_be_reached_with_the_keyboard(page):
+def test_scrolling_parts_are_reachable_with_the_keyboard(page):
     scrolling = [
         attrs for tag, attrs in page.tags if set(attrs.get("class", "").split()) & {"scroll", "card"}
     ]
@@ -348,7 +348,7 @@ def test_what_scrolls_can_be_reached_with_the_keyboard(page):
     assert all(attrs["aria-label"] for attrs in scrolling)
 
 
-def test_one_can_skip_to_the_numbers(page):
+def test_a_link_skips_to_the_numbers(page):
     first = page.all("a")[0]
     assert first["href"] == "#result"
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
@@ -357,7 +357,7 @@ def test_one_can_skip_to_the_numbers(page):
     assert page.all("html") == [{"lang": "en"}]
 
 
-def test_every_work_that_is_cited_is_in_the_list_and_no_other():
+def test_the_references_are_exactly_the_cited_works():
     for options in ({}, {"mapping": "pls"}, {"mapping": "factorized"}, {"mapping": "sgd"}, ADAM):
         told = document(small_score(**options))
         cited = re.findall(
@@ -424,7 +424,7 @@ def test_every_work_that_is_cited_is_in_the_list_and_no_other():
         ({"trial_splits": 7}, "correlated over images, 7 times"),
     ],
 )
-def test_methods_are_those_of_the_score(options, says):
+def test_the_methods_describe_the_settings_of_the_score(options, says):
     score = small_score()
     known = {key: value for key, value in options.items() if key in score.info}
     provenance = {**score.info["provenance"], **{k: v for k, v in options.items() if k not in known}}
@@ -436,12 +436,12 @@ def test_methods_are_those_of_the_score(options, says):
     ("step_ms", "width", "says"),
     [
         (10, 10, "in the step that holds its centre."),
-        (10, 20, "in the step that holds its centre."),  # windows that overlap are not smeared
+        (10, 20, "in the step that holds its centre."),  # overlapping windows are not averaged
         (10, 50, "with the model’s mean state in it."),
         (10, [10, 50], "one of more than two steps with the mean state in it."),
     ],
 )
-def test_bins_are_matched_to_steps_as_it_is_said(step_ms, width, says):
+def test_the_methods_state_how_bins_match_steps(step_ms, width, says):
     score = small_score()
     start = score.data["time_bin_start"].values
     widths = np.resize(width, start.size)
@@ -450,7 +450,7 @@ def test_bins_are_matched_to_steps_as_it_is_said(step_ms, width, says):
     assert says in told.methods[0]
 
 
-def test_an_interval_that_does_not_exist_is_not_described():
+def test_the_methods_omit_an_interval_that_does_not_exist():
     score = small_score()
     nothing = score.data["window_image_driven_ci95"] * np.nan
     told = " ".join(
@@ -475,12 +475,12 @@ def test_ranks_stand_beside_the_score():
 
 
 @pytest.mark.parametrize("format", ["html", "md"])
-def test_letters_that_no_font_has_stop_nothing(format, tmp_path):
+def test_characters_missing_from_fonts_do_not_stop_a_report(format, tmp_path):
     path = write_report(small_score(model="brain 🧠 网络", n_bins=1), tmp_path, format)
     assert "brain 🧠 网络" in path.read_text(encoding="utf-8")
 
 
-def test_a_pdf_without_a_browser_is_one_line_that_says_what_to_do(quick, tmp_path, monkeypatch):
+def test_a_pdf_without_a_browser_is_one_line_with_advice(quick, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("brainfit.report.browser.MAC", "")
     with pytest.raises(PluginError, match=r"install one .*, or write --format html and print") as error:
@@ -497,7 +497,7 @@ def test_a_pdf_without_a_browser_is_one_line_that_says_what_to_do(quick, tmp_pat
         ("sleep 60", "not finish in"),
     ],
 )
-def test_a_browser_that_prints_nothing_is_named_with_its_reason(
+def test_a_browser_that_fails_to_print_is_named_with_its_reason(
     script, problem, quick, tmp_path, monkeypatch
 ):
     browser = tmp_path / "chromium"
@@ -534,7 +534,7 @@ NOTICES = {
 
 
 @pytest.mark.parametrize(("change", "titles"), NOTICES.values(), ids=NOTICES)
-def test_reasons_for_care_are_on_the_page_and_only_then(change, titles):
+def test_warnings_are_on_the_page_exactly_when_they_apply(change, titles):
     told = document(change(fake_score(20, 40)))
     assert [title for title, _ in told.notices] == titles
     page = read(change(fake_score(20, 40)))

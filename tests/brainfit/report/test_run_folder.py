@@ -22,7 +22,7 @@ def _place(monkeypatch, tmp_path):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Leave the drawing out."""
+    """Skip drawing."""
     monkeypatch.setattr(
         "brainfit.report.write._pictures", lambda display, suffixes: dict.fromkeys(suffixes, b"<svg/>")
     )
@@ -44,7 +44,7 @@ def test_a_run_is_written_and_read_back():
     assert names(".") == ["mine"]
 
 
-def test_the_files_of_a_report_are_known_beforehand():
+def test_the_files_of_a_report_are_known_in_advance():
     scores = (small_score(), fake_score(6, 12, 1))
     names = {shown.name for score in scores for shown in displays(score)}
     drawn = {f"{FIGURES}/{name}.{suffix}" for name in names for suffix in FIGURE_SUFFIXES}
@@ -72,7 +72,7 @@ def test_an_earlier_run_is_replaced():
     ["thesis.tex", "figures/thesis.png", "figures/old/units.png", "score.json/thesis.tex", "data/.keep"],
 )
 @pytest.mark.parametrize("is_run", [True, False])
-def test_a_folder_that_holds_anything_else_is_refused_and_kept(is_run, foreign):
+def test_a_folder_with_other_files_is_refused_and_kept(is_run, foreign):
     path = Path("mine", foreign)
     if is_run:
         run_folder.write_run(small_score(), "mine")
@@ -85,14 +85,14 @@ def test_a_folder_that_holds_anything_else_is_refused_and_kept(is_run, foreign):
     assert path.read_text() == "kept"
 
 
-def test_a_score_file_of_another_program_is_no_run():
+def test_a_score_file_of_another_program_is_not_a_run():
     Path("mine").mkdir()
     small_score().data.to_netcdf("mine/score.nc")
     with pytest.raises(IntegrityError, match=r"mine holds 'score.nc'"):
         run_folder.prepare_run("mine")
 
 
-def test_links_inside_a_run_are_not_of_a_run(tmp_path):
+def test_a_folder_with_symbolic_links_is_not_a_run(tmp_path):
     run_folder.write_run(small_score(), "mine")
     Path("kept").write_text("kept")
     Path("mine/figures/units.png").unlink()
@@ -101,7 +101,7 @@ def test_links_inside_a_run_are_not_of_a_run(tmp_path):
         run_folder.prepare_run("mine")
 
 
-def test_folders_that_cannot_be_renamed_or_named_are_refused(tmp_path):
+def test_folders_that_cannot_hold_a_run_are_refused(tmp_path):
     Path("dangling").symlink_to(tmp_path / "nowhere")
     Path("loop").symlink_to(tmp_path / "loop")
     Path("file").write_text("")
@@ -126,7 +126,7 @@ def test_a_link_to_a_folder_is_followed(tmp_path):
     assert names(".") == ["disk", "mine"]
 
 
-def test_a_folder_that_was_taken_meanwhile_does_not_cost_the_run():
+def test_a_folder_created_meanwhile_does_not_cost_the_run():
     folder = run_folder.prepare_run("mine")
     folder.write_text("kept")
     assert run_folder.write_run(small_score(), folder) == Path("mine-2", "report.html")
@@ -145,7 +145,7 @@ def test_a_folder_that_was_taken_meanwhile_does_not_cost_the_run():
     ],
     ids=str,
 )
-def test_only_a_run_of_the_same_is_replaced_where_that_is_asked_for(other):
+def test_on_request_only_a_run_of_the_same_settings_is_replaced(other):
     first, second = small_score(), small_score(**other)
     for score, wanted in ((first, "mine"), (second, "mine-2"), (first, "mine"), (second, "mine-2")):
         assert run_folder.write_run(score, "mine", replace=False).parent == Path(wanted)
@@ -171,7 +171,7 @@ def test_an_interrupt_while_renaming_leaves_the_earlier_run(monkeypatch, at):
     assert names(".") == ["mine"]
 
 
-def test_an_earlier_run_that_cannot_be_put_back_is_not_deleted(monkeypatch):
+def test_an_earlier_run_that_cannot_be_restored_is_kept(monkeypatch):
     run_folder.write_run(small_score(), "mine")
     rename = Path.rename
 
@@ -192,7 +192,7 @@ def test_an_earlier_run_that_cannot_be_put_back_is_not_deleted(monkeypatch):
     assert names(".") == ["mine"]
 
 
-def test_what_killed_runs_left_is_swept_and_nothing_else(tmp_path):
+def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path):
     kept = [".mine.settings", ".mine.other.abcdefgh.brainfit", ".mine.recently.brainfit"]
     for name in (*kept, ".mine.ab_d3fgh.brainfit"):
         folder = tmp_path / name
@@ -215,7 +215,7 @@ def test_a_report_that_fails_does_not_cost_the_score(monkeypatch, error):
     assert run_folder.prepare_run("mine")
 
 
-def test_a_bug_in_the_report_does_not_cost_the_score_and_is_seen(monkeypatch):
+def test_a_bug_in_the_report_is_raised_and_does_not_cost_the_score(monkeypatch):
     monkeypatch.setattr("brainfit.report.write.write_report", lambda score, folder: 1 / 0)
     with pytest.raises(ZeroDivisionError) as caught:
         run_folder.write_run(small_score(), "mine")
@@ -223,7 +223,7 @@ def test_a_bug_in_the_report_does_not_cost_the_score_and_is_seen(monkeypatch):
     assert names("mine") == ["score.json", "score.nc"]
 
 
-def test_a_name_of_several_lines_is_told_on_one():
+def test_a_name_with_line_breaks_is_printed_on_one_line():
     with pytest.raises(IntegrityError, match="is not a run") as raised:
         run_folder.read_run("several\nlines")
     assert "\n" not in str(raised.value)
@@ -250,7 +250,7 @@ def test_a_full_disk_does_not_cost_the_score(error, monkeypatch, tmp_path):
     assert names("full") == []
 
 
-def test_a_score_that_can_be_kept_nowhere_is_one_line(monkeypatch, tmp_path):
+def test_a_score_that_cannot_be_written_anywhere_is_one_line(monkeypatch, tmp_path):
     def fail(self, path, **_):
         raise RuntimeError("NetCDF: HDF error")
 

@@ -1,4 +1,4 @@
-"""What is put together from predictions and trials, held against scipy a unit and a bin at a time."""
+"""Evaluation of predictions against trials, compared with scipy unit by unit and bin by bin."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def by_scipy(x: np.ndarray, y: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def judged():
-    """The simulation's own mean, and its square, as predictions."""
+    """Evaluate the simulation's own mean, and its square, as predictions."""
     recording = simulated(n_images=160, n_trials=20).select_region("pIT").select_units(slice(12))
     truth, average = mean_responses(recording).values, recording.responses.mean("trial").values
     course = average.mean(axis=0)
@@ -40,7 +40,7 @@ def judged():
     }
 
 
-def test_spearman_is_scipy_s_in_each_bin_and_over_each_window(judged):
+def test_spearman_equals_scipys_in_each_bin_and_window(judged):
     predicted, average, data = judged[1]
     for unit in (0, 5, 11):
         varies = np.ptp(predicted[:, unit], axis=0) > 0
@@ -54,9 +54,9 @@ def test_spearman_is_scipy_s_in_each_bin_and_over_each_window(judged):
             assert got == pytest.approx(wanted, abs=DUST)
 
 
-def test_a_monotonic_change_of_the_prediction_moves_pearson_and_not_spearman(judged):
+def test_a_monotonic_change_of_predictions_changes_pearson_only(judged):
     (_, _, plain), (_, _, cubed) = judged[1], judged[3]
-    # Taken about the unit's own level first, so that only the order of predictions is the same.
+    # The mean is removed first, so that the change keeps only the order of predictions.
     np.testing.assert_allclose(cubed["spearman"], plain["spearman"], atol=1e-6)
     np.testing.assert_allclose(cubed["window_spearman"], plain["window_spearman"], atol=1e-6)
     assert np.nanmax(np.abs(cubed["window_r"] - plain["window_r"])) > 0.01

@@ -1,4 +1,4 @@
-"""Nothing of a held-out image's responses reaches what predicts them, whatever the map, control or layer."""
+"""Held-out responses never influence their predictions, for any mapping, control or layer."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ names = pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(m
 
 
 class TwoLayers(TinyModel):
-    """The small image, and the same with another sign."""
+    """A model whose layers are the small image and its negative."""
 
     layers = ("small", "negative")
 
@@ -42,7 +42,7 @@ def recording(n_images: int = 96):
 
 
 @names
-def test_held_out_responses_change_no_prediction(options) -> None:
+def test_held_out_responses_do_not_change_predictions(options) -> None:
     data = recording()
     first = brainfit.score(TwoLayers(), data, region="pIT", **options)
     held_out = np.isin(data.responses["image_id"].values, first.data["image_id"].values)
@@ -65,7 +65,7 @@ def test_shuffled_images_score_nothing(options) -> None:
     shuffled = replace(data, responses=data.responses.copy(data=data.responses.values[order]))
     score = brainfit.score(TwoLayers(), shuffled, region="pIT", **options)
     driven = score.data["window_image_driven"].sel(window="pooled").values
-    # A correlation over 40 images of 3 units; their errors are not independent over bins.
+    # Correlations over 40 images for 3 units, whose errors depend on each other across bins.
     assert abs(np.nanmean(driven)) < 0.3, driven
 
 

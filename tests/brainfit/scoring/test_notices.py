@@ -1,4 +1,4 @@
-"""The remarks without which a score must not be read."""
+"""Notices that must accompany a score."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ def titles(score):
 
 
 def with_values(score, **values):
-    """Give all units and windows these values."""
+    """Set these values for all units and windows."""
     return replace(
         score,
         data=score.data.assign(
@@ -33,13 +33,13 @@ def test_a_sound_score_has_no_notice():
 
 
 @pytest.mark.parametrize(("n_defined", "read"), [(4, True), (3, False), (0, False)])
-def test_under_a_fifth_of_the_units_the_score_must_not_be_read(n_defined, read):
+def test_with_under_a_fifth_of_units_defined_a_score_is_marked_unusable(n_defined, read):
     score = with_values(fake_score(**SMALL, weights="sha256:0"), window_defined=False)
     score.data["window_defined"][:, :n_defined] = True
     assert ("Do not read this score" not in titles(score)) == read
 
 
-def test_a_plain_score_that_is_the_time_course_s_is_marked():
+def test_a_plain_score_explained_by_the_time_course_is_marked():
     score = fake_score(**SMALL, weights="sha256:0")
     opposite = with_values(score, window_image_driven=-0.2, window_normalized=0.6, window_time_course=0.5)
     assert titles(opposite) == ["Only the time course is predicted"]
@@ -50,14 +50,14 @@ def test_a_plain_score_that_is_the_time_course_s_is_marked():
 
 @pytest.mark.parametrize(("units", "noticed"), [(2, False), (3, True)])
 @pytest.mark.parametrize("edge", ["lowest", "highest"])
-def test_more_than_a_tenth_of_the_units_at_an_edge_of_the_grid_are_counted(edge, units, noticed):
+def test_a_tenth_of_units_at_an_edge_of_the_grid_is_reported(edge, units, noticed):
     fit = {"converged": True, f"units_at_{edge}_alpha": units}
     score = with_provenance(fake_score(**SMALL, weights="sha256:0"), fit=fit, n_units=20)
     assert titles(score) == (["Penalties at the edge of the grid"] if noticed else [])
     assert not noticed or f"3 of 20 units chose the {edge} penalty" in score.notices[0].text
 
 
-def test_weights_fits_and_pictures_are_remarked_on():
+def test_random_weights_bad_fits_and_shared_pictures_are_reported():
     score = fake_score(**SMALL, weights="random:7")
     score = with_provenance(
         score,

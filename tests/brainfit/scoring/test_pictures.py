@@ -1,4 +1,4 @@
-"""Images of the same picture, repeats of images, and the recording's own split."""
+"""Images with equal pixels, images without repeats, and splits that a recording brings."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def stimuli(rng, n_images, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_equal_pixels_are_one_picture_and_slightly_changed_ones_a_near_duplicate(dtype, rng):
+def test_equal_pixels_are_one_picture_and_similar_ones_near_duplicates(dtype, rng):
     images = stimuli(rng, 90, dtype)
     images[70] = images[3]
     images[71] = images[3]
@@ -38,7 +38,7 @@ def test_equal_pixels_are_one_picture_and_slightly_changed_ones_a_near_duplicate
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_images_of_one_picture_share_side_and_fold(seed):
+def test_images_of_one_picture_share_split_side_and_fold(seed):
     recording, _ = made_up(n_images=80)
     pixels = recording.stimuli.values.copy()
     pixels[40:] = pixels[:40]
@@ -50,7 +50,7 @@ def test_images_of_one_picture_share_side_and_fold(seed):
     assert all(fold[image] == fold[image + 40] for image in fold if image < 40)
 
 
-def test_responses_that_nothing_predicts_score_nothing_though_each_picture_is_there_twice():
+def test_unpredictable_responses_to_repeated_pictures_score_zero():
     recording, model = made_up(n_images=160)
     values, pixels = recording.responses.values.copy(), recording.stimuli.values.copy()
     rng = np.random.default_rng(1)
@@ -67,7 +67,7 @@ def test_responses_that_nothing_predicts_score_nothing_though_each_picture_is_th
 
 
 @pytest.mark.parametrize(("n_repeated", "n_test"), [(200, 50), (100, 50), (30, 30)])
-def test_test_images_are_drawn_among_those_that_have_repeats(n_repeated, n_test):
+def test_test_images_are_drawn_from_those_with_repeats(n_repeated, n_test):
     recording, model = made_up(n_images=200)
     values = recording.responses.values.copy()
     values[n_repeated:, 1:] = np.nan
@@ -78,7 +78,7 @@ def test_test_images_are_drawn_among_those_that_have_repeats(n_repeated, n_test)
     assert score(model, once, region="pIT").headline["normalized"] == pytest.approx(1, abs=0.06)
 
 
-def test_without_any_repeats_the_reason_is_given():
+def test_a_recording_without_repeats_is_refused_with_the_reason():
     recording, model = made_up(n_images=40)
     values = recording.responses.values.copy()
     values[:, 1:] = np.nan
@@ -86,7 +86,7 @@ def test_without_any_repeats_the_reason_is_given():
         score(model, replace(recording, responses=recording.responses.copy(data=values)), region="pIT")
 
 
-def test_the_recording_s_own_split_is_used_and_its_shared_pictures_are_counted():
+def test_the_split_of_a_recording_is_used_and_shared_pictures_are_counted():
     recording, model = made_up(n_images=200)
     own = np.where(np.arange(200) % 5 == 0, "test", "train")
     pixels = recording.stimuli.values.copy()

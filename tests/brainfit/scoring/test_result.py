@@ -1,4 +1,4 @@
-"""Scores in files: read back the same, or refused in one line."""
+"""Scores in files are read back equal, or refused in one line."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def refused(path, says):
     assert str(path) in str(caught.value)
 
 
-def test_what_is_read_is_what_was_written(score, path):
+def test_a_score_is_read_as_written(score, path):
     again = Score.from_netcdf(path)
     xr.testing.assert_identical(again.data, score.data)
     assert {name: v.dtype for name, v in again.data.variables.items()} == {
@@ -47,7 +47,7 @@ def test_what_is_read_is_what_was_written(score, path):
     xr.testing.assert_identical(Score.from_netcdf(path).data, score.data)
 
 
-def test_strings_byte_order_and_attributes_of_any_kind_are_read_back(score, path):
+def test_text_byte_orders_and_attributes_are_read_back(score, path):
     data = score.data.assign_coords(
         animal=("unit", np.array(["é", "", "wide"], "U40"), {"list": [1], "names": ["a", "b"], "n": 3}),
         array=("unit", np.array(["x", "y", "z"], object)),
@@ -62,7 +62,7 @@ def test_strings_byte_order_and_attributes_of_any_kind_are_read_back(score, path
         np.testing.assert_array_equal(again[name].values, data[name].values)
 
 
-def test_the_table_of_variables_is_the_documented_one(score):
+def test_the_variables_are_the_documented_ones(score):
     assert Score.__doc__
     undocumented = {name for name in DIMS if name not in Score.__doc__ and "window_" not in name}
     assert undocumented == {"time_bin_start", "time_bin_end", "image_id", "unit_id"}
@@ -70,18 +70,18 @@ def test_the_table_of_variables_is_the_documented_one(score):
     assert {name: score.data[name].dims for name in DIMS} == DIMS
 
 
-def test_any_reader_of_netcdf_reads_the_file(score, path):
+def test_other_readers_of_netcdf_read_the_file(score, path):
     xr.testing.assert_equal(xr.load_dataset(path, engine="netcdf4"), score.data)
 
 
-def test_no_changed_bit_goes_unseen(path, rng):
+def test_every_changed_bit_is_detected(path, rng):
     whole = path.read_bytes()
     for n in rng.integers(0, len(whole), 300):
         path.write_bytes(whole[:n] + bytes([whole[n] ^ (1 << rng.integers(8))]) + whole[n + 1 :])
         refused(path, "sha256 differs|not a result of brainfit, or cut short")
 
 
-def test_a_good_file_is_read_where_a_damaged_one_was(score, path):
+def test_a_repaired_file_is_read_under_the_same_name(score, path):
     whole = path.read_bytes()
     for size in (0, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
@@ -122,7 +122,7 @@ def test_a_foreign_attribute_is_refused(path, attribute, value, says):
     refused(path, says)
 
 
-def test_a_score_that_is_not_whole_is_refused(score, path):
+def test_an_incomplete_score_is_refused(score, path):
     Score(score.data.drop_vars(["alpha", "unit_id"]), score.info).to_netcdf(path)
     refused(path, "lacks unit_id, alpha")
     Score(score.data.transpose(), score.info).to_netcdf(path)
@@ -140,7 +140,7 @@ def test_other_files_are_refused(tmp_path):
         refused(tmp_path / name, "cannot read")
 
 
-def test_a_score_of_the_first_format_is_refused_in_one_line(score, path):
+def test_a_score_in_the_first_format_is_refused_in_one_line(score, path):
     data = score.data.drop_vars(["unit", "time_bin"]).assign_attrs(
         brainfit_score=1, info=json.dumps(score.info)
     )
@@ -170,7 +170,7 @@ JSON = st.recursive(
 
 @settings(max_examples=25, deadline=None)
 @given(JSON)
-def test_any_value_in_the_provenance_can_be_written_and_read(value):
+def test_any_provenance_can_be_written_and_read(value):
     made = fake_score(n_units=1, n_images=2, provenance={"from a recording": value})
     with tempfile.TemporaryDirectory() as folder:
         made.to_netcdf(f"{folder}/score.nc")
@@ -179,7 +179,7 @@ def test_any_value_in_the_provenance_can_be_written_and_read(value):
     assert json.dumps(again) == json.dumps(made.info["provenance"])
 
 
-def test_bins_and_units_are_found_by_their_labels(score):
+def test_bins_and_units_are_selected_by_label(score):
     r = score.data["r"]
     np.testing.assert_array_equal(
         r.sel(time_bin=101, method="nearest"), r.isel(time_bin=list(score.data["time_bin_start"]).index(100))
@@ -191,7 +191,7 @@ def test_bins_and_units_are_found_by_their_labels(score):
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["A", "B"]), st.sampled_from("xy")), min_size=1)
 )
-def test_labels_of_units_are_unique_whatever_the_ids(units):
+def test_labels_of_units_are_unique_for_any_ids(units):
     ids, animals, arrays = zip(*units, strict=True)
     coords = {"unit_id": ids, "animal": animals, "array": arrays}
     found = labelled(xr.Dataset(coords={name: ("unit", list(values)) for name, values in coords.items()}))
@@ -202,7 +202,7 @@ def test_labels_of_units_are_unique_whatever_the_ids(units):
 
 
 @pytest.mark.parametrize("dims", [(), ("window", "unit"), ("image", "unit", "time_bin"), ("unit",)])
-def test_the_table_has_a_row_for_each_combination(score, dims):
+def test_a_table_has_a_row_for_each_combination(score, dims):
     frame, rows = score.frame(*dims), dims or ("unit", "time_bin")
     assert len(frame) == np.prod([score.data.sizes[dim] for dim in rows])
     assert not frame.duplicated(list(rows)).any()

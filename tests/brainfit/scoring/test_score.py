@@ -1,4 +1,4 @@
-"""The whole of it: truth scores one, seeds repeat, nothing leaks, rubbish is refused."""
+"""A whole score: the true model scores 1, seeds repeat, nothing leaks, invalid input is refused."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from data_loaders.simulated.truth import mean_from_pixels, mean_responses, true_
 
 
 class TruthModel(TinyModel):
-    """The simulation's own noiseless mean, as a model: one feature a unit, one block a step."""
+    """The simulation's own noiseless mean as a model: one feature per unit, one block per step."""
 
     name = "truth"
     layers = ("mean",)
@@ -45,7 +45,7 @@ def assert_same_scores(a: Score, b: Score, atol=0.0):
         )
 
 
-def test_a_model_that_has_the_truth_scores_one():
+def test_a_model_with_the_true_features_scores_one():
     recording, model = made_up()
     result = score(model, recording, region="pIT")
     assert result.pooled["normalized"] == pytest.approx(1, abs=0.03)
@@ -60,7 +60,7 @@ def test_a_model_that_has_the_truth_scores_one():
 
 
 @pytest.mark.slow
-def test_the_simulations_own_mean_scores_one_and_its_ceiling_is_found():
+def test_the_true_mean_scores_one_at_the_true_ceiling():
     recording = simulated(n_images=640)
     result = score(TruthModel(), recording, region="pIT", execution=Execution(batch_size=64))
     assert result.pooled["normalized"] == pytest.approx(1, abs=0.02)
@@ -86,8 +86,8 @@ def test_the_simulations_own_mean_scores_one_and_its_ceiling_is_found():
     assert abs(np.median(got[known]) - np.median(wanted[known])) < 0.02
 
 
-def test_the_noiseless_mean_itself_scores_one_and_both_ceilings_are_true():
-    """Without any fit: the metric, the ceiling and their ratio alone."""
+def test_the_noiseless_mean_scores_one_and_both_ceilings_are_true():
+    """Test the metric, the ceiling and their ratio without a fit."""
     twice = simulated(n_images=256, n_trials=100).select_region("pIT").select_images(np.arange(96, 256))
     recording = replace(twice, responses=twice.responses.isel(trial=slice(50)))
     others = twice.responses.isel(trial=slice(50, 100)).mean("trial").values
@@ -101,13 +101,13 @@ def test_the_noiseless_mean_itself_scores_one_and_both_ceilings_are_true():
     known = data["defined"].values & np.isfinite(truth)
     estimate = np.sqrt(data["pearson_reliability"].values)
     assert abs(np.median(estimate[known]) - np.median(truth[known])) < 0.02
-    # Spearman has no formula for the truth, but 50 more trials of the same images tell it.
+    # The true Spearman value has no formula; 50 more trials of the same images estimate it.
     again = spearman(np.moveaxis(average, 0, -1), np.moveaxis(others, 0, -1))[known]
     spearman_ceiling = data["ceiling"].values[known]
     assert abs(np.median(spearman_ceiling) - np.sqrt(np.median(again))) < 0.02
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_another_split():
+def test_a_seed_repeats_a_score_and_another_seed_changes_the_split():
     recording, model = made_up()
     first, again = (score(model, recording, region="pIT", seed=3) for _ in range(2))
     assert_same_scores(first, again)
@@ -116,7 +116,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_another_split():
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_the_batch_size_makes_no_difference(batch_size):
+def test_the_batch_size_does_not_change_a_score(batch_size):
     recording, model = made_up()
     wanted = score(model, recording, region="pIT")
     got = score(model, recording, region="pIT", execution=Execution(batch_size=batch_size))
@@ -131,7 +131,7 @@ def test_permuting_units_permutes_scores():
     np.testing.assert_allclose(turned.data["r"].values[::-1], first.data["r"].values, atol=1e-4)
 
 
-def test_scale_and_offset_of_a_unit_make_no_difference():
+def test_scale_and_offset_of_a_unit_do_not_change_its_score():
     recording, model = made_up()
     scaled = replace(recording, responses=recording.responses * 7 + 3)
     first, second = score(model, recording, region="pIT"), score(model, scaled, region="pIT")
@@ -142,8 +142,8 @@ def test_scale_and_offset_of_a_unit_make_no_difference():
     )
 
 
-def test_responses_to_other_images_score_nothing():
-    """Shuffled over images, with penalties chosen on inner folds: anything above noise is a leak."""
+def test_shuffled_responses_score_zero():
+    """Responses are shuffled, and penalties chosen on inner folds: a score above noise is a leak."""
     recording, model = made_up(n_images=300)
     order = np.random.default_rng(1).permutation(300)
     shuffled = replace(recording, responses=recording.responses.copy(data=recording.responses.values[order]))
@@ -151,7 +151,7 @@ def test_responses_to_other_images_score_nothing():
     assert abs(float(np.median(result.data["window_r"].sel(window="pooled")))) < 0.06
 
 
-def test_a_test_image_s_responses_change_no_prediction():
+def test_responses_to_test_images_do_not_change_predictions():
     recording, model = made_up()
     first = score(model, recording, region="pIT")
     test = np.flatnonzero(recording.responses["image_id"].isin(first.data["image_id"]).values)
@@ -164,13 +164,13 @@ def test_a_test_image_s_responses_change_no_prediction():
 
 
 def with_time_course(recording):
-    """The same, with a strong time course that all images share."""
+    """Add a strong time course shared by all images."""
     course = np.concatenate([np.zeros(5), 5 * np.exp(-np.arange(20) / 8)])
     return replace(recording, responses=recording.responses + xr.DataArray(course, dims="time_bin"))
 
 
 class BlindModel(LinearModel):
-    """Knows the time and not the image."""
+    """A model whose features depend on time only."""
 
     def unroll(self, images, presentation, layers):
         late = super().unroll(images, presentation, layers)["late"]
@@ -184,7 +184,7 @@ def clock(trajectory):
     return [torch.zeros(1, 25)] * trajectory.n_steps
 
 
-def test_the_time_course_alone_is_told_apart_from_the_image():
+def test_a_shared_time_course_is_separated_from_image_driven_predictivity():
     recording, model = made_up(n_images=300)
     recording = with_time_course(recording)
     blind = score(BlindModel(model.features.numpy()), recording, region="pIT").pooled
@@ -196,7 +196,7 @@ def test_the_time_course_alone_is_told_apart_from_the_image():
     assert seeing["time_course"] == pytest.approx(blind["time_course"], abs=0.02)
 
 
-def test_units_that_do_not_tell_images_apart_are_undefined_whatever_their_time_course():
+def test_units_without_image_signal_are_undefined_despite_a_time_course():
     recording, model = made_up(n_images=200)
     noise = np.random.default_rng(5).normal(size=recording.responses.shape)
     silent = with_time_course(replace(recording, responses=recording.responses.copy(data=noise)))
@@ -205,7 +205,7 @@ def test_units_that_do_not_tell_images_apart_are_undefined_whatever_their_time_c
 
 
 @pytest.mark.parametrize("offset", [0, 3000])
-def test_a_model_that_says_nothing_scores_nothing_and_no_unit_is_lost(offset):
+def test_a_constant_model_scores_zero_for_every_unit(offset):
     recording, model = made_up()
     shifted = replace(recording, responses=recording.responses + offset)
     result = score(LinearModel(np.ones((200, 20, 12))), shifted, region="pIT")
@@ -218,7 +218,7 @@ def test_a_model_that_says_nothing_scores_nothing_and_no_unit_is_lost(offset):
 @pytest.mark.parametrize(
     ("start", "end", "message"), [(70, 170, None), (0.07, 0.17, "in ms from image onset")]
 )
-def test_one_wide_bin_is_compared_with_the_mean_of_its_steps(start, end, message):
+def test_a_wide_bin_is_compared_with_the_mean_of_its_steps(start, end, message):
     recording, model = made_up()
     bins = recording.responses.isel(time_bin=slice(7, 17)).mean("time_bin").expand_dims("time_bin", axis=3)
     bins = bins.assign_coords(time_bin_start=("time_bin", [start]), time_bin_end=("time_bin", [end]))
@@ -232,19 +232,19 @@ def test_one_wide_bin_is_compared_with_the_mean_of_its_steps(start, end, message
     assert np.isnan(result.temporal_correlation)
 
 
-def test_what_is_missing_is_dropped_and_said():
+def test_missing_responses_are_dropped_and_counted():
     recording, model = made_up()
     responses = recording.responses.copy(deep=True)
-    responses[:4] = np.nan  # images that nobody saw
-    responses[50:60, :, 1] = np.nan  # images that one unit did not see
-    responses[:, :, 3] = 2.0  # a unit that does nothing
+    responses[:4] = np.nan  # images without responses
+    responses[50:60, :, 1] = np.nan  # images without responses of one unit
+    responses[:, :, 3] = 2.0  # a constant unit
     result = score(model, replace(recording, responses=responses), region="pIT")
     assert result.info["n_images"] == 196
     assert result.data.sizes["unit"] == 6
     assert [record["n"] for record in result.info["dropped"][:3]] == [4, 1, 1]
 
 
-def test_a_score_is_written_and_read_back_equal(tmp_path):
+def test_a_score_is_read_back_equal(tmp_path):
     recording, model = made_up(n_images=60)
     result = score(model, recording, region="pIT")
     result.to_netcdf(tmp_path / "score.nc")
@@ -255,7 +255,7 @@ def test_a_score_is_written_and_read_back_equal(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["score.nc"]
 
 
-def test_names_work_and_the_number_of_images_is_kept():
+def test_a_score_by_names_has_the_requested_number_of_images():
     recording, model = made_up()
     brainfit.register_recording("made-up", lambda: recording)
     brainfit.register_model("made-up", lambda: model)
@@ -293,7 +293,7 @@ def spoiled_block(change):
         ),
     ],
 )
-def test_models_that_break_the_contract_are_refused(spoil, message):
+def test_models_that_violate_the_contract_are_refused(spoil, message):
     recording, model = made_up(n_images=40)
     with pytest.raises(ContractError, match=message):
         score(Broken(model.features.numpy(), spoil), recording, region="pIT")
@@ -323,14 +323,14 @@ def test_models_that_break_the_contract_are_refused(spoil, message):
         ({"mapping": "factorized", "projection": 9}, ContractError, "which a projection mixes"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, error, message):
+def test_invalid_options_are_refused(options, error, message):
     recording, model = made_up(n_images=40)
     with pytest.raises(error, match=message) as caught:
         score(model, recording, **{"region": "pIT", **options})
     assert "\n" not in str(caught.value)
 
 
-def test_what_does_not_fit_into_memory_is_refused_before_the_fit(monkeypatch):
+def test_a_fit_beyond_memory_is_refused_before_it_starts(monkeypatch):
     recording, model = made_up(n_images=40)
     monkeypatch.setattr("brainfit.support.memory.available_bytes", lambda: 1000)
     with pytest.raises(ResourceError, match=r"averaging trials needs about .* [GMk]?B, and .* are available"):
@@ -348,7 +348,7 @@ def test_the_presentation_of_the_recording_replaces_the_default(on_ms, off_ms):
     assert named.info["provenance"]["presentation"]["on_ms"] == 100
 
 
-def test_a_presentation_that_is_no_whole_number_of_steps_is_refused():
+def test_a_presentation_of_fractional_steps_is_refused():
     recording, model = made_up(n_images=32)
     with pytest.raises(ContractError, match=r"on_ms=105 .* whole numbers of step_ms=10"):
         score(model, replace(recording, on_ms=105, off_ms=145), region="pIT")

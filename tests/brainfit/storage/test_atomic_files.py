@@ -8,7 +8,7 @@ from brainfit.storage.atomic_files import open_no_link, replaced
 
 
 @pytest.mark.parametrize("error", [RuntimeError("NetCDF: HDF error"), OSError(28, "No space left on device")])
-def test_a_writer_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path, error):
+def test_a_failed_writer_leaves_only_the_earlier_file(tmp_path, error):
     path = tmp_path / "a.nc"
     path.write_text("earlier")
 
@@ -23,7 +23,7 @@ def test_a_writer_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path, 
     assert [item.name for item in tmp_path.iterdir()] == ["a.nc"]
 
 
-def test_a_bug_in_a_writer_stays_a_bug(tmp_path):
+def test_a_bug_in_a_writer_keeps_its_traceback(tmp_path):
     with pytest.raises(RuntimeError, match="a bug"), replaced(tmp_path / "a"):
         raise RuntimeError("a bug")
 
@@ -38,7 +38,7 @@ def test_a_full_disk_is_one_error(small_disk):
     assert list(small_disk.iterdir()) == []
 
 
-def test_the_name_of_a_new_file_cannot_be_foreseen(tmp_path):
+def test_the_name_of_a_temporary_file_cannot_be_predicted(tmp_path):
     names = set()
     for _ in range(3):
         with replaced(tmp_path / "a") as new:
@@ -49,7 +49,7 @@ def test_the_name_of_a_new_file_cannot_be_foreseen(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["rb", "xb", "ab", "rb+"])
-def test_nothing_is_opened_through_a_link(tmp_path, mode):
+def test_symbolic_links_are_never_followed(tmp_path, mode):
     (tmp_path / "file").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     with pytest.raises(OSError, match=r"Too many levels|File exists"), open_no_link(tmp_path / "link", mode):
@@ -57,7 +57,7 @@ def test_nothing_is_opened_through_a_link(tmp_path, mode):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with open_no_link(tmp_path / "pipe", "rb") as file:
         assert not os.path.isfile(file.fileno())  # noqa: PTH113

@@ -8,7 +8,7 @@ from brainfit.errors import IntegrityError
 from brainfit.storage import cache_folder
 
 
-def test_the_cache_is_where_it_is_told_to_be(monkeypatch, tmp_path):
+def test_the_cache_follows_its_environment_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "x"))
     assert cache_folder.folder("weights", "a") == tmp_path / "x" / "weights" / "a"
     assert not (tmp_path / "x").exists()
@@ -22,14 +22,14 @@ def test_the_cache_is_where_it_is_told_to_be(monkeypatch, tmp_path):
     assert cache_folder.folder() == tmp_path / "x"
 
 
-def test_the_home_of_nobody_holds_no_cache(monkeypatch):
+def test_a_cache_in_the_home_of_an_unknown_user_is_refused(monkeypatch):
     monkeypatch.setenv("BRAINFIT_CACHE", "~nosuchuser/x")
     with pytest.raises(IntegrityError, match=r"BRAINFIT_CACHE is '~nosuchuser/x': .*; set it to a folder"):
         cache_folder.folder()
 
 
 @pytest.mark.parametrize("chosen", ["", None])
-def test_the_cache_is_the_systems_by_default(monkeypatch, tmp_path, chosen):
+def test_the_default_cache_is_the_systems(monkeypatch, tmp_path, chosen):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("BRAINFIT_CACHE", "")
     if chosen is None:
@@ -39,7 +39,7 @@ def test_the_cache_is_the_systems_by_default(monkeypatch, tmp_path, chosen):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cache_that_cannot_be_written_is_said_to_be(monkeypatch, tmp_path):
+def test_an_unwritable_cache_is_named_in_the_error(monkeypatch, tmp_path):
     (tmp_path / "x").write_text("a file")
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "x"))
     with pytest.raises(IntegrityError, match="set BRAINFIT_CACHE"), cache_folder.writing("weights"):

@@ -49,7 +49,7 @@ def path(tmp_path):
 
 
 def starts(web):
-    """At which byte each request began."""
+    """Return the first byte that each request asked for."""
     return [start for _, start in web.asked]
 
 
@@ -58,7 +58,7 @@ def fetch(url, path, **options):
 
 
 def cut(web, path, at=100_000, content=CONTENT, **how):
-    """Download until the connection ends, and forget that it was asked for."""
+    """Download until the connection ends, then clear the record of requests."""
     url = web.serve("/a.bin", content, cuts=[at] * (RETRIES + 1), **how)
     with pytest.raises(IntegrityError, match=f"ended after {at} of {len(content)} bytes"):
         fetch(url, path)
@@ -75,7 +75,7 @@ def names(path):
 # The plain case
 
 
-def test_a_file_is_fetched_once_and_checked_ever_after(web, path):
+def test_a_file_is_downloaded_once_and_verified_afterwards(web, path):
     url = web.serve("/a.bin", CONTENT)
     assert fetch(url, path) == fetch(url, path) == SHA256
     assert path.read_bytes() == CONTENT
@@ -88,7 +88,7 @@ def test_a_file_is_fetched_once_and_checked_ever_after(web, path):
     [{"sha256": SHA256}, {"sha256": SHA256.upper()}, {"sha256": SHA256[:8]}, {"sha1": SHA1}],
     ids=["sha256", "upper case", "prefix", "sha1"],
 )
-def test_a_published_hash_is_checked_before_and_after(web, path, hashes):
+def test_a_published_hash_is_verified_for_new_and_present_files(web, path, hashes):
     url = web.serve("/a.bin", CONTENT)
     assert fetch(url, path, **hashes) == SHA256
     assert fetch(url, path, **hashes) == SHA256
@@ -100,7 +100,7 @@ def test_a_published_hash_is_checked_before_and_after(web, path, hashes):
 
 
 @pytest.mark.parametrize("hashes", [{"sha256": "0" * 64}, {"sha256": "0" * 8}, {"sha1": "0" * 40}])
-def test_a_wrong_hash_leaves_nothing(web, path, hashes):
+def test_a_wrong_hash_leaves_no_file(web, path, hashes):
     url = web.serve("/a.bin", CONTENT)
     with pytest.raises(IntegrityError) as caught:
         fetch(url, path, **hashes)
@@ -110,7 +110,7 @@ def test_a_wrong_hash_leaves_nothing(web, path, hashes):
     assert names(path) == {".lock"}
 
 
-def test_a_bar_on_stderr_shows_how_far_it_came(web, path, capfd):
+def test_progress_is_shown_on_stderr(web, path, capfd):
     download(web.serve("/a.bin", CONTENT * 7, cuts=[1_500_000]), path)
     out, err = capfd.readouterr()
     assert not out
@@ -120,8 +120,8 @@ def test_a_bar_on_stderr_shows_how_far_it_came(web, path, capfd):
 # Going on where it ended
 
 
-def test_a_connection_that_is_cut_again_and_again_is_resumed(web, path):
-    cuts = list(range(20_000, 300_000, 20_000))  # more often than it is tried without getting further
+def test_a_repeatedly_broken_connection_is_resumed(web, path):
+    cuts = list(range(20_000, 300_000, 20_000))  # more cuts than retries without progress
     url = web.serve("/a.bin", CONTENT, cuts=list(cuts))
     assert fetch(url, path, sha256=SHA256, sha1=SHA1) == SHA256
     assert starts(web) == [0, *cuts]
@@ -138,7 +138,7 @@ def test_a_connection_that_is_cut_again_and_again_is_resumed(web, path):
         ({"etag": None}, 0),
     ],
 )
-def test_a_later_call_goes_on_if_the_version_is_known(web, path, tags, start):
+def test_a_later_call_resumes_a_known_version(web, path, tags, start):
     url = cut(web, path, **tags)
     assert path.with_name("a.bin.part").read_bytes() == CONTENT[:100_000]
     assert fetch(url, path) == SHA256
@@ -158,7 +158,7 @@ def test_a_later_call_goes_on_if_the_version_is_known(web, path, tags, start):
     ],
     ids=["no ranges", "changed", "changed, If-Range ignored", "another length", "shorter than the part"],
 )
-def test_it_starts_anew_where_it_cannot_go_on(web, path, content, how, asked):
+def test_a_download_that_cannot_resume_restarts(web, path, content, how, asked):
     cut(web, path, **{"etag": how["etag"]} if "etag" in how else {})
     url = web.serve("/a.bin", content, **how)
     assert fetch(url, path) == hashlib.sha256(content).hexdigest()
@@ -166,28 +166,28 @@ def test_it_starts_anew_where_it_cannot_go_on(web, path, content, how, asked):
     assert path.read_bytes() == content
 
 
-def test_a_part_from_another_address_is_not_used(web, path):
+def test_a_partial_file_of_another_address_is_not_used(web, path):
     cut(web, path)
     assert fetch(web.serve("/b.bin", CONTENT), path) == SHA256
     assert web.asked == [("/b.bin", 0)]
 
 
 @pytest.mark.parametrize("said", ["", "{", "[]", '{"url": ""}', b"\xff"])
-def test_a_part_of_nobody_knows_what_is_not_used(web, path, said):
+def test_a_partial_file_with_an_invalid_record_is_not_used(web, path, said):
     url = cut(web, path)
     path.with_name("a.bin.part.json").write_bytes(said if isinstance(said, bytes) else said.encode())
     assert fetch(url, path) == SHA256
     assert starts(web) == [0]
 
 
-def test_a_part_that_is_whole_is_only_checked(web, path):
+def test_a_complete_partial_file_is_only_verified(web, path):
     url = cut(web, path, at=100_000)
     path.with_name("a.bin.part").write_bytes(CONTENT)
     assert fetch(url, path, sha256=SHA256) == SHA256
     assert not web.asked
 
 
-def test_a_part_that_was_damaged_is_found_out(web, path):
+def test_a_damaged_partial_file_is_detected(web, path):
     url = cut(web, path)
     path.with_name("a.bin.part").write_bytes(OTHER[:100_000])
     with pytest.raises(IntegrityError, match="the received file was removed"):
@@ -195,7 +195,7 @@ def test_a_part_that_was_damaged_is_found_out(web, path):
     assert fetch(url, path, sha256=SHA256) == SHA256
 
 
-def test_a_file_of_unknown_length_is_whole_if_it_comes_in_chunks(web, path):
+def test_a_chunked_response_of_unknown_length_is_complete(web, path):
     url = web.serve("/a.bin", CONTENT, chunked=True, cuts=[100_000])
     assert fetch(url, path) == SHA256
     assert path.read_bytes() == CONTENT
@@ -203,14 +203,14 @@ def test_a_file_of_unknown_length_is_whole_if_it_comes_in_chunks(web, path):
     assert len(web.asked) > 1
 
 
-def test_a_file_whose_end_nobody_tells_needs_a_hash(web, path):
+def test_a_file_of_unknown_length_needs_a_hash(web, path):
     url = web.serve("/a.bin", CONTENT, silent=True)
     with pytest.raises(IntegrityError, match="the server does not tell how long the file is"):
         fetch(url, path)
     assert fetch(url, path, sha256=SHA256) == SHA256
 
 
-def test_an_empty_file_is_a_file(web, path):
+def test_an_empty_file_is_accepted(web, path):
     assert fetch(web.serve("/a.bin", b""), path) == hashlib.sha256(b"").hexdigest()
     assert path.read_bytes() == b""
 
@@ -219,13 +219,13 @@ def test_an_empty_file_is_a_file(web, path):
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_a_server_that_is_busy_is_asked_again(web, path, status):
+def test_a_busy_server_is_asked_again(web, path, status):
     url = web.serve("/a.bin", CONTENT, statuses=[status] * RETRIES)
     assert fetch(url, path) == SHA256
     assert len(web.asked) == RETRIES + 1
 
 
-def test_a_server_that_stays_busy_is_given_up(web, path):
+def test_a_download_from_a_server_that_stays_busy_fails(web, path):
     url = web.serve("/a.bin", CONTENT, statuses=[503] * 100)
     with pytest.raises(IntegrityError, match="503 Service Unavailable; ask again later"):
         fetch(url, path)
@@ -242,7 +242,7 @@ def test_waits_grow_between_tries(web, path, monkeypatch):
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "Forbidden"), (404, "Not Found"), (410, "Gone")])
-def test_what_is_not_there_is_not_asked_for_again(web, path, status, reason):
+def test_a_missing_file_is_requested_once(web, path, status, reason):
     url = web.serve("/a.bin", CONTENT, statuses=[status])
     with pytest.raises(IntegrityError) as caught:
         fetch(url, path)
@@ -254,14 +254,14 @@ def test_what_is_not_there_is_not_asked_for_again(web, path, status, reason):
     assert len(web.asked) == 1
 
 
-def test_what_is_no_file_is_refused(web, path):
+def test_an_answer_without_content_is_refused(web, path):
     url = web.serve("/a.bin", CONTENT, statuses=[204])
     with pytest.raises(IntegrityError, match="the server says 204, wanted 200"):
         fetch(url, path)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_fewer_bytes_than_announced_are_no_file(web, path, ranges):
+def test_fewer_bytes_than_announced_are_refused(web, path, ranges):
     url = web.serve("/a.bin", CONTENT, announced=300_001, ranges=ranges)
     with pytest.raises(IntegrityError, match="ended after 300000 of 300001 bytes; ask again later"):
         fetch(url, path)
@@ -274,19 +274,19 @@ def test_more_bytes_than_announced_are_not_read(web, path):
     assert path.read_bytes() == CONTENT[:200_000]
 
 
-def test_a_server_that_falls_silent_is_given_up_and_its_part_kept(web, path, monkeypatch):
+def test_a_silent_server_times_out_and_the_partial_file_is_kept(web, path, monkeypatch):
     monkeypatch.setattr(http_ranges, "TIMEOUT_S", 0.1)
     url = web.serve("/a.bin", CONTENT, pause=100_000)
     with pytest.raises(IntegrityError, match="timed out"):
         fetch(url, path)
-    # The first try got further; then as many as there are.
+    # The first try made progress, which resets the count of retries.
     assert starts(web) == [0] + [100_000] * RETRIES
     web.go_on.set()
     assert fetch(url, path) == SHA256
     assert starts(web)[-1] == 100_000
 
 
-def test_an_address_where_nobody_listens(path, monkeypatch):
+def test_a_refused_connection_is_one_line(path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -295,7 +295,7 @@ def test_an_address_where_nobody_listens(path, monkeypatch):
             fetch(f"http://{host}/a.bin", path)
 
 
-def test_a_machine_that_is_offline(path, monkeypatch):
+def test_an_offline_machine_is_one_line(path, monkeypatch):
     def no_name(*args, **kwargs):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -316,7 +316,7 @@ def test_a_redirect_is_followed_and_resumed(web, path):
 
 
 @pytest.mark.parametrize("to", ["file:///etc/hostname", "ftp://127.0.0.1/a.bin", "data:,a"])
-def test_a_redirect_leads_nowhere_but_to_the_web(web, path, to):
+def test_redirects_to_other_protocols_are_refused(web, path, to):
     with pytest.raises(IntegrityError, match="cannot download"):
         fetch(web.serve("/a.bin", b"", redirect=to), path)
     assert not path.exists()
@@ -331,7 +331,7 @@ def test_a_redirect_leads_nowhere_but_to_the_web(web, path, to):
         ("https://a.org/x", "http://a.org/x", False),
     ],
 )
-def test_no_redirect_gives_up_https(url, to, followed):
+def test_redirects_from_https_to_http_are_refused(url, to, followed):
     request = Request(url, headers={"Range": "bytes=5-"})
     with open(os.devnull, "rb") as body:  # noqa: PTH123
         arguments = request, body, 302, "Found", HTTPMessage(), to
@@ -346,7 +346,7 @@ def test_no_redirect_gives_up_https(url, to, followed):
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://a.org/x", "a.org/x", "https:///x", ""])
-def test_only_addresses_of_the_web_are_taken(url, path):
+def test_only_web_addresses_are_accepted(url, path):
     with pytest.raises(ContractError, match="begins with https://"):
         fetch(url, path)
     assert not path.parent.exists()
@@ -364,7 +364,7 @@ def test_only_addresses_of_the_web_are_taken(url, path):
         {"sha256": b"0" * 64},
     ],
 )
-def test_only_hashes_are_taken_for_hashes(hashes, path):
+def test_invalid_hashes_are_refused(hashes, path):
     with pytest.raises(ContractError, match="hexadecimal digits"):
         published_hashes(**hashes)
     with pytest.raises(ContractError):
@@ -372,7 +372,7 @@ def test_only_hashes_are_taken_for_hashes(hashes, path):
 
 
 def raw(answer):
-    """The address of a server that gives one answer, whatever is asked, and however often."""
+    """Yield the address of a server that gives the same answer to every request."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -400,7 +400,7 @@ def raw(answer):
     ],
     ids=["length", "reason", "status line", "no address", "loop"],
 )
-def test_what_servers_say_is_one_short_line(path, monkeypatch, answer, says):
+def test_messages_of_servers_become_one_short_line(path, monkeypatch, answer, says):
     monkeypatch.setenv("no_proxy", "*")
     server, url = raw(answer)
     with server, pytest.raises(IntegrityError) as caught:
@@ -414,7 +414,7 @@ def test_what_servers_say_is_one_short_line(path, monkeypatch, answer, says):
 @pytest.mark.parametrize(
     "version", ["[" * 100_000, '{"tag": "\\r\\nX: y"}', '{"tag": "\\ud800"}', '{"tag": 3}', '{"length": "a"}']
 )
-def test_a_forged_version_of_a_part_is_not_used(web, path, version):
+def test_a_forged_version_of_a_partial_file_is_not_used(web, path, version):
     url = cut(web, path)
     forged = path.with_name("a.bin.part.json")
     if version.startswith("{"):
@@ -428,13 +428,13 @@ def test_a_forged_version_of_a_part_is_not_used(web, path, version):
     "url",
     ["http://[::1", "https://a.org/\nb", "https://a.org/\xe9", "https://a.org/\ud800", 3, None, b"https://a"],
 )
-def test_what_is_no_address(url, path):
+def test_invalid_addresses_are_refused(url, path):
     with pytest.raises(ContractError, match=r"^cannot download from [^\n]*; wanted an address"):
         fetch(url, path)
 
 
 @pytest.mark.parametrize("host", ["a" * 300, "a..b"])
-def test_a_host_that_can_have_no_name(host, path, monkeypatch):
+def test_impossible_host_names_are_refused(host, path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(IntegrityError, match="no address") as caught:
         fetch(f"http://{host}/a.bin", path)
@@ -442,19 +442,19 @@ def test_a_host_that_can_have_no_name(host, path, monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["a\0b", "a\ud800", 3, None, b"a"])
-def test_what_is_no_path(place):
+def test_invalid_paths_are_refused(place):
     for act in (lambda: fetch("https://a.org/b", place), lambda: check_file(place)):
         with pytest.raises(ContractError, match="wanted the path of a file"):
             act()
 
 
-def test_a_name_that_is_too_long(web, path):
+def test_a_too_long_file_name_is_refused(web, path):
     with pytest.raises(IntegrityError, match="File name too long; choose a shorter name"):
         fetch(web.serve("/a.bin", CONTENT), path.with_name("x" * 300))
 
 
 @pytest.mark.parametrize("end", ["", ".part", ".part.json"])
-def test_a_pipe_is_not_waited_for(web, path, end):
+def test_a_pipe_is_refused_without_waiting(web, path, end):
     url = web.serve("/a.bin", CONTENT)
     path.parent.mkdir()
     os.mkfifo(f"{path}{end}")
@@ -463,7 +463,7 @@ def test_a_pipe_is_not_waited_for(web, path, end):
         fetch(url, path)
 
 
-def test_a_device_is_no_file(web):
+def test_a_device_is_refused(web):
     with pytest.raises(IntegrityError, match="cannot read /dev/full: it is a pipe, a socket or a device"):
         fetch(web.serve("/a.bin", CONTENT), "/dev/full")
 
@@ -472,18 +472,18 @@ def test_a_device_is_no_file(web):
 
 
 @pytest.mark.parametrize("hashes", [{}, {"sha256": SHA256[:8]}])
-def test_the_first_hash_is_kept_as_sha256sum_does(web, path, hashes):
+def test_the_first_hash_is_recorded_in_the_format_of_sha256sum(web, path, hashes):
     fetch(web.serve("/a.bin", CONTENT), path, **hashes)
     assert path.with_name("a.bin.sha256").read_text() == f"{SHA256}  a.bin\n"
 
 
 @pytest.mark.parametrize("hashes", [{"sha256": SHA256}, {"sha1": SHA1}])
-def test_where_a_hash_is_published_none_is_kept(web, path, hashes):
+def test_no_hash_is_recorded_if_one_is_published(web, path, hashes):
     fetch(web.serve("/a.bin", CONTENT), path, **hashes)
     assert names(path) == {"", ".lock"}
 
 
-def test_another_file_than_the_first_is_refused_until_it_is_accepted(web, path):
+def test_a_file_that_differs_from_the_first_is_refused_until_accepted(web, path):
     url = web.serve("/a.bin", CONTENT)
     fetch(url, path)
     path.unlink()
@@ -501,7 +501,7 @@ def test_another_file_than_the_first_is_refused_until_it_is_accepted(web, path):
     assert record.read_text().startswith(other)
 
 
-def test_a_published_hash_stands_above_a_kept_one(web, path):
+def test_a_published_hash_takes_precedence_over_a_recorded_one(web, path):
     url = web.serve("/a.bin", CONTENT)
     fetch(url, path)
     path.unlink()
@@ -510,7 +510,7 @@ def test_a_published_hash_stands_above_a_kept_one(web, path):
     assert fetch(url, path, sha256=other) == fetch(url, path, sha256=other) == other
 
 
-def test_a_file_that_changed_on_disk_is_found_out(web, path):
+def test_a_file_changed_on_disk_is_detected(web, path):
     url = web.serve("/a.bin", CONTENT)
     fetch(url, path)
     path.write_bytes(OTHER)
@@ -519,7 +519,7 @@ def test_a_file_that_changed_on_disk_is_found_out(web, path):
             check()
 
 
-def test_a_file_that_was_put_there_by_hand_is_taken_and_trusted(web, path):
+def test_a_file_placed_by_hand_is_accepted(web, path):
     path.parent.mkdir()
     path.write_bytes(CONTENT)
     assert fetch(web.url("/none"), path) == SHA256
@@ -527,7 +527,7 @@ def test_a_file_that_was_put_there_by_hand_is_taken_and_trusted(web, path):
     assert path.with_name("a.bin.sha256").read_text() == f"{SHA256}  a.bin\n"
 
 
-def test_a_record_that_is_none_is_said_to_be(web, path):
+def test_an_invalid_record_is_named(web, path):
     url = web.serve("/a.bin", CONTENT)
     fetch(url, path)
     path.with_name("a.bin.sha256").write_text("hello")
@@ -538,7 +538,7 @@ def test_a_record_that_is_none_is_said_to_be(web, path):
 # Processes
 
 
-def test_of_two_processes_one_downloads_and_both_have_it(web, path):
+def test_of_two_processes_one_downloads_and_both_get_the_file(web, path):
     url = web.serve("/a.bin", CONTENT, pause=100_000)
     context = multiprocessing.get_context("spawn")
     began = [context.Event(), context.Event()]
@@ -547,7 +547,7 @@ def test_of_two_processes_one_downloads_and_both_have_it(web, path):
         process.start()
         assert event.wait(60)
     assert web.came.wait(60)
-    time.sleep(0.5)  # the other one now waits, or would have asked as well
+    time.sleep(0.5)  # time for the other to wait, or to send a second request
     web.go_on.set()
     for process in both:
         process.join(60)
@@ -557,11 +557,11 @@ def test_of_two_processes_one_downloads_and_both_have_it(web, path):
     assert path.read_bytes() == CONTENT
 
 
-def test_what_is_interrupted_goes_on(web, path):
+def test_an_interrupted_download_resumes(web, path):
     url = web.serve("/a.bin", CONTENT, pause=100_000)
     code = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore it
 from brainfit.storage.download import download
 download(*sys.argv[1:], progress=False)
 """
@@ -584,7 +584,7 @@ download(*sys.argv[1:], progress=False)
     ("number", "todo"),
     [(errno.ENOSPC, "free some space and ask again"), (errno.EIO, "choose another folder")],
 )
-def test_a_disk_that_fails_keeps_the_part(web, path, monkeypatch, number, todo):
+def test_a_failing_disk_keeps_the_partial_file(web, path, monkeypatch, number, todo):
     class Full:
         def __init__(self, file):
             self.file = file
@@ -613,7 +613,7 @@ def test_a_disk_that_fails_keeps_the_part(web, path, monkeypatch, number, todo):
     assert starts(web) == [0, 100_000]
 
 
-def test_a_folder_that_cannot_be_made(web, path):
+def test_a_folder_that_cannot_be_created_is_named(web, path):
     path.parent.write_text("a file")
     with pytest.raises(IntegrityError, match=f"cannot write to {path.parent}: "):
         fetch(web.serve("/a.bin", CONTENT), path)
@@ -621,7 +621,7 @@ def test_a_folder_that_cannot_be_made(web, path):
 
 
 @pytest.mark.skipif(ROOT, reason="root may write anywhere")
-def test_a_folder_that_is_read_only(web, path):
+def test_a_read_only_folder_is_named(web, path):
     url = web.serve("/a.bin", CONTENT)
     path.parent.mkdir()
     path.parent.chmod(0o555)
@@ -634,12 +634,12 @@ def test_a_folder_that_is_read_only(web, path):
         path.parent.chmod(0o755)
         path.write_bytes(CONTENT)
         path.parent.chmod(0o555)
-        assert fetch(url, path) == SHA256  # nothing can be kept beside it, but nothing has to be
+        assert fetch(url, path) == SHA256  # no record can be written beside it, and none is needed
     finally:
         path.parent.chmod(0o755)
 
 
-def test_a_folder_is_no_file(web, path):
+def test_a_folder_in_place_of_the_file_is_refused(web, path):
     path.mkdir(parents=True)
     with pytest.raises(IntegrityError, match="Is a directory"):
         fetch(web.serve("/a.bin", CONTENT), path)
@@ -653,7 +653,7 @@ def test_a_folder_is_no_file(web, path):
     "page",
     [b"<html>please log in</html>", b"\n<!DOCTYPE html>\n<p>", b'<?xml version="1.0"?>\n<HTML lang="en">'],
 )
-def test_a_web_page_is_not_taken_for_a_file_without_a_published_hash(web, path, page):
+def test_a_web_page_without_a_published_hash_is_refused(web, path, page):
     url = web.serve("/a.bin", page)
     for options in ({}, {"sha256": hashlib.sha256(page).hexdigest()[:8]}):
         with pytest.raises(IntegrityError, match="the server sent a web page instead; log in"):
@@ -663,7 +663,7 @@ def test_a_web_page_is_not_taken_for_a_file_without_a_published_hash(web, path, 
     assert fetch(url, path) == SHA256
 
 
-def test_a_web_page_with_its_published_hash_is_a_file(web, path):
+def test_a_web_page_with_its_published_hash_is_accepted(web, path):
     page = b"<html></html>"
     sha256 = hashlib.sha256(page).hexdigest()
     assert fetch(web.serve("/a.bin", page), path, sha256=sha256) == sha256
@@ -671,7 +671,7 @@ def test_a_web_page_with_its_published_hash_is_a_file(web, path):
 
 @pytest.fixture
 def trickle():
-    """A server that sends its answer byte by byte, from the given place on, and never ends."""
+    """Yield a server that sends its answer byte by byte from the given position, and never finishes."""
     stop, listener = threading.Event(), socket.create_server(("127.0.0.1", 0))
 
     def answer(connection, whole):
@@ -695,7 +695,7 @@ def trickle():
     listener.close()
 
 
-def test_a_server_that_sends_a_byte_at_a_time_ends_in_a_line_and_its_bytes_stay(trickle, path, monkeypatch):
+def test_a_trickling_server_times_out_and_the_partial_file_is_kept(trickle, path, monkeypatch):
     monkeypatch.setattr(http_ranges, "SLOW_S", 0.3)
     url = trickle(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nETag: "a"\r\n\r\n')
     with pytest.raises(IntegrityError, match=r"sent \d+ bytes in 0 s; ask again later \(it goes on"):
@@ -703,13 +703,13 @@ def test_a_server_that_sends_a_byte_at_a_time_ends_in_a_line_and_its_bytes_stay(
     assert path.with_name("a.bin.part").stat().st_size > 0
 
 
-def test_a_server_that_never_finishes_its_headers_ends_in_a_line(trickle, path, monkeypatch):
+def test_a_server_with_endless_headers_times_out(trickle, path, monkeypatch):
     monkeypatch.setattr(http_ranges, "OPEN_S", 0.2)
     with pytest.raises(IntegrityError, match=r"no answer in 0\.2 s\); ask again later"):
         fetch(trickle(b"HTTP/1.1 200 OK\r\nX-Long: "), path)
 
 
-def test_a_lock_that_never_comes_ends_in_a_line(web, path, monkeypatch):
+def test_a_lock_that_is_never_released_times_out(web, path, monkeypatch):
     monkeypatch.setattr("brainfit.storage.download.LOCK_S", 0.2)
     path.parent.mkdir()
     with (
@@ -721,7 +721,7 @@ def test_a_lock_that_never_comes_ends_in_a_line(web, path, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", [".part", ".part.json"])
-def test_nothing_is_written_through_a_link(web, path, tmp_path, suffix):
+def test_nothing_is_written_through_symbolic_links(web, path, tmp_path, suffix):
     path.parent.mkdir()
     (tmp_path / "other").write_bytes(b"kept")
     path.with_name(f"a.bin{suffix}").symlink_to(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""What a caller gives: taken as a plain value, or refused in one line."""
+"""Arguments become plain Python values, or are refused in one line."""
 
 from fractions import Fraction
 from typing import Any
@@ -26,7 +26,7 @@ from brainfit.support.suggestions import unknown_name
         (one_of("device", "cpu", ("cpu", "cuda")), "cpu"),
     ],
 )
-def test_what_fits_becomes_a_plain_value(taken, plain):
+def test_valid_arguments_become_plain_values(taken, plain):
     assert taken == plain
     assert type(taken) is type(plain)
 
@@ -60,7 +60,7 @@ ODD = [
     ],
     ids=["whole_number", "number", "fraction", "one_of", "text"],
 )
-def test_what_does_not_fit_is_refused_in_one_line(check, value):
+def test_invalid_arguments_are_refused_in_one_line(check, value):
     with pytest.raises(ContractError, match=r"^it is .*, got ") as caught:
         check(value)
     assert "\n" not in str(caught.value)
@@ -77,32 +77,32 @@ def test_what_does_not_fit_is_refused_in_one_line(check, value):
         (lambda: text("layer", "a\nb"), r"layer is text of printable characters, got 'a\nb'"),
     ],
 )
-def test_the_line_says_what_was_wanted_and_what_was_got(check, line):
+def test_the_message_names_the_wanted_and_the_given_value(check, line):
     with pytest.raises(ContractError) as caught:
         check()
     assert str(caught.value) == line
 
 
 @pytest.mark.parametrize("seed", [None, 0.5, "0", -1, True])
-def test_a_seed_is_a_whole_number(seed):
+def test_a_seed_must_be_a_whole_number(seed):
     with pytest.raises(ContractError, match="a seed is a whole number from 0 up"):
         generator(seed, "test")
 
 
-def test_a_seed_of_numpy_is_the_same_seed():
+def test_a_numpy_integer_is_the_same_seed():
     seed: Any = np.int64(3)
     assert generator(seed, "test").random() == generator(3, "test").random()
 
 
 @pytest.mark.parametrize("got", [None, 3, ["V4"], np.arange(2)])
-def test_a_name_of_any_type_is_unknown_in_one_line(got):
+def test_a_name_of_any_type_can_be_reported_as_unknown(got):
     error = unknown_name("region", got, ("V4", "pIT"))
     assert isinstance(error, UnknownNameError)
     assert str(got) in str(error)
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, lambda value: np.asarray(value)[()]])
-def test_numpy_scalars_count_as_their_values_everywhere(wrap):
+def test_numpy_scalars_are_accepted_everywhere(wrap):
     for got, wanted in (
         (whole_number("x", wrap(3)), 3),
         (number("x", wrap(0.5), 0, 1), 0.5),

@@ -1,4 +1,4 @@
-"""Memory, hashes and progress: what a run says of itself and of the machine."""
+"""Facts about the machine and the run: memory, hashes, versions and progress."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from brainfit.support.progress import progress_bar
 from brainfit.support.provenance import ContentHash, environment, weights_sha256
 
 
-def test_a_container_s_limit_counts(tmp_path, monkeypatch):
+def test_available_memory_respects_the_limit_of_a_container(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     free = memory.available_bytes()
     (tmp_path / "memory.max").write_text("max\n")
@@ -20,7 +20,7 @@ def test_a_container_s_limit_counts(tmp_path, monkeypatch):
     assert memory.available_bytes() == 4000
 
 
-def test_what_fits_passes_and_what_does_not_says_what_to_lower(monkeypatch):
+def test_a_need_beyond_memory_is_refused_with_advice(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 3e9)
     memory.check_memory({"features": 2e9}, "lower it")
     with pytest.raises(
@@ -29,13 +29,13 @@ def test_what_fits_passes_and_what_does_not_says_what_to_lower(monkeypatch):
         memory.check_memory({"features": 2e9, "solver": 2e9}, "lower it")
 
 
-def test_the_peak_is_that_of_this_process():
+def test_the_memory_peak_is_that_of_this_process():
     before = memory.peak_bytes()
     np.ones(2**28, np.uint8)
     assert 0 < before <= memory.peak_bytes() < before + 2**30
 
 
-def test_a_hash_of_contents_does_not_depend_on_how_they_were_cut(rng):
+def test_a_content_hash_does_not_depend_on_chunks(rng):
     values, pixels = rng.normal(size=(10, 3)), rng.integers(0, 9, size=(10, 4))
     digests = set()
     for cut in (1, 3, 10):
@@ -51,7 +51,7 @@ def test_a_hash_of_contents_does_not_depend_on_how_they_were_cut(rng):
     assert other.hexdigest() not in digests
 
 
-def test_weights_are_hashed_by_name_and_value():
+def test_the_hash_of_weights_depends_on_names_and_values():
     net = torch.nn.Linear(3, 2)
     first = weights_sha256(net)
     assert weights_sha256(net) == first
@@ -61,12 +61,12 @@ def test_weights_are_hashed_by_name_and_value():
     assert weights_sha256("no module") is None
 
 
-def test_versions_are_those_that_ran():
+def test_versions_are_those_of_the_imported_packages():
     assert environment()["versions"]["torch"] == torch.__version__
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_a_bar_goes_to_stderr_and_says_how_long_is_left(shown, capsys):
+def test_progress_goes_to_stderr_with_the_remaining_time(shown, capsys):
     with progress_bar("unroll", 4, shown=shown) as advance:
         advance(4)
     out, err = capsys.readouterr()

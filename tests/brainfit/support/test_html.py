@@ -1,4 +1,4 @@
-"""Notebooks show scores and recordings as small tables, whatever their names and numbers are."""
+"""Notebooks show scores and recordings as small tables, for any names and numbers."""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,7 @@ def score_page(**options):
     return Page(fake_score(**{"n_units": 6, "n_images": 12, **options})._repr_html_())
 
 
-def test_a_score_shows_its_result_and_its_caveats():
+def test_a_score_shows_its_result_and_notices():
     score = fake_score(6, 12)
     page = score_page()
     for key in ("normalized", "image_driven", "r"):
@@ -31,7 +31,7 @@ def test_undefined_numbers_are_shown_as_a_dash(options):
     assert not {"nan", "none", "inf"} & set(words)
 
 
-def test_a_recording_shows_what_was_recorded_and_reads_no_response():
+def test_a_recording_shows_its_contents_and_reads_no_responses():
     recording = tiny_recording()
     page = Page(recording._repr_html_())
     for text in ("16 of 2 objects", "V4 3 (a 3); pIT 3 (a 3)", "up to 4", "25 from 0 to 250 ms"):
@@ -45,12 +45,12 @@ def test_a_recording_shows_what_was_recorded_and_reads_no_response():
 @pytest.mark.parametrize(
     "shown", [fake_score(3, 8, model=HOSTILE, layer=HOSTILE), replace(tiny_recording(), name=HOSTILE)]
 )
-def test_hostile_names_are_escaped(shown):
+def test_markup_in_names_is_escaped(shown):
     assert "<script" not in shown._repr_html_()
     assert HOSTILE in Page(shown._repr_html_()).text
 
 
 @pytest.mark.parametrize("shown", [fake_score(3, 8), tiny_recording()])
-def test_no_colour_is_set_so_that_a_dark_notebook_stays_readable(shown):
+def test_no_colour_is_set_so_dark_notebooks_stay_readable(shown):
     colours = re.findall(r"(?:color|background)[^:;\"]*: *([^;\"]+)", shown._repr_html_())
     assert colours == ["inherit"]

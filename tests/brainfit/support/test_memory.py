@@ -1,4 +1,4 @@
-"""What a score will take is said before it starts, and what would fit where it does not."""
+"""The memory of a score is estimated before it starts, with advice if it does not fit."""
 
 import logging
 from dataclasses import replace
@@ -40,15 +40,15 @@ WORK = Work(
 )
 
 
-def test_rows_are_counted_and_weighed_apart():
-    """Some features may be kept in 16 bits."""
+def test_number_and_size_of_rows_are_estimated_separately():
+    """Features may be stored in 16 bits."""
     work = WORK.with_rows(10, 120, 70 * (4 * 10_051 + 8) + 50 * (2 * 10_000 + 4 * 51 + 8))
     assert work.n_rows == 12
     assert work.feature_bytes == pytest.approx((70 * 4 + 50 * 2) / 120)
     assert work.bytes_of_row == pytest.approx(4 * 51 + 8 + work.feature_bytes * 10_000)
 
 
-def test_what_each_stage_holds():
+def test_each_stage_is_estimated_by_the_arrays_it_holds():
     stages = estimate(WORK)
     rows = 750 * 12 * (4 * (10_000 + 50 + 1) + 8)
     assert stages["averaging trials"] == WORK.means + 2 * 4 * 1000 * 20 * 50 * 25
@@ -58,13 +58,13 @@ def test_what_each_stage_holds():
     assert peak(stages) == ("compressed rows", stages["compressed rows"])
 
 
-def test_of_many_trials_no_more_is_held_than_is_read_at_a_time():
+def test_many_trials_need_no_more_memory_than_one_read():
     many = replace(WORK, n_trials=1000)
     assert estimate(many)["averaging trials"] == WORK.means + 2 * responses.CHUNK_BYTES
 
 
 @pytest.mark.parametrize("name", ["batch_size", "n_features", "n_rows", "n_units"])
-def test_more_of_anything_takes_no_less(name):
+def test_estimates_grow_with_every_size(name):
     more = estimate(replace(WORK, **{name: 2 * getattr(WORK, name)}))
     assert all(more[stage] >= size for stage, size in estimate(WORK).items())
     assert more != estimate(WORK)
@@ -72,7 +72,7 @@ def test_more_of_anything_takes_no_less(name):
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(1e6, peak(estimate(WORK))[1] - 1))
-def test_what_is_said_to_fit_fits_and_one_more_does_not(room):
+def test_advised_sizes_are_the_largest_that_fit(room):
     for words in remedies(WORK, room, may_project=True):
         number = int(next(word for word in words.split() if word.isdigit()))
         name = {"(--batch-size": "batch_size", "(--project": "n_features"}
@@ -85,7 +85,7 @@ def test_what_is_said_to_fit_fits_and_one_more_does_not(room):
         assert peak(estimate(changed(number + 1)))[1] > room or option == "(--images"
 
 
-def test_a_refusal_is_one_line_with_the_largest_stage_and_numbers(monkeypatch):
+def test_a_refusal_names_the_largest_stage_and_the_bytes(monkeypatch):
     needed = peak(estimate(WORK))[1]
     monkeypatch.setattr(memory, "available_bytes", lambda: needed - 1e8)
     with pytest.raises(ResourceError) as error:
@@ -96,7 +96,9 @@ def test_a_refusal_is_one_line_with_the_largest_stage_and_numbers(monkeypatch):
     assert "(--images 731)" in line
     assert "(--project 7222)" in line
     assert "\n" not in line
-    assert check(WORK, 1e8 + 1, may_project=True) == estimate(WORK)  # what is there already counts
+    assert check(WORK, 1e8 + 1, may_project=True) == estimate(
+        WORK
+    )  # memory in use already is part of the estimate
     with pytest.raises(ResourceError) as error:
         check(WORK, 0, may_project=False)
     assert "--project" not in str(error.value)
@@ -105,13 +107,13 @@ def test_a_refusal_is_one_line_with_the_largest_stage_and_numbers(monkeypatch):
         check(WORK, 0, may_project=True)
 
 
-def test_what_one_image_takes_is_told_from_what_all_share():
+def test_memory_per_image_is_separated_from_shared_memory():
     unroll = UnrollMemory.from_peak(100.0, 4, 20.0)
     assert (unroll.fixed, unroll.each, unroll.bytes(4), unroll.bytes(8)) == (20, 20, 100, 180)
     assert UnrollMemory.from_peak(100.0, 1, 1e9) == UnrollMemory(50, 50)
 
 
-def test_the_watch_sees_what_comes_and_goes():
+def test_peak_memory_includes_released_memory():
     with PeakMemory() as watch:
         np.ones(12_500_000).sum()
         left = np.ones(5_000_000)
@@ -120,7 +122,7 @@ def test_the_watch_sees_what_comes_and_goes():
 
 
 class Large(TinyModel):
-    """Takes 8 MB for each image."""
+    """A model that needs 8 MB per image."""
 
     shown: list[int] = []  # noqa: RUF012
 
@@ -141,7 +143,7 @@ def scored(monkeypatch, room, batch_size=None):
     )
 
 
-def test_batches_shrink_where_memory_is_short_and_a_warning_says_so(monkeypatch, caplog):
+def test_batches_shrink_with_a_warning_if_memory_is_short(monkeypatch, caplog):
     wanted = scored(monkeypatch, 1e9)
     assert set(Large.shown) == {1, 16, 8}
     assert wanted.info["provenance"]["batch_size"] == 16
@@ -154,20 +156,20 @@ def test_batches_shrink_where_memory_is_short_and_a_warning_says_so(monkeypatch,
     np.testing.assert_allclose(found.data["r"].values, wanted.data["r"].values, atol=1e-3)
 
 
-def test_a_batch_size_that_was_asked_for_is_refused_with_the_one_that_fits(monkeypatch):
+def test_a_requested_batch_size_beyond_memory_is_refused_with_one_that_fits(monkeypatch):
     with pytest.raises(ResourceError, match=r"a batch size of 4 would fit \(--batch-size 4\)"):
         scored(monkeypatch, 5e7, batch_size=16)
     assert Large.shown == [1]
 
 
-def test_nothing_is_shown_where_responses_alone_are_too_many(monkeypatch):
+def test_no_image_is_computed_if_responses_alone_exceed_memory(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     with pytest.raises(ResourceError, match="averaging trials needs about"):
         scored(monkeypatch, 1e9)
     assert Large.shown == []
 
 
-def test_the_fit_is_refused_after_one_image(monkeypatch):
+def test_a_fit_beyond_memory_is_refused_after_one_image(monkeypatch):
     recording, model = made_up(n_images=40)
     asked = []
 
@@ -185,7 +187,7 @@ FREE = 64 * GIB
 
 
 def group(folder, limit, used, version=2, inactive=None):
-    """Write what the system shows of a control group."""
+    """Write the files by which the system describes a control group."""
     names = {
         2: ("max", "current", "inactive_file"),
         1: ("limit_in_bytes", "usage_in_bytes", "total_inactive_file"),
@@ -212,21 +214,21 @@ V1, V2 = "9:name=systemd:/\n4:cpu,memory:/docker/ab\n", "0::/job/ab\n"
 @pytest.mark.parametrize(
     ("lines", "place", "version"),
     [
-        ("0::/\n", "", 2),  # a container that sees itself at the top
+        ("0::/\n", "", 2),  # a container whose own group appears as the root
         (V2, "job/ab", 2),
-        (V2, "job", 2),  # a limit of the group above
+        (V2, "job", 2),  # a limit of the parent group
         ("0::/../../elsewhere\n", "", 2),
         (f"0::/\n{V1}", "memory/docker/ab", 1),
-        (V1, "memory", 1),  # as docker mounts it
+        (V1, "memory", 1),  # mounted as by docker
         (f"{V1}0::/job/ab\n", "unified/job/ab", 2),
     ],
 )
-def test_the_limit_of_a_container_counts_wherever_it_stands(monkeypatch, tmp_path, lines, place, version):
+def test_the_limit_of_a_container_is_found_in_every_layout(monkeypatch, tmp_path, lines, place, version):
     top = member(monkeypatch, tmp_path, lines)
     assert memory.available_bytes() == FREE
     group(top / place, 2 * GIB, GIB // 2, version)
     assert memory.available_bytes() == 2 * GIB - GIB // 2
-    group(top / place, 2 * GIB, GIB // 2, version, inactive=1000)  # of files that were read, and can go
+    group(top / place, 2 * GIB, GIB // 2, version, inactive=1000)  # reclaimable page cache
     assert memory.available_bytes() == 2 * GIB - GIB // 2 + 1000
     group(top / place, 2 * GIB, 3 * GIB, version, inactive=0)
     assert memory.available_bytes() == 0
@@ -234,14 +236,14 @@ def test_the_limit_of_a_container_counts_wherever_it_stands(monkeypatch, tmp_pat
     assert memory.available_bytes() == FREE
 
 
-def test_of_several_limits_the_least_counts(monkeypatch, tmp_path):
+def test_the_smallest_of_several_limits_applies(monkeypatch, tmp_path):
     top = member(monkeypatch, tmp_path, V2)
     group(top / "job", 8 * GIB, 6 * GIB)
     group(top / "job" / "ab", 4 * GIB, GIB)
     assert memory.available_bytes() == 2 * GIB
 
 
-def test_the_limit_of_addresses_counts(monkeypatch, tmp_path):
+def test_the_limit_of_address_space_applies(monkeypatch, tmp_path):
     member(monkeypatch, tmp_path, "")
     held = memory.psutil.Process().memory_info().vms
     monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (held + GIB, -1))
@@ -261,7 +263,7 @@ def test_a_score_is_refused_in_a_small_container_of_a_large_machine(monkeypatch,
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_few_addresses_are_refused_before_libraries_are_loaded(monkeypatch):
+def test_too_little_address_space_is_refused_before_imports(monkeypatch):
     monkeypatch.setattr(memory, "_left_of_addresses", lambda: 1.1 * GIB)
     with pytest.raises(
         ResourceError, match=r"1\.4 GB of addresses, and the limit \(ulimit -v\) leaves 1\.2 GB"
