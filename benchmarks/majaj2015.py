@@ -1,7 +1,7 @@
 """Benchmarks on V4 and IT of two macaques that were shown objects: Majaj et al. (2015), the open part.
 
-The method is that of Nayebi et al. (2018), who had all of the recording. `brainfit data fetch majaj2015`
-brings the data.
+The method is that of Nayebi et al. (2018), who used the full recording. `brainfit data fetch majaj2015`
+downloads the data.
 """
 
 from brainfit.contracts.benchmark import Benchmark

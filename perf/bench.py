@@ -4,7 +4,7 @@
 whose id starts so and keeps what ``perf/results.json`` has of the others. Results are written after every
 workload, so what is done is done.
 
-What takes longer is run by hand, and shown on the page if its file is there: ``perf/full_size.py --json
+Longer workloads are run by hand, and shown on the page if their file exists: ``perf/full_size.py --json
 perf/full_size.json`` for E2, ``perf/streamed.py --json perf/full_fit.json`` for all of F4.
 """
 

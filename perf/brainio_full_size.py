@@ -6,7 +6,7 @@ FOLDER, 256 neuroids x 148,480 presentations x 39 windows of 20 ms, float32, 5.9
 took; and removes all of it again. ``--scale N`` makes one with an Nth of the images, ``--compressed`` one
 that is packed as newer writers do.
 
-What is in it was drawn: units respond to random patches of the images.
+Its content is simulated: units respond to random patches of the images.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The shared-over-time map against its peers: workloads F1 to F3.
 
-What is mapped is simulated (`simulated_layer`); three quarters of the images train, and r is that of the
+Features are simulated (`simulated_layer`); three quarters of the images train, and r is that of the
 others.
 """
 

@@ -41,7 +41,7 @@ STAGES = {
 }
 """Functions of `brainfit.scoring.score`."""
 FEATURES, FIRST_STEP = (256, 4, 4), 6
-"""Of the layer of pIT at 128 px, and the step in which it first differs between images."""
+"""Shape of the pIT layer at 128 px, and the first step in which it differs between images."""
 
 
 def main() -> None:

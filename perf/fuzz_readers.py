@@ -223,7 +223,7 @@ def one(
 ) -> str:
     """Return what a reader makes of a file: ``recording``, ``one line``, or a failure in words.
 
-    Where `whole` is given, any other recording than that one is a failure.
+    If `whole` is given, any other recording is a failure.
     """
     forget_peak()
     before, _ = resident()

@@ -93,20 +93,20 @@ def row(
     workload
         Its id in the table of workloads, which of them it is and what: ``"C1 counts: 1,280 images x ..."``.
     timing
-        Of `interleaved` or `around`; its seconds may be scaled up where a peer ran on a part, if the note
+        Result of `interleaved` or `around`; its seconds may be scaled up if a peer ran on a part and the note
         says so.
     peer, version
-        What it is compared with; `version` may be empty.
+        Name and version of the peer; `version` may be empty.
     at_least
         The smallest ratio peer / ours that meets the target; None where there is none.
     ours_gb, peer_gb
-        Of `peaks.peak_gb`; None where not measured.
+        Result of `peaks.peak_gb`; None if not measured.
     limit_gb
         The largest `ours_gb` that meets the target.
     also
-        Whether all else that the target asks holds, such as equal results; the note says what.
+        True if the target's other conditions hold, such as equal results; the note names them.
     note
-        What a reader must know.
+        Remark for the reader.
     profile
         Finds where the time goes (`profiles`); asked only if the target is missed.
     """

@@ -29,11 +29,11 @@ WANTED = {
     "E2": "`python perf/full_size.py --images 5120 --json perf/full_size.json`, by hand",
     **dict.fromkeys(("E3", "E4", "E5")),
 }
-"""The rows that there should be, by how they begin, and why one may not be there."""
+"""Expected rows by the beginning of their names, and the reason why a row may be missing."""
 INTRODUCTION = """\
 # Performance
 
-How fast brainfit is, and what memory it takes, beside other ways to do the same. `make bench` measures it
+Speed and memory of brainfit, compared with other ways to compute the same. `make bench` measures it
 all, writes `perf/results.json` and makes this page from it; do not edit it by hand. The two sides of a row
 ran in turn, A B A B, with the same number of threads, so a ratio hardly depends on what else the machine
 did; seconds do. A ratio is the peer's time over ours, the median over pairs of runs, with the lowest and
@@ -80,7 +80,7 @@ def label(row: dict[str, Any]) -> str:
 
 
 def shortfalls(rows: list[dict[str, Any]]) -> list[str]:
-    """Say which targets were missed and by how much."""
+    """List the targets that were missed, and by how much."""
     missed = [row for row in rows if not row["met"]]
     if not missed:
         return ["All targets of what was measured are met."]
@@ -89,7 +89,7 @@ def shortfalls(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def absent(rows: list[dict[str, Any]]) -> list[str]:
-    """Say which rows are not there."""
+    """List the expected rows that were not measured, with reasons."""
     there = [label(row) for row in rows]
     missing = {
         name: reason
@@ -101,7 +101,7 @@ def absent(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def why(row: dict[str, Any]) -> list[str]:
-    """Show where the time of a row goes that missed its target."""
+    """Return the profile of a row that missed its target, as a table."""
     (_, *sides), *entries = row["profile"]
     two = len(sides) == 2
     head = ["part", *(f"{side}, seconds" for side in sides), *(["ratio"] if two else [])]

@@ -20,7 +20,7 @@ KINDS = {
     ),
     "pooling and resizing": ("pool", "upsample", "pad"),
 }  # fmt: skip
-"""Which of torch's operations are what, by a part of their name; the first that fits."""
+"""Kinds of torch's operations by a part of their names; the first match counts."""
 OTHER = "other"
 
 

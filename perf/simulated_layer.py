@@ -1,6 +1,6 @@
 """Layers and responses to map from one to the other, simulated at the paper's size.
 
-What is mapped is a layer of slowly falling spectrum, smooth in time, most of whose energy is a mean that all
+The layer has a slowly falling spectrum and is smooth in time, and most of its energy is a mean that all
 images share, as in recurrent networks; and responses that a few dozen directions of it explain to a quarter
 or less, the rest being noise, half of it smooth in time, as what no model explains is in recordings.
 """

@@ -89,11 +89,11 @@ def inter_animal_consistency(
     mapping, test_fraction, n_images
         As for `brainfit.score`.
     n_halvings
-        How often the trials are halved; each takes two fits a direction.
+        Number of random halvings of the trials; each takes two fits per direction.
     seed
-        Of the split, the inner folds and the halves.
+        Seed of the split, the inner folds and the halves.
     execution
-        Where and how the work runs (`brainfit.Execution`); its `progress` shows bars.
+        Settings of the run (`brainfit.Execution`); its `progress` shows bars.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def summary(result: InterAnimalConsistency) -> dict[str, Any]:
     Parameters
     ----------
     result
-        What `inter_animal_consistency` returned.
+        Result of `inter_animal_consistency`.
 
     Returns
     -------

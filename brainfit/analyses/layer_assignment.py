@@ -1,4 +1,4 @@
-"""Which layer of a model belongs to which region: the one that most of the region's units choose.
+"""Assign a layer of a model to each region: the layer that most of the region's units choose.
 
 A unit chooses by how well each layer predicts it (`brainfit.scoring.layer_choice`).
 """
@@ -55,7 +55,7 @@ def assign_layers(
     knows about images and not for when it responds. The plain vote of the paper, in which the time course
     counts, is beside it.
 
-    The images that a score with this seed holds out have no part in it. All regions are fitted together, a
+    Images that a score with this seed holds out are not used. All regions are fitted together, a
     layer at a time; a score with ``layer="auto"`` does the same for its region alone, where a loss may differ
     by the tolerance of the solver.
 
@@ -69,9 +69,9 @@ def assign_layers(
         The candidates, in order; by default all of the model except readouts to classes
         (`brainfit.contracts.model.readout_layers`), which are candidates only if they are named here.
     seed
-        Of the split and the inner folds.
+        Seed of the split and the inner folds.
     execution
-        Where and how the work runs; by default on the CPU with features cached (`brainfit.Execution`).
+        Settings of the run (`brainfit.Execution`); by default on the CPU with features cached.
 
     Returns
     -------
@@ -84,17 +84,17 @@ def assign_layers(
         loss        layer, unit   held-out squared error over variance; 1: no better than the mean
         unit_layer  unit          the layer that the unit chooses; empty if it does not vote
         votes       region, layer units that choose the layer
-        share       region, layer votes per unit of the region, [0, 1]; the rest to 1 did not vote
+        share       region, layer votes / units of the region, [0, 1]; less than 1 in sum if some did not vote
         median_loss region, layer median of `loss` over the region's units
         chosen      region        the region's layer
         tied        region        another layer had as many votes, and the lower median loss decided
         committed   region        the layer that the model commits to; empty if it commits to none
         n_features  layer         features of the layer
-        converged   layer         the search for the map came to rest; if not, the loss is too high
+        converged   layer         the solver converged; if not, the loss is too high
         =========== ============= ===================================================================
 
-        Nothing is NaN. The coordinate `unit_region` says which of the regions a unit stands for. The
-        attributes say of what, and what was dropped and why.
+        No value is NaN. The coordinate `unit_region` is the requested region of each unit. The
+        attributes hold the provenance, and what was dropped and why.
 
     Raises
     ------

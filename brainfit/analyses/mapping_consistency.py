@@ -81,11 +81,11 @@ def mapping_consistency(
     model, recording, region, layer, mapping, presentation, test_fraction, n_images
         As for `brainfit.score`, and the same images are held out; but `layer` cannot be ``"auto"``.
     n_halvings
-        How often the trials of training images are halved; each takes two fits.
+        Number of random halvings of the trials of training images; each takes two fits.
     seed
-        Of the split, the inner folds and the halves.
+        Seed of the split, the inner folds and the halves.
     execution
-        Where and how the work runs; by default on the CPU with features cached (`brainfit.Execution`).
+        Settings of the run (`brainfit.Execution`); by default on the CPU with features cached.
 
     Returns
     -------

@@ -57,13 +57,13 @@ def noise_ceiling(
     region
         ``V1``, ``V2``, ``V4``, ``pIT``, ``cIT``, ``aIT``, or ``IT`` for the last three.
     n_images
-        Use so many images, balanced over objects; by default all.
+        Number of images to use, balanced over objects; by default all.
     n_splits
         Random halves of the trials to average over.
     seed
-        Of the halves, the bootstrap and the choice of images.
+        Seed of the halves, the bootstrap and the choice of images.
     execution
-        Where and how the work runs (`brainfit.Execution`); its `progress` shows a bar.
+        Settings of the run (`brainfit.Execution`); its `progress` shows a bar.
 
     Returns
     -------
@@ -177,15 +177,15 @@ def ceiling_interval(
 ) -> tuple[float, float]:
     """Return the 95 % interval of the median ceiling over new images and units, as in `median_of_units`.
 
-    What all units share because of which images were drawn is that of the Pearson ceiling, which can be
-    recomputed for a resample without dividing trials anew.
+    The variation that units share because of which images were drawn is that of the Pearson ceiling, which
+    can be recomputed for a resample without dividing trials anew.
 
     Parameters
     ----------
     mean
         Trial averages about each unit's level, shape (image, unit, time_bin).
     noise, image_driven
-        What noise adds to their variance in the window, shape (image, unit), and whether each bin's mean over
+        Variance that noise adds in the window, shape (image, unit); and True if each bin's mean over
         images is taken off; see `brainfit.statistics.bootstrap.reliability_of_resamples`.
     bins
         The window, shape (time_bin,), bool.

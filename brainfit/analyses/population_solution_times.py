@@ -102,9 +102,9 @@ def model_solution_times(
     criterion, seed
         As for `neural_solution_times`.
     region
-        What ``"committed"`` as layer refers to.
+        Region whose layer ``"committed"`` selects.
     execution
-        Where and how the work runs; by default on the CPU with features cached (`brainfit.Execution`).
+        Settings of the run (`brainfit.Execution`); by default on the CPU with features cached.
 
     Returns
     -------

@@ -56,7 +56,7 @@ def describe_recording(recording: Recording, *, seed: int = 0, progress: bool = 
     seed
         Seed of the split for which the dropped images and units are counted.
     progress
-        Whether to show a progress bar on stderr.
+        True to show a progress bar on stderr.
 
     Returns
     -------

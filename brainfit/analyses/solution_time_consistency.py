@@ -44,9 +44,9 @@ def ost_consistency(
     a, b
         Solution times of the same images, shape (image,); NaN where an image was not solved.
     n_resamples
-        Of the bootstrap over images.
+        Number of resamples of the images.
     seed
-        Of the bootstrap.
+        Seed of the resamples.
 
     Raises
     ------

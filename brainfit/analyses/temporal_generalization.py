@@ -54,7 +54,7 @@ def temporal_generalization(
     seed
         As for `brainfit.score`.
     execution
-        Where and how the work runs; by default on the CPU with features cached (`brainfit.Execution`).
+        Settings of the run (`brainfit.Execution`); by default on the CPU with features cached.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def _pearson(sums: np.ndarray, y: np.ndarray) -> np.ndarray:
     (p, pp, py), n = sums, len(y)
     spread_p = pp / n - (p / n) ** 2
     spread_y = y.var(axis=0)
-    # What is left of sums of squares where nothing varies is rounding.
+    # Sums of squares of a constant are not exactly zero, but rounding errors.
     varies = (spread_p > 1e-10 * pp / n) & (spread_y > 0)
     covariance = py / n - p / n * y.mean(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -30,14 +30,14 @@ def corrected_scores(
     predicted, response, predicted_halves
         As for `noise_corrected`.
     reliability
-        Of the responses.
+        Reliability of the responses.
     units
-        Which of its units these are.
+        Positions of these units in `reliability`.
 
     Returns
     -------
     dict
-        What `noise_corrected` returns, and `image_driven`, which is `consistency` once each bin's mean over
+        Result of `noise_corrected`, and `image_driven`, which is `consistency` once each bin's mean over
         images is taken off predictions and responses, halves as well. NaN where a unit is not `known`.
     """
 
@@ -69,7 +69,7 @@ def noise_corrected(
         Pearson reliability of the trial averages, shape (window, unit), (0, 1]; NaN where it is not
         distinguishable from zero.
     windows
-        Which bins each window pools, shape (window, time_bin), bool.
+        Bins that each window pools, shape (window, time_bin), bool.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def noise_corrected(
     agree = np.nan_to_num(_pooled(predicted_halves[0], predicted_halves[1], windows)).mean(axis=0)
     of_prediction = np.where(known, np.nan_to_num(spearman_brown(agree)), np.nan)
     normalized = r / np.sqrt(response_reliability)
-    # Where halves do not agree there is nothing to divide by, and nothing reproducible was predicted.
+    # If halves do not agree, no reproducible part was predicted: division by infinity gives 0.
     noise_of_map = np.sqrt(np.where(of_prediction > 0, of_prediction, np.inf))
     return {
         "r": r,
@@ -97,7 +97,7 @@ def noise_corrected(
 def _without_time_course(values: np.ndarray) -> np.ndarray:
     """Take each bin's mean over images off, shape (..., image, unit, time_bin).
 
-    What is left where images differ by float32 rounding only is made 0: dust must not correlate.
+    Differences between images of the size of float32 rounding become 0, because rounding must not correlate.
     """
     driven = values - values.mean(axis=-3, keepdims=True)
     scale = np.abs(values).max(axis=(-3, -1), keepdims=True)
@@ -118,7 +118,7 @@ def _pooled(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> np.ndarray:
 def halve(trials: xr.DataArray, n_halvings: int, rng: np.random.Generator) -> np.ndarray:
     """Average random halves of the trials of each image.
 
-    Where every image has the same trials for all units, halves are drawn over these blocks, the same for all
+    If every image has the same trials for all units, halves are drawn over these blocks, the same for all
     images; else for each image (`brainfit.statistics.halves`). All units have the same halves, as far as they
     have the same trials, since the noise of a trial may be common to them.
 
@@ -136,7 +136,7 @@ def halve(trials: xr.DataArray, n_halvings: int, rng: np.random.Generator) -> np
     Returns
     -------
     array, shape (half, halving, image, unit, time_bin), float32
-        Where the number of trials is odd the second half has one more. NaN where a half has none.
+        If the number of trials is odd, the second half has one more. NaN where a half has no trial.
 
     Raises
     ------

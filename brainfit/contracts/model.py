@@ -76,7 +76,7 @@ class Model(Protocol):
         """Origin of its weights, as they are at this moment.
 
         ``"random:<seed>"``; ``"sha256:<hash>"`` of the file that they were loaded from; text of the user's
-        own; or text that begins with ``"unknown"`` if nobody has said where they came from.
+        own; or text that begins with ``"unknown"`` if their origin is not known.
         """
         ...
 

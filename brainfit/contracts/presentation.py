@@ -44,7 +44,7 @@ class Presentation:
     Raises
     ------
     ContractError
-        If a duration is not a whole number of steps, the image is shown for no step, or the
+        If a duration is not a whole number of steps, `on_ms` is not positive, or the
         background is out of range.
 
     Examples
@@ -105,7 +105,7 @@ class Presentation:
         ------
         frame, steps
             The normalised frame, shape (image, 3, height, width), or (1, 3, height, width)
-            where it is the same for every image; and the length of its run.
+            if it is the same for every image; and the length of its run.
         """
         for run in self.timeline:
             if run.frame == "image":

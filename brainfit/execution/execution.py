@@ -59,7 +59,7 @@ class Execution:
 
 
 def or_default(execution: Execution | None) -> Execution:
-    """Return `execution`, or the default one for None: the first thing that every public function does.
+    """Return `execution`, or the default one for None; every public function calls this first.
 
     Raises
     ------

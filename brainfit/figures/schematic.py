@@ -49,7 +49,7 @@ LINE = 0.14
 NAME, SMALL, LEGEND = 7.5, 7.0, 8.0
 """Sizes of text, in points."""
 LONGEST_LINE = 12
-"""Of a layer's name, in letters."""
+"""Longest line of a layer's name, in characters."""
 
 
 def schematic(wiring: Wiring) -> Display:

@@ -26,9 +26,9 @@ STORES = {"float32": 1e-4, "bfloat16": 2e-3}
 """Number formats of the stored features, and the root of the share of variance that rows may lack
 (`compress`).
 
-What rows lack, in many directions together, must be below the lowest penalty: a thousandth of a mean
-eigenvalue, which is 1e-7 of the total variance with ten thousand features. In 16 bits rounding is what
-counts.
+The variance that rows lose, over many directions together, must be below the lowest penalty, a thousandth of
+a mean eigenvalue: that is 1e-7 of the total variance with ten thousand features. In 16 bits, rounding errors
+dominate.
 """
 RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 # Usual sizes of an iterative fit, as measured by perf/fitting.py: directions of few units, and of many
@@ -101,7 +101,7 @@ class Ridge(SharedLinearMap):
 
     @property
     def n_passes(self) -> int:
-        """At most so many passes over the rows."""
+        """Largest number of passes over the rows."""
         return self.max_blocks
 
     @property

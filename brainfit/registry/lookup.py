@@ -34,7 +34,7 @@ _PACKAGES: dict[Kind, str] = {"model": "model_zoo", "recording": "data_loaders",
 _READER = "layouts:read"
 """The function of `data_loaders` that reads a recording's file."""
 _SUFFIXES = (".npz", ".nc", ".h5", ".hdf5", ".nwb")
-"""File name endings by which a recording's file is told from a name."""
+"""File name endings that distinguish the file of a recording from a name."""
 _REGISTERED: dict[Kind, dict[str, Factory]] = {"model": {}, "recording": {}, "benchmark": {}}
 
 

@@ -28,7 +28,7 @@ def print_pdf(page: str) -> bytes:
     Raises
     ------
     PluginError
-        If no Chromium is installed, or it prints nothing.
+        If no Chromium is installed, or it fails to print.
     """
     browser = find_browser()
     if browser is None:
@@ -50,8 +50,8 @@ def print_pdf(page: str) -> bytes:
         ]
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, timeout=LONGEST_S, check=False)
-            said = done.stderr.decode(errors="replace").split("\n")
-            problem = next((line for line in reversed(said) if line.strip()), f"exit code {done.returncode}")
+            lines = done.stderr.decode(errors="replace").split("\n")
+            problem = next((line for line in reversed(lines) if line.strip()), f"exit code {done.returncode}")
         except subprocess.TimeoutExpired:
             problem = f"it did not finish in {LONGEST_S} s"
         except OSError as error:

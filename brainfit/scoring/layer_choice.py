@@ -211,11 +211,11 @@ def _loss(
 
 
 def _kept_variance(ridge: Ridge) -> np.ndarray:
-    """Sum of squares about the mean of the targets that are left in the rows, shape (unit,).
+    """Return the sum of squares of the targets left in the rows, about their mean, shape (unit,).
 
-    What a layer cannot tell apart, such as bins in which it does not change, is taken out of its rows
-    (`brainfit.mappings.solvers.rows`), out of its error and out of the variance that this is a share of: so
-    such shares say which penalty is best for a layer, but not which layer.
+    Differences that a layer cannot represent, such as between bins in which it is constant, are removed from
+    its rows (`brainfit.mappings.solvers.rows`), from its error and from this variance. Their ratio compares
+    penalties of one layer, but not layers.
     """
     rows = [rows for batches in ridge.rows_.values() for rows in batches]
     n = sum(float(part.ones.double().square().sum()) for part in rows)

@@ -37,7 +37,7 @@ def notices(data: xr.Dataset, info: Mapping[str, Any]) -> list[Notice]:
     Parameters
     ----------
     data, info
-        Of a `brainfit.scoring.result.Score`.
+        Data and attributes of a `brainfit.scoring.result.Score`.
     """
     return [
         *_of_units(data),

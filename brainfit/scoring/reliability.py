@@ -38,7 +38,7 @@ class Reliability:
         The same over images x the bins of a window, as responses are and with each bin's mean over images
         taken off, shape (window, unit).
     plain_noise, driven_noise
-        What noise adds to the variance in a window, shape (window, image, unit); see `TrialNoise`.
+        Variance that noise adds in a window, shape (window, image, unit); see `TrialNoise`.
     defined
         True where the reliability in a bin is distinguishable from zero, shape (bin, unit).
     known
@@ -47,7 +47,7 @@ class Reliability:
     windows
         For each window, ``pooled``, ``early`` and ``late``, its range in ms.
     bins
-        Which bins each window pools, shape (window, bin), bool.
+        Bins that each window pools, shape (window, bin), bool.
     trajectories, driven_trajectories
         Correlation over time of trial halves, median over images, Spearman-Brown corrected, shape (unit,);
         NaN where it is not positive.

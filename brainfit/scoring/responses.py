@@ -68,7 +68,7 @@ class Responses:
     folds
         The inner fold of each training image, shape (training image,).
     dropped
-        What was left out, and why.
+        Items that were left out, with reasons.
     split
         The way images were split, and what was found out about their pictures.
     """
@@ -142,7 +142,7 @@ def split_images(
     groups
         Images with the same number show the same picture, shape (image,).
     how
-        What was done, as plain values.
+        The way the split was made, as plain values.
     """
     if compare_pictures:
         with progress_bar("compare pictures (images)", recording.n_images, shown=progress) as on_progress:

@@ -95,12 +95,12 @@ def reliability_of_resamples(sums: Sums, noise: np.ndarray, counts: np.ndarray) 
     Parameters
     ----------
     sums
-        Of one window.
+        Sums of one window.
     noise
-        What noise adds to the variance of the response in that window, shape (image, unit): mean over bins of
+        Variance that noise adds to the response in that window, shape (image, unit): mean over bins of
         `TrialNoise.per_bin` if `sums` are image-driven, else `TrialNoise.over`.
     counts
-        How often each image occurs in each resample, shape (resample, image).
+        Number of times each image occurs in each resample, shape (resample, image).
     """
     _, variance, _ = sums.variances(counts)
     reliability = 1 - counts @ noise / counts.sum(axis=1, keepdims=True) / variance
@@ -201,9 +201,9 @@ def median_interval(
     Parameters
     ----------
     sums, noise
-        Of one window, as for `reliability_of_resamples`.
+        Values of one window, as for `reliability_of_resamples`.
     units
-        Which units count, shape (unit,), bool: those whose reliability is defined. NaN for fewer than three.
+        True for units whose reliability is defined, shape (unit,). The result is NaN for fewer than three.
     """
     if units.sum() < MIN_UNITS:
         return np.nan, np.nan

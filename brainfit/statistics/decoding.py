@@ -1,4 +1,4 @@
-"""Which object an image shows, read from a population by a linear decoder: the image-level d'."""
+"""Decode the object of each image from a population with a linear decoder: the image-level d'."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def decode_dprime(
     n_folds
         Folds of the images, 3 or more, balanced within object.
     seed
-        Of the folds.
+        Seed of the folds.
 
     Returns
     -------

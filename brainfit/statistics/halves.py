@@ -63,7 +63,7 @@ def halves_of_blocks(n_blocks: int, n_splits: int, rng: np.random.Generator) -> 
     Returns
     -------
     array of bool, shape (split, block)
-        Which blocks form the first half; where their number is odd the second half has one more.
+        True for blocks of the first half; if their number is odd, the second half has one more.
     """
     half = n_blocks // 2
     n_all = comb(n_blocks, half) // (1 if n_blocks % 2 else 2)
@@ -90,7 +90,7 @@ def halves_of_images(keys: np.ndarray, n_trials: np.ndarray) -> np.ndarray:
     Returns
     -------
     array of bool, shape (split, image, trial)
-        Where the number of trials is odd the second half has one more.
+        True for trials of the first half; if their number is odd, the second half has one more.
     """
     missing = np.arange(keys.shape[2]) >= n_trials[:, None]
     chosen = np.empty(keys.shape, bool)

@@ -42,7 +42,7 @@ def midranks(x: np.ndarray) -> np.ndarray:
 
 
 def ranks_of_counts(number: np.ndarray) -> np.ndarray:
-    """Mid-rank of each of the counts 0, 1, 2, … where there are so many of each: shape (row, count)."""
+    """Return the mid-rank of each count 0, 1, 2, … from the frequencies of counts, shape (row, count)."""
     return number.cumsum(axis=1) - (number - 1) / 2
 
 

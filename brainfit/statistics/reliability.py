@@ -113,7 +113,7 @@ class TrialNoise:
         Parameters
         ----------
         groups
-            Which bins to pool, shape (group, time_bin), bool.
+            Bins to pool, shape (group, time_bin), bool.
 
         Returns
         -------
@@ -158,7 +158,7 @@ def pearson_reliability(mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
     mean
         Trial averages, shape (image, ..., time_bin): pooled over the last axis.
     noise
-        What noise adds to their variance, shape (image, ...): `TrialNoise.over`, or a bin of
+        Variance that noise adds to them, shape (image, ...): `TrialNoise.over`, or a bin of
         `TrialNoise.per_bin`.
 
     Returns

@@ -27,14 +27,14 @@ def correlate_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray
     sums = (_dot(*pair) for pair in ((rank_a, rank_b), (rank_a, rank_a), (rank_b, rank_b)))
     all_ranks = a.shape[1] * ((a.shape[1] + 1) / 2) ** 2  # what ties do not change
     ranked = _correlation(*(some - all_ranks for some in sums))
-    # What varies by rounding only has ranks nevertheless.
+    # A row that varies by rounding only still has ranks.
     return linear, np.where(np.isnan(linear), np.nan, ranked)
 
 
 def correlate_counts(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Do what `correlate_rows` does, for whole numbers from 0 up.
 
-    How often each pair of counts occurs says it all. Where there are too many counts for a table of
+    The frequency of each pair of counts determines the result. If there are too many counts for a table of
     pairs, the rows are ranked.
     """
     (n_rows, n), (size_a, size_b) = a.shape, (int(rows.max()) + 1 for rows in (a, b))

@@ -68,7 +68,7 @@ def split_half(
         are drawn over blocks, the same for all images; else they are drawn for each image. Where the number
         of trials is odd the second half has one more.
     groups
-        Which bins to pool, shape (group, time_bin), bool: a row with one bin gives the correlation over
+        Bins to pool, shape (group, time_bin), bool: a row with one bin gives the correlation over
         images in that bin, a row with many bins that over images x bins.
     image_driven
         Take each bin's mean over images off the halves first; for all groups, or for each, shape (group,). A

@@ -68,7 +68,7 @@ def open_no_link(path: Path, mode: str) -> IO[Any]:
 def replaced(path: Path) -> Iterator[Path]:
     """Yield the path of a new file, which replaces `path` once the block has ended without an error.
 
-    The new file is made in a private folder beside `path`, so nobody can foresee its name.
+    The new file is made in a private folder beside `path`, so its name cannot be predicted.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Address batches of images by step, so that a run continues where it stopped.
 
-Which images a step sees is a function of the recipe's seed and the step alone, never of the state of a
+The images of a step are a function of the recipe's seed and the step alone, never of the state of a
 loader. With several processes each takes every n-th image of a batch.
 """
 

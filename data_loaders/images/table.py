@@ -120,7 +120,7 @@ def read_table(table: Path) -> dict[str, np.ndarray]:
             f"{printable(table, 300)}: image {printable(repr(str(values[counts > 1][0])))} occurs "
             f"{counts.max()} times; wanted one row per image"
         )
-    # Of two columns of ids or files one is enough, and a column without a name numbers the rows.
+    # Further columns of ids or files are redundant; a column without a name numbers the rows.
     others = {k: v if k in _TEXT else _numbers(v) for k, v in texts.items() if k not in ("", *_IDS, *_FILES)}
     return {"image_id": ids, **others, "image_file": files}
 

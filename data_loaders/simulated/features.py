@@ -45,7 +45,7 @@ def maps(gray: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     gray
         uint8, shape (128, 128).
     seed
-        Of the second-order filters.
+        Seed of the second-order filters.
     """
     luminance = _halve(gray / 255.0)
     spectrum = fft.fft2(luminance - luminance.mean())

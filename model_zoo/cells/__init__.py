@@ -11,7 +11,7 @@ from brainfit.support.suggestions import unknown_name
 
 from ..engine.node import Cell, CellContext, MakeCell
 
-# How many times fewer channels than x two of the authors' cells have, in their shallow networks.
+# Factor by which two of the authors' cells have fewer channels than x, in their shallow networks.
 _NARROWER = {"conv3": 2, "conv4": 1, "conv5": 2}
 
 

@@ -14,7 +14,7 @@ A path is a convolution of the input x, of the raw input ff, of c, of h, or of t
 resized to the map first; all of c, h and fb are those of the step before. Which paths there are, and how each
 is made, is what makes a cell: `SHALLOW` and `MEDIAN` are the two that were published.
 
-What can be chosen is what the options of the authors' published configuration are about, with the choices
+The space holds the options of the authors' published configuration, with the choices
 of Fig. 3a: a connection or none, its kernel, separable or not, a gate's nonlinearity, and whether one state
 gates the other or is added to it. A cell without c, to which their options can also be set, is left out. The
 ranges of the search are not part of it: `model_zoo.networks.random_convrnn` has its own.

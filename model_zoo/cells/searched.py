@@ -53,7 +53,7 @@ class Searched(Cell):
         self.to_input = _Sum(config.to_input, context, self.depth, context.channels)
         self.cell = _Renewal(config.cell, context, self.depth, self.depth, config.layer_norm)
         self.out = _Renewal(config.out, context, self.depth, context.channels, config.layer_norm)
-        # Of a class elsewhere; here the points of the space differ in them.
+        # Other cells fix these per class; here they differ between points of the space.
         self.takes_feedback = any(isinstance(part, _FeedbackPath) for part in self.modules())
         self.loops = tuple(
             f"{name}.{path}"

@@ -212,7 +212,7 @@ class GraphModel(nn.Module):
         self, images: Tensor, presentation: Presentation, layers: tuple[str, ...], *, recompute: bool = False
     ) -> dict[str, Trajectory]:
         images = images.to(next(self.parameters())).contiguous(memory_format=torch.channels_last)
-        # What is drawn or counted anew at every call does not repeat.
+        # Layers that draw numbers or update statistics at every call never repeat their output.
         varies = any(isinstance(part, _VARYING) and part.training for part in self.modules())
         images_shown = len(images) if varies else 1
         frames = (

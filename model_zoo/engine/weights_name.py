@@ -24,7 +24,7 @@ class WeightsName(NamedTuple):
     Attributes
     ----------
     text
-        The name; None if nobody has said where the weights came from.
+        The name; None if the origin of the weights is not known.
     values
         The result of `hash_values` at that time; None without a module.
     """

@@ -30,7 +30,7 @@ from .tf_checkpoint import checkpoint_files, read_checkpoint
 from .tf_names import decoder_settings, load_variables
 
 _WRAPPER, _PREFIX = "state_dict", "module."  # of training scripts, and of torch.nn.DataParallel
-# What torch.load raises on bytes that are no torch file, or a damaged one: there is no list of it.
+# Errors that torch.load raises on damaged files and other bytes; torch does not document them.
 _DAMAGED = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
     *(RuntimeError, TypeError, ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile),

@@ -70,7 +70,7 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def take(data: bytes, at: int, size: int) -> bytes:
-    """Return so many bytes from there, all of which there must be."""
+    """Return `size` bytes from `at` on, and refuse a table that ends before."""
     if at < 0 or size < 0 or at + size > len(data):
         raise Unreadable("its index points beyond its end")
     return data[at : at + size]

@@ -40,7 +40,7 @@ class PublishedWeights:
     image_size
         In pixels, of the images that they were trained on.
     source
-        Who trained them.
+        Authors who trained them.
     """
 
     model: str

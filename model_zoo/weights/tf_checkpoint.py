@@ -5,7 +5,7 @@ variable's type, shape and position, and ``model.ckpt.data-00000-of-00001`` and 
 table has a protocol buffer for each variable, `BundleEntryProto`, by its name, and one for all,
 `BundleHeaderProto`, by "".
 
-What is not read, and why this is our own, is in docs/decisions/0005-own-checkpoint-reader.md.
+See docs/decisions/0005-own-checkpoint-reader.md for what is not read, and why this reader is our own.
 
 References
 ----------
@@ -173,7 +173,7 @@ def _variable(name: str, message: bytes) -> Variable:
     dims = _fields(_last(fields, _SHAPE, b""))[_DIM]
     shape = tuple(_last(_fields(dim), _LENGTH) for dim in dims)
     if len(shape) > _MOST_DIMS or math.prod(max(length, 1) for length in shape) > _LARGEST:
-        raise Unreadable(f"{name} is said to have {len(shape)} dimensions or numbers without end")
+        raise Unreadable(f"{name} claims to have {len(shape)} dimensions or too many numbers")
     shard, offset, size = (_last(fields, tag) for tag in (_SHARD, _OFFSET, _SIZE))
     if size != math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize:
         raise Unreadable(f"{name} has {size} bytes, which is not what its shape {shape} takes")
@@ -206,7 +206,7 @@ def _map(path: Path) -> mmap.mmap | bytes:
     size = regular_file(path)
     try:
         with path.open("rb") as file:
-            # Of an empty file there can be no map.
+            # An empty file cannot be mapped.
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     except OSError as error:
         raise Unreadable(f"{path.name}: {reason(error)}") from error

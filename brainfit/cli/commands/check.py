@@ -45,8 +45,8 @@ def check(
     given = {option: value for option, value in given.items() if value is not None}
     with user_code():
         # Only models have options.
-        thing: Any = lookup.load_model(name, **given) if given else _load(name)
-        facts = _check_recording(thing) if hasattr(thing, "responses") else _check_model(thing)
+        loaded: Any = lookup.load_model(name, **given) if given else _load(name)
+        facts = _check_recording(loaded) if hasattr(loaded, "responses") else _check_model(loaded)
     if as_json:
         print_json({"name": name, "ok": True, **facts})
         return

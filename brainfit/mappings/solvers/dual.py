@@ -39,7 +39,7 @@ MAX_ROWS = 4096
 _COLUMNS = 4096
 """Features to work on at once."""
 _SMALL = 1024
-"""Up to so many rows, threads that wait for each other cost an eigendecomposition more than they save."""
+"""Largest number of rows for which synchronising threads costs an eigendecomposition more than it saves."""
 
 
 def solve_dual(
