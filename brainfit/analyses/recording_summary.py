@@ -1,4 +1,4 @@
-"""Describe a recording: regions, animals, trials, bins, kinds of values, and what a score would drop."""
+"""Describe a recording: regions, animals, trials, bins, kinds of values, and what a score would say."""
 
 from __future__ import annotations
 
@@ -9,61 +9,58 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording, check_recording
 from brainfit.contracts.vocabulary import REGION_CHOICES
-from brainfit.errors import ContractError
-from brainfit.scoring.responses import prepare, require_trials, unit_chunks
+from brainfit.scoring.pictures import find_pictures
+from brainfit.scoring.preview import preview_recording
+from brainfit.scoring.request import choose_images
+from brainfit.scoring.responses import no_responses, unit_chunks
 from brainfit.support.progress import progress_bar
 
 SAMPLE_BYTES = 128 * 2**20
 """Responses that `describe_recording` reads, about: all of a small recording, some units of a large one."""
 N_READ = 5
 """Images that `read_some` reads."""
-_TEST_FRACTION = 0.25
 _N_STEPS = 20  # of the progress bar
 
 
-def read_some(recording: Recording) -> str:
-    """Read a few images and the responses to them, which finds a file that was cut short; say what was read.
+def read_some(recording: Recording) -> None:
+    """Read a few images and the responses of all units to them, which finds a file that was cut short.
 
     Raises
     ------
     IntegrityError
         If the file behind it is damaged there.
-    ContractError
-        If there is not one number in the responses.
     """
     some = recording.select_images(np.unique(np.linspace(0, recording.n_images - 1, N_READ).astype(int)))
-    responses = some.responses.values
-    _ = some.stimuli.values
-    if not np.isfinite(responses).any():
-        raise ContractError(
-            f"recording {recording.name!r} has no response to any of {some.n_images} images spread over it: "
-            "all are NaN; see whether it was written whole"
-        )
-    spread = "" if some.n_images == recording.n_images else f" of {recording.n_images}, spread over them"
-    return f"{some.n_images} images{spread}, and all responses to them"
+    _ = some.responses.values, some.stimuli.values
 
 
-def describe_recording(recording: Recording, *, seed: int = 0, progress: bool = False) -> dict[str, Any]:
-    """Describe what a recording holds, as plain values.
+def describe_recording(
+    recording: Recording,
+    *,
+    n_images: int | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Describe what a recording holds, and what a score of each region would say, as plain values.
 
     Parameters
     ----------
     recording
-        Any; of a large one some units of each region and animal are read, with all their images and trials.
-    seed
-        Seed of the split for which the dropped images and units are counted.
+        A recording in any layout; of a large one some units of each region and animal are read, with all
+        their images and trials.
+    n_images, seed
+        As for `brainfit.score`, whose words these are, with steps of 10 ms.
     progress
-        True to show a progress bar on stderr.
+        True for progress bars on stderr.
 
     Returns
     -------
     dict
         ``units`` by region and animal; ``images``; ``trials`` (least and most of an image; None: averaged);
-        ``time_bins``; ``values``; ``left_out``, what the loader left out; ``would_drop``, what a score of
-        each region would; ``read``, of how many units this is known; ``responses_gb``.
+        ``time_bins``; ``values``; ``left_out``, what the loader left out; ``scores``, by region the
+        `brainfit.scoring.preview.Preview`; ``read``, of how many units this is known; ``responses_gb``.
 
     Raises
     ------
@@ -80,8 +77,11 @@ def describe_recording(recording: Recording, *, seed: int = 0, progress: bool = 
     units: dict[str, dict[str, int]] = {}
     for region, animal, members in groups:
         units.setdefault(region, {})[animal] = len(members)
-    sample = _loaded(recording.select_units(sampled), progress)
+    sample = _loaded(choose_images(recording.select_units(sampled), n_images, seed), progress)
     values, trials = _values(sample)
+    with progress_bar("compare pictures (images)", sample.n_images, shown=progress) as on_progress:
+        pictures = find_pictures(sample.stimuli, on_progress)
+    previews = {region: preview_recording(sample, region, pictures=pictures, seed=seed) for region in units}
     return {
         "name": recording.name,
         "simulated": recording.simulated,
@@ -91,7 +91,7 @@ def describe_recording(recording: Recording, *, seed: int = 0, progress: bool = 
         "time_bins": _bins(responses),
         "values": values,
         "left_out": _left_out(recording.provenance.get("dropped")),
-        "would_drop": [_dropped(sample, region, seed) for region in units],
+        "scores": {region: preview.to_dict() for region, preview in previews.items()},
         "read": {"units": len(sampled), "of": responses.sizes["unit"]},
         "responses_gb": round(responses.dtype.itemsize * responses.size / 1e9, 3),
     }
@@ -139,10 +139,7 @@ def _values(sample: Recording) -> tuple[dict[str, Any], dict[str, int] | None]:
         if sample.has_trials:
             n_trials = np.maximum(n_trials, known.any(axis=(2, 3)).sum(axis=1))
     if low > high:
-        raise ContractError(
-            f"recording {sample.name!r} has no number in the {sample.responses.sizes['unit']} units that "
-            "were read: all are NaN; see whether it was written whole"
-        )
+        raise no_responses(sample)
     counts = whole and low >= 0
     kind = "counts" if counts else "negative too, so normalised" if low < 0 else "fractions, so no counts"
     values = {
@@ -176,24 +173,3 @@ def _bins(responses: xr.DataArray) -> dict[str, Any]:
         "width_ms": [float(widths.min()), float(widths.max())],
         "overlap": bool((start[1:] < end[:-1]).any()),
     }
-
-
-def _dropped(sample: Recording, region: str, seed: int) -> dict[str, Any]:
-    """Return what a score of the region would leave out, or why there can be none."""
-    from brainfit.scoring.request import N_FOLDS, select
-
-    here = sample.select_region(region)
-    try:
-        require_trials(here)
-        ready = prepare(
-            select(here, region, None, seed),
-            Presentation(),
-            test_fraction=_TEST_FRACTION,
-            n_folds=N_FOLDS,
-            seed=seed,
-            compare_pictures=False,
-        )
-        records, refused = ready.dropped.records, None
-    except ContractError as error:
-        records, refused = [], str(error)
-    return {"region": region, "dropped": records, "cannot_be_scored": refused}

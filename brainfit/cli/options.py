@@ -64,6 +64,7 @@ Images = Annotated[
     int | None,
     typer.Option(min=8, help="Number of images to use; a score takes 16 or more.", show_default="all images"),
 ]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the split, the resampling and random weights.")]
 ImageSize = Annotated[int | None, typer.Option(min=1, help=_SIZE_HELP, show_default="the model's own")]
 BatchSize = Annotated[
     int | None,

@@ -71,7 +71,7 @@ class Presentation:
         if self.on_ms % self.step_ms or self.off_ms % self.step_ms:
             raise ContractError(
                 f"on_ms={self.on_ms} and off_ms={self.off_ms} must be whole numbers of "
-                f"step_ms={self.step_ms}; change the durations or the step"
+                f"step_ms={self.step_ms}; give other durations (--on-ms, --off-ms) or another step"
             )
         space = one_of("background_space", self.background_space, tuple(_BACKGROUNDS))
         background = number(f"background in {space} space", self.background, *_BACKGROUNDS[space])

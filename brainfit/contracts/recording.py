@@ -132,9 +132,8 @@ def recording_facts(recording: Recording) -> dict[str, str]:
     Returns
     -------
     dict
-        A line of text by the name of the fact: ``images``, ``trials``, ``units``, ``time bins`` and
-        ``noise ceiling``; where the recording has them also ``split``, ``presentation`` and
-        ``response window``.
+        A line of text by the name of the fact: ``images``, ``trials``, ``units`` and ``time bins``; where the
+        recording has them also ``split``, ``presentation`` and ``response window``.
 
     Examples
     --------
@@ -145,7 +144,6 @@ def recording_facts(recording: Recording) -> dict[str, str]:
     trials: up to 4 per image
     units: V4 88 (Ada 44, Bo 44); pIT 76 (Ada 6, Bo 70); cIT 75 (Ada 58, Bo 17); aIT 17 (Ada 17)
     time bins: 25 from 0 to 250 ms, each 10 ms wide
-    noise ceiling: from single trials
     """
     responses, stimuli = recording.responses, recording.stimuli
     objects = len(np.unique(text_labels(responses["object_name"])))
@@ -157,13 +155,12 @@ def recording_facts(recording: Recording) -> dict[str, str]:
     if recording.on_ms is not None:
         facts["presentation"] = f"image for {recording.on_ms} ms, then gray for {recording.off_ms} ms"
     n_trials = responses.sizes.get("trial")
-    facts["trials"] = "averaged" if n_trials is None else f"up to {n_trials:,} per image"
+    trials = "averaged" if n_trials is None else f"up to {n_trials:,} per image"
+    facts["trials"] = f"{trials}, so there is no noise ceiling" if ceiling_obstacle(recording) else trials
     facts["units"] = units_by_region(responses)
     facts["time bins"] = time_bins(responses)
     if recording.response_window is not None:
         facts["response window"] = "{:g} to {:g} ms".format(*recording.response_window)
-    obstacle = ceiling_obstacle(recording)
-    facts["noise ceiling"] = f"none, so it cannot be scored: {obstacle}" if obstacle else "from single trials"
     return facts
 
 

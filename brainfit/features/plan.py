@@ -85,7 +85,7 @@ def usable_model(model: Model | str, execution: Execution) -> Model:
 
 
 def usable_presentation(
-    presentation: Presentation | None, model: Model, recording: Recording
+    presentation: Presentation | None, model: Model, recording: Recording | None
 ) -> Presentation:
     """Return the presentation if it has the model's step; for None the recording's own, or the default one.
 
@@ -95,9 +95,7 @@ def usable_presentation(
         If it is not a presentation, or its step or its durations do not fit the model.
     """
     if presentation is None:
-        default = Presentation(step_ms=model.step_ms)
-        if recording.on_ms is not None and recording.off_ms is not None:
-            default = replace(default, on_ms=recording.on_ms, off_ms=recording.off_ms)
+        default = own_presentation(recording, model.step_ms)
         if holds_image(model):  # the provenance records it
             return replace(default, on_ms=default.on_ms + default.off_ms, off_ms=0)
         return default
@@ -109,6 +107,19 @@ def usable_presentation(
             f"{presentation.step_ms} ms; give a presentation with step_ms={model.step_ms}"
         )
     return presentation
+
+
+def own_presentation(recording: Recording | None, step_ms: int) -> Presentation:
+    """Return the presentation of a recording that has one, and otherwise the default one.
+
+    Raises
+    ------
+    ContractError
+        If its durations are not whole numbers of steps.
+    """
+    if recording is None or recording.on_ms is None or recording.off_ms is None:
+        return Presentation(step_ms=step_ms)
+    return Presentation(recording.on_ms, recording.off_ms, step_ms)
 
 
 def cache_content(model: Model) -> str | None:

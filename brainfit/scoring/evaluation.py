@@ -8,10 +8,31 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from brainfit.scoring.reliability import TRAJECTORY_MS, bins_within, ceilings, measure
+from brainfit.errors import ContractError
+from brainfit.scoring.reliability import TRAJECTORY_MS, bins_within, ceilings, measure, pooled_bins
+from brainfit.scoring.responses import Responses
 from brainfit.statistics.bootstrap import Sums, median_interval
 from brainfit.statistics.correlation import CONSTANT, pearson, spearman, temporal_correlation
 from brainfit.support.seeds import generator
+
+MIN_TEST_IMAGES = 4
+"""With fewer, a correlation over images says next to nothing."""
+
+
+def check_evaluable(responses: Responses) -> None:
+    """Refuse responses that no prediction could be compared with, before a model is run.
+
+    Raises
+    ------
+    ContractError
+        If there are too few test images, or no time bin in the recording's response window.
+    """
+    if len(responses.test) < MIN_TEST_IMAGES:
+        raise ContractError(
+            f"{len(responses.test)} test images: with fewer than {MIN_TEST_IMAGES} a correlation over "
+            "images means nothing; give more images"
+        )
+    pooled_bins(responses.recording.responses, responses.recording.response_window)
 
 
 def assemble(

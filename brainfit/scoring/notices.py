@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.model import Model, holds_image
 from brainfit.contracts.vocabulary import RANDOM_WEIGHTS, UNKNOWN_WEIGHTS
 
 MIN_SHARE_DEFINED = 0.2
@@ -40,16 +41,16 @@ def notices(data: xr.Dataset, info: Mapping[str, Any]) -> list[Notice]:
         Data and attributes of a `brainfit.scoring.result.Score`.
     """
     return [
-        *_of_units(data),
+        *unit_notices(data["window_defined"].sel(window="pooled").values),
         *_of_time_course(data),
         *_of_fit(info),
-        *_of_weights(info),
-        *_of_images(info),
+        *weight_notices(info["weights"]),
+        *picture_notices(info["provenance"].get("images", {})),
     ]
 
 
-def _of_units(data: xr.Dataset) -> list[Notice]:
-    defined = data["window_defined"].sel(window="pooled").values
+def unit_notices(defined: np.ndarray) -> list[Notice]:
+    """Return the remarks on units, of which `defined` says which are defined in the pooled window."""
     if defined.mean() >= MIN_SHARE_DEFINED:
         return []
     text = (
@@ -100,8 +101,14 @@ def _of_fit(info: Mapping[str, Any]) -> list[Notice]:
     return found
 
 
-def _of_weights(info: Mapping[str, Any]) -> list[Notice]:
-    weights = info["weights"]
+def model_notices(model: Model) -> list[Notice]:
+    """Return the remarks on a model that are known before it is scored."""
+    text = f"{model.name} sees the image in all its steps, and never the gray that the animals saw after it."
+    return [*weight_notices(model.weights), *([Notice("No gray after the image", text)] * holds_image(model))]
+
+
+def weight_notices(weights: str) -> list[Notice]:
+    """Return the remarks on a model's weights, given by their name."""
     if weights.startswith(RANDOM_WEIGHTS):
         text = (
             f"The weights were drawn and not trained ({weights}). This score is a baseline for the "
@@ -113,8 +120,8 @@ def _of_weights(info: Mapping[str, Any]) -> list[Notice]:
     return []
 
 
-def _of_images(info: Mapping[str, Any]) -> list[Notice]:
-    images = info["provenance"].get("images", {})
+def picture_notices(images: Mapping[str, Any]) -> list[Notice]:
+    """Return the remarks on what the images of a split show (`Responses.split`)."""
     found = []
     if both := images.get("same_picture_in_both", 0):
         text = (

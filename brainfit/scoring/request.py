@@ -130,7 +130,11 @@ def select(recording: Recording | str | Path, region: str, n_images: int | None,
     if not isinstance(recording, Recording):
         recording = load_recording(recording, n_images=n_images)
     check_recording(recording)
-    recording = recording.select_region(region)
+    return choose_images(recording.select_region(region), n_images, seed)
+
+
+def choose_images(recording: Recording, n_images: int | None, seed: int) -> Recording:
+    """Keep as many images as asked for, in the order of their names; equal for all regions."""
     order = np.argsort(recording.responses["image_id"].values.astype(str), kind="stable")
     if (order[1:] < order[:-1]).any():  # what is drawn for an image must not depend on where it stands
         recording = recording.select_images(order)

@@ -91,7 +91,7 @@ def prepare(
     n_folds: int,
     seed: int,
     progress: bool = False,
-    compare_pictures: bool = True,
+    pictures: Pictures | None = None,
 ) -> Responses:
     """Match bins to steps, average trials, drop what is missing, and split images.
 
@@ -103,6 +103,8 @@ def prepare(
     recording, steps = align_bins(recording, presentation, dropped)
     with progress_bar("average trials (images)", recording.n_images, shown=progress) as on_progress:
         averages = average_trials(recording.responses, on_progress)
+    if not averages.n_trials.any():
+        raise no_responses(recording)
     seen = seen_images(averages, dropped)
     train, test, groups, how = split_images(
         recording,
@@ -111,7 +113,7 @@ def prepare(
         test_fraction=test_fraction,
         seed=seed,
         progress=progress,
-        compare_pictures=compare_pictures,
+        pictures=pictures,
     )
     units = complete_units(averages, train, test, dropped)
     objects = recording.responses["object_name"].values
@@ -129,11 +131,11 @@ def split_images(
     test_fraction: float,
     seed: int,
     progress: bool = False,
-    compare_pictures: bool = True,
+    pictures: Pictures | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
     """Split the images at some positions into training and test.
 
-    Reading all pictures takes time; without `compare_pictures` each image counts as a picture of its own.
+    The images are read and compared unless it is known which `pictures` they show.
 
     Returns
     -------
@@ -144,11 +146,9 @@ def split_images(
     how
         The way the split was made, as plain values.
     """
-    if compare_pictures:
+    if pictures is None:
         with progress_bar("compare pictures (images)", recording.n_images, shown=progress) as on_progress:
             pictures = find_pictures(recording.stimuli, on_progress)
-    else:
-        pictures = Pictures(np.arange(recording.n_images), np.empty((recording.n_images, 0)))
     labels, repeated = recording.responses.coords, repeated_images(averages)
     if "split" in labels:
         is_test = labels["split"].values[seen].astype(str) == "test"
@@ -194,6 +194,14 @@ def require_trials(recording: Recording) -> None:
     """Raise unless the recording has the single trials that a noise ceiling needs."""
     if obstacle := ceiling_obstacle(recording):
         raise ContractError(obstacle)
+
+
+def no_responses(recording: Recording) -> ContractError:
+    """Return the error of a recording without a single response."""
+    return ContractError(
+        f"recording {recording.name!r} has no response in {recording.responses.sizes['unit']} units: all are "
+        "NaN; see whether it was written whole"
+    )
 
 
 def align_bins(

@@ -18,11 +18,11 @@ import xarray as xr
 from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording
-from brainfit.errors import ContractError
 from brainfit.execution import Execution
-from brainfit.scoring.evaluation import assemble
+from brainfit.scoring.evaluation import assemble, check_evaluable
 from brainfit.scoring.fitting import fit, make_transform, predict, prepare_responses, split_features
 from brainfit.scoring.layer_choice import choose_layer
+from brainfit.scoring.notices import Notice, model_notices, picture_notices
 from brainfit.scoring.provenance import content_sha256, describe, provenance
 from brainfit.scoring.reliability import N_SPLITS
 from brainfit.scoring.request import AUTO, TEST_FRACTION, Request, check_request
@@ -32,8 +32,6 @@ from brainfit.support.memory import peak_bytes
 from brainfit.support.progress import progress_bar
 
 _log = logging.getLogger(__name__)
-MIN_TEST_IMAGES = 4
-"""With fewer, a correlation over images says next to nothing."""
 
 
 def score(
@@ -128,8 +126,10 @@ def score(
         execution=execution,
         may_choose=True,
     )
+    warned = _warn(model_notices(request.model))
     responses = prepare_responses(request)
-    _require_test_images(responses)
+    check_evaluable(responses)
+    warned |= _warn(picture_notices(responses.split))
     request, choice = _with_layer(request, responses, layer)
     with split_features(request, responses) as features:
         transform = make_transform(request, responses, features)
@@ -149,9 +149,15 @@ def score(
         },
     }
     result = Score(data, info)
-    for notice in result.notices:
-        _log.warning("%s: %s", notice.title, notice.text)
+    _warn([notice for notice in result.notices if notice not in warned])
     return result
+
+
+def _warn(notices: list[Notice]) -> set[Notice]:
+    """Log each notice as soon as it is known, and return them."""
+    for notice in notices:
+        _log.warning("%s: %s", *notice)
+    return set(notices)
 
 
 def _with_layer(request: Request, responses: Responses, asked: str) -> tuple[Request, dict[str, Any]]:
@@ -160,14 +166,6 @@ def _with_layer(request: Request, responses: Responses, asked: str) -> tuple[Req
         return request, {"how": "committed" if asked == "committed" else "named"}
     chosen, votes = choose_layer(request, responses)
     return request.with_layers(chosen), {"how": AUTO, **votes}
-
-
-def _require_test_images(responses: Responses) -> None:
-    if len(responses.test) < MIN_TEST_IMAGES:
-        raise ContractError(
-            f"{len(responses.test)} test images: with fewer than {MIN_TEST_IMAGES} a correlation over "
-            "images means nothing; give more images"
-        )
 
 
 def _evaluate(request: Request, responses: Responses, predicted: np.ndarray) -> xr.Dataset:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from brainfit.cli import options
+from brainfit.cli.commands.score import build_model
 from brainfit.cli.output import print_json, print_table, user_code
+from brainfit.contracts.vocabulary import RANDOM_WEIGHTS
 from brainfit.registry import lookup
 from brainfit.support.suggestions import unknown_name
 
@@ -30,39 +33,68 @@ def check(
         typer.Option(help="Weights of the model, as for `brainfit score`.", show_default="the model's own"),
     ] = None,
     image_size: options.ImageSize = None,
+    presentations: options.Presentations = None,
+    images: options.Images = None,
+    seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check that a model or a recording keeps to its contract.
+    """Check that a model or a recording keeps to its contract, and can be scored.
 
-    Prints a description, or what is wrong.
+    Prints a description, and what `brainfit score` would refuse, leave out or remark; or what is wrong.
 
-    A model is shown a few random images several times. For a recording, all labels are read, and five images
-    spread over it with all responses to these.
+    A model is shown a few random images several times. A recording is read as by `brainfit data info`.
 
     Example: brainfit check path/to/my_models.py:my_model
     """
-    given = {"weights": weights, "image_size": image_size}
-    given = {option: value for option, value in given.items() if value is not None}
+    of_model = options.loader_options(weights=weights, image_size=image_size)
+    of_recording = options.loader_options(presentations=presentations, n_images=images)
+    if of_model and of_recording:
+        raise typer.BadParameter(
+            "--weights and --image-size are for models, --presentations and --images for recordings; leave "
+            "out those of the other kind"
+        )
     with user_code():
-        # Only models have options.
-        loaded: Any = lookup.load_model(name, **given) if given else _load(name)
-        facts = _check_recording(loaded) if hasattr(loaded, "responses") else _check_model(loaded)
+        if of_model:
+            loaded: Any = build_model(name, weights or RANDOM_WEIGHTS, image_size, seed)
+        elif of_recording:
+            loaded = lookup.load_recording(name, **of_recording)
+        else:
+            loaded = _load(name, seed)
+        is_recording = hasattr(loaded, "responses")
+        facts = _check_recording(loaded, images, seed) if is_recording else _check_model(loaded)
     if as_json:
         print_json({"name": name, "ok": True, **facts})
         return
-    layers = facts.pop("layers", [])
+    layers, scores = facts.pop("layers", []), facts.pop("scores")
     typer.echo(f"{name}: a valid {facts.pop('kind')}")
     for fact, value in facts.items():
         typer.echo(f"  {fact.replace('_', ' ')}: {value}")
+    for subject, preview in scores.items():
+        for line in preview_lines(preview):
+            typer.echo(f"  {subject}: {line}")
     if layers:
         rows = [[str(value) for value in layer.values()] for layer in layers]
         print_table([column.replace("_", " ") for column in layers[0]], rows)
 
 
-def _load(name: str) -> Any:
+def preview_lines(preview: dict[str, Any]) -> list[str]:
+    """Return what a score would say, a line each; `preview` is a `brainfit.scoring.preview.Preview`."""
+    if preview["cannot_be_scored"]:
+        first = f"cannot be scored: {preview['cannot_be_scored']}"
+    else:
+        first = f"can be scored; left out: {list_dropped(preview['dropped'])}"
+    return [first, *(f"{notice['title']}: {notice['text']}" for notice in preview["notices"])]
+
+
+def list_dropped(records: list[dict[str, Any]]) -> str:
+    """Return what is left out, and why, as one line."""
+    return "; ".join(f"{row['n']} {row['what']}, {row['why']}" for row in records) or "nothing"
+
+
+def _load(name: str, seed: int) -> Any:
     models, recordings = lookup.list_models(), lookup.list_recordings()
     if name in models:
-        return lookup.load_model(name)
+        return build_model(name, RANDOM_WEIGHTS, None, seed)
     if name in recordings or lookup.is_recording_file(name):
         return lookup.load_recording(name)
     if ":" in name:
@@ -72,6 +104,7 @@ def _load(name: str) -> Any:
 
 def _check_model(model: Model) -> dict[str, Any]:
     from brainfit.features.check_model import check_model
+    from brainfit.scoring.preview import preview_model
 
     layers = check_model(model).layers
     return {
@@ -80,14 +113,19 @@ def _check_model(model: Model) -> dict[str, Any]:
         "image_size": model.image_size,
         "step_ms": model.step_ms,
         "weights": model.weights,
+        "scores": {"a score": preview_model(model).to_dict()},
     }
 
 
-def _check_recording(recording: Recording) -> dict[str, Any]:
-    from brainfit.analyses.recording_summary import read_some
-    from brainfit.contracts.recording import check_recording, recording_facts
+def _check_recording(recording: Recording, images: int | None, seed: int) -> dict[str, Any]:
+    from brainfit.analyses.recording_summary import describe_recording
+    from brainfit.contracts.recording import recording_facts
 
-    check_recording(recording)
-    read = read_some(recording)
+    found = describe_recording(recording, n_images=images, seed=seed, progress=sys.stderr.isatty())
     facts = {fact.replace(" ", "_"): line for fact, line in recording_facts(recording).items()}
-    return {"kind": "simulated recording" if recording.simulated else "recording", **facts, "read": read}
+    return {
+        "kind": "simulated recording" if recording.simulated else "recording",
+        **facts,
+        "read": "responses of {units} of {of} units".format(**found["read"]),
+        "scores": found["scores"],
+    }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit.cli import options
+from brainfit.cli.commands.check import list_dropped, preview_lines
 from brainfit.cli.output import note, print_json, user_code
 from brainfit.contracts.vocabulary import WRITTEN_LAYOUTS, WrittenLayout
 from brainfit.registry import lookup, plugins
@@ -54,12 +55,14 @@ def info(
         typer.Argument(metavar="PATH|NAME", help="A recording's file, or a name as for `brainfit score`."),
     ],
     presentations: options.Presentations = None,
+    images: options.Images = None,
+    seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Describe a recording, and what a score would leave out of it.
+    """Describe a recording, and what a score would refuse, leave out or remark.
 
-    All responses of a small recording are read; of a large one, those of some units of each
-    region and animal.
+    All images are read, and all responses of a small recording; of a large one, the responses of some units
+    of each region and animal. Steps are of 10 ms.
 
     Example: brainfit data info my_recording.nc
     """
@@ -67,8 +70,15 @@ def info(
     from brainfit.contracts.recording import recording_facts
 
     with user_code():
-        recording = lookup.load_recording(name, **options.loader_options(presentations=presentations))
-        facts = describe_recording(recording, progress=sys.stderr.isatty())
+        recording = lookup.load_recording(
+            name, n_images=images, **options.loader_options(presentations=presentations)
+        )
+        facts = describe_recording(
+            recording,
+            n_images=images,
+            seed=seed,
+            progress=sys.stderr.isatty(),
+        )
     if name not in lookup.list_recordings() and lookup.is_recording_file(name):
         size = Path(name).stat().st_size / 1e9
         layout = _loaders("layouts:layout_of")(name)
@@ -148,16 +158,10 @@ def _lines(facts: dict[str, Any], known: dict[str, str]) -> list[tuple[str, obje
             f"{values['kind']}: {values['min']:.4g} to {values['max']:.4g}, {values['nan_percent']:g} % NaN, "
             f"{values['dtype']}, {facts['responses_gb']:g} GB",
         ),
-        ("left out by the loader", _records(facts["left_out"])),
+        ("left out by the loader", list_dropped(facts["left_out"])),
     ]
-    for region in facts["would_drop"]:
-        why = region["cannot_be_scored"]
-        text = f"cannot be scored: {why}" if why else _records(region["dropped"])
-        lines.append((f"{region['region']}: a score would drop", text))
+    for region, preview in facts["scores"].items():
+        lines += [(region, line) for line in preview_lines(preview)]
     lines.append(("read for this", f"responses of {read['units']} of {read['of']} units"))
     texts = {key: value for key, value in facts["provenance"].items() if isinstance(value, str)}
     return [*lines, *((f"its {key}", value) for key, value in texts.items())]
-
-
-def _records(records: list[dict[str, Any]]) -> str:
-    return "; ".join(f"{row['n']} {row['what']}, {row['why']}" for row in records) or "nothing"

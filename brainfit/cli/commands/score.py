@@ -14,7 +14,6 @@ import typer
 from brainfit.cli import options
 from brainfit.cli.logs import logged
 from brainfit.cli.output import note, number, print_json, print_table, user_code
-from brainfit.contracts.model import holds_image
 from brainfit.contracts.vocabulary import (
     DEVICES,
     MAPPINGS,
@@ -76,10 +75,7 @@ def score(
     device: options.Device = DEVICES[0],
     precision: options.Precision = PRECISIONS[0],
     no_cache: options.NoCache = False,
-    seed: Annotated[
-        int,
-        typer.Option(min=0, help="Seed of the split, the resampling and random weights."),
-    ] = 0,
+    seed: options.Seed = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -113,10 +109,6 @@ def score(
         data = lookup.load_recording(
             chosen.recording, n_images=images, **options.loader_options(presentations=presentations)
         )
-    if net.weights.startswith(RANDOM_WEIGHTS):
-        note(f"the weights of {net.name} are random ({net.weights}), so the score is a baseline")
-    if holds_image(net):
-        note(f"{net.name} sees the image in all its steps, and never the gray that the animals saw after it")
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: the score says nothing about brains")
     folder = run_folder.prepare_run(

@@ -114,7 +114,7 @@ def test_score_writes_a_run_and_prints_its_report_last(asked, tmp_path):
     assert [item.name for item in folder.parent.iterdir()] == [folder.name]
     assert (tmp_path / result.stdout.splitlines()[-1]) == folder / "report.html"
     assert "image-driven" in result.stdout
-    assert "random" in result.stderr
+    assert "the recording 'tiny' is simulated" in result.stderr
     assert "simulated" in result.stderr
     assert asked["layer"] == "committed"
 
@@ -358,7 +358,7 @@ def test_check_says_which_recordings_cannot_be_scored(monkeypatch):
     recording = tiny_recording()
     averaged = replace(recording, responses=recording.responses.mean("trial"))
     monkeypatch.setitem(lookup._REGISTERED["recording"], "averaged", lambda: averaged)
-    assert "noise ceiling: from single trials" in run("check", "tiny:tiny_recording").stdout
+    assert "V4: can be scored" in run("check", "tiny:tiny_recording").stdout
     assert "cannot be scored: recording 'tiny' has no single trials" in run("check", "averaged").stdout
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -57,8 +58,8 @@ def assert_one_line(result, *says):
         assert one in line
 
 
-def arrays(**change):
-    tiny = tiny_recording()
+def arrays(n_images=16, **change: Any):
+    tiny = tiny_recording(n_images)
     given = {
         "responses": tiny.responses.values,
         "images": tiny.stimuli.values,
@@ -119,9 +120,10 @@ def test_info_says_what_a_file_holds():
     assert found["values"]["nan_percent"] == 0
     assert found["read"] == {"units": 6, "of": 6}
     assert found["simulated"] is False
-    assert found["would_drop"] == [
-        {"region": region, "dropped": [], "cannot_be_scored": None} for region in ("V4", "pIT")
-    ]
+    assert {region: score["cannot_be_scored"] for region, score in found["scores"].items()} == {
+        "V4": None,
+        "pIT": None,
+    }
     text = done("data", "info", "mine.npz").stdout
     assert "layout: npz\n" in text
     assert "units: V4 3 (a 3); pIT 3 (a 3)\n" in text
@@ -130,30 +132,32 @@ def test_info_says_what_a_file_holds():
 
 
 def test_info_says_what_would_be_dropped_and_why():
-    responses = np.random.default_rng(0).poisson(3, (16, 4, 6, 40)).astype(float)
+    responses = np.random.default_rng(0).poisson(3, (32, 4, 6, 40)).astype(float)
     responses[:, :, 1] = 4.0
     responses[5, 2:] = np.nan
     responses[7] = np.nan
     start = np.arange(40) * 10.0 - 50
-    np.savez("mine.npz", **arrays(responses=responses, time_bin_start=start, time_bin_end=start + 20))
+    np.savez("mine.npz", **arrays(32, responses=responses, time_bin_start=start, time_bin_end=start + 20))
     found = json.loads(done("data", "info", "mine.npz", "--json").stdout)
     assert found["values"]["kind"] == "counts"
     assert found["trials"] == {"min": 0, "max": 4}
     assert found["time_bins"]["overlap"] is True
     assert found["time_bins"]["width_ms"] == [20, 20]
-    v4, pit = found["would_drop"]
+    v4, pit = found["scores"]["V4"], found["scores"]["pIT"]
     assert {row["what"]: row["n"] for row in v4["dropped"]} == {"time bins": 15, "images": 1}
     assert {row["what"]: row["n"] for row in pit["dropped"]} == {"time bins": 15, "images": 1, "units": 1}
     text = done("data", "info", "mine.npz").stdout
     assert "20 ms wide, overlapping (each is taken by its centre)" in text
-    assert "pIT: a score would drop: 15 time bins, outside the presentation's 0 to 250 ms; 1 images" in text
+    assert (
+        "pIT: can be scored; left out: 15 time bins, outside the presentation's 0 to 250 ms; 1 images" in text
+    )
 
 
 def test_info_says_what_cannot_be_scored():
     np.savez("mine.npz", **arrays(responses=tiny_recording().responses.values[:, 0]))
     text = done("data", "info", "mine.npz").stdout
-    assert "trials: averaged\n" in text
-    assert "V4: a score would drop: cannot be scored: recording 'mine' has no single trials" in text
+    assert "trials: averaged, so there is no noise ceiling\n" in text
+    assert "V4: cannot be scored: recording 'mine' has no single trials" in text
 
 
 def test_info_of_a_name():
@@ -186,7 +190,7 @@ def test_of_a_large_recording_some_units_are_read(monkeypatch):
     monkeypatch.setattr("brainfit.analyses.recording_summary.SAMPLE_BYTES", 1)
     found = json.loads(done("data", "info", "tiny", "--json").stdout)
     assert found["read"] == {"units": 2, "of": 6}
-    assert [row["cannot_be_scored"] for row in found["would_drop"]] == [None, None]
+    assert [score["cannot_be_scored"] for score in found["scores"].values()] == [None, None]
 
 
 # Check
@@ -194,11 +198,11 @@ def test_of_a_large_recording_some_units_are_read(monkeypatch):
 
 @pytest.mark.parametrize("n_bins", [1, 25])
 def test_check_says_what_it_read(n_bins):
-    bins = {"time_bin_start": [70.0], "time_bin_end": [170.0]} if n_bins == 1 else {}
+    bins: dict[str, Any] = {"time_bin_start": [70.0], "time_bin_end": [170.0]} if n_bins == 1 else {}
     np.savez("mine.npz", **arrays(responses=tiny_recording(n_bins=n_bins).responses.values, **bins))
     found = json.loads(done("check", "mine.npz", "--json").stdout)
     assert found["ok"] is True
-    assert found["read"] == "5 images of 16, spread over them, and all responses to them"
+    assert found["read"] == "responses of 6 of 6 units"
 
 
 @pytest.mark.parametrize("name", ["a:b.nc", "a b ö.nc", "c:mine", "folder/with:colon", "link.nc"])
