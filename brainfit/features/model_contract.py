@@ -47,12 +47,14 @@ def unroll(
     Raises
     ------
     ContractError
-        If the answer is not finite trajectories of these images and steps, or the precision is unknown.
+        If the model holds a parameter without values, its answer is not finite trajectories of these images
+        and steps, or the precision is unknown.
     PluginError
         If the model's code fails.
     ResourceError
         If it runs out of memory.
     """
+    require_values(model)
     computing = computing_in(precision, images.device.type)
     with foreign_code(f"{_where(model, *layers)}: unroll failed:"), torch.no_grad(), computing:
         # A copy: the model may write into its input.
@@ -64,6 +66,29 @@ def unroll(
     return {
         layer: check_trajectory(model, layer, unrolled, len(images), presentation.n_steps) for layer in layers
     }
+
+
+def require_values(model: Model) -> None:
+    """Refuse a model with tensors on the meta device: torch computes with memory that was never written.
+
+    Raises
+    ------
+    ContractError
+        Naming the first parameter or buffer without values.
+    PluginError
+        If a property of the model fails.
+    """
+    with foreign_code(f"model {model.name!r}: reading its parameters failed:"):
+        held = [model, *getattr(model, "__dict__", {}).values(), getattr(model, "network", None)]
+        for module in held:
+            if not isinstance(module, torch.nn.Module):
+                continue
+            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                if tensor.is_meta:
+                    raise ContractError(
+                        f"model {model.name!r}: {name!r} is on the meta device and has no values; load the "
+                        "weights of the whole network first"
+                    )
 
 
 def check_trajectory(model: Model, layer: str, unrolled: object, n_images: int, n_steps: int) -> Trajectory:

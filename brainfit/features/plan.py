@@ -15,6 +15,7 @@ from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.features.content import content_hash
+from brainfit.features.model_contract import require_values
 from brainfit.features.store import prepare_cache
 from brainfit.registry.lookup import load_model
 
@@ -75,10 +76,11 @@ def usable_model(model: Model | str, execution: Execution) -> Model:
     UnknownNameError, PluginError
         If there is no such model, or it cannot be built.
     ContractError
-        If it lacks something that `brainfit.contracts.model.Model` lists.
+        If it lacks something that `brainfit.contracts.model.Model` lists, or its parameters lack values.
     """
     model = load_model(model) if isinstance(model, str) else model
     check_attributes(model)
+    require_values(model)
     if isinstance(model, torch.nn.Module):
         model.to(execution.device)
     return model

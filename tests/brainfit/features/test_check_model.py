@@ -12,7 +12,9 @@ from torch import nn
 from brainfit.contracts.model import check_attributes, holds_image, readout_layers
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError, PluginError, ResourceError
+from brainfit.execution import Execution
 from brainfit.features.check_model import LayerCheck, ModelCheck, check_model
+from brainfit.features.plan import usable_model
 from brainfit.support.suggestions import unknown_name
 from model_zoo.adapters import each_call, from_module, from_sequence, from_step
 from model_zoo.networks.median_convrnn import median_convrnn
@@ -435,6 +437,50 @@ def test_a_state_that_changes_in_place_is_detected() -> None:
 
     with pytest.raises(ContractError, match="no state may stay from call to call"):
         check_model(Toy(counts_in_place))
+
+
+class Halves(nn.Module):
+    """A network with a parameter and a buffer, as each adapter takes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, x, state=None):
+        return self.second(self.first(x))
+
+
+class OwnModel(Toy, nn.Module):
+    """A model that is a torch module itself."""
+
+    __hash__ = nn.Module.__hash__  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        Toy.__init__(self)
+        self.net = Halves()
+
+
+@pytest.mark.parametrize("part", ["first", "second"])
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("module", lambda net: from_module(net, ["second"], 16)),
+        ("step", lambda net: from_step(net, ["second"], 16)),
+        ("sequence", lambda net: from_sequence(each_call(net, ["second"]), ["second"], 16)),
+        ("own", None),
+    ],
+)
+@pytest.mark.parametrize("entry", [check_model, lambda model: usable_model(model, Execution())])
+def test_a_part_on_the_meta_device_is_named(kind, make, part, entry) -> None:
+    model = OwnModel() if make is None else None
+    net = Halves() if model is None else model.net
+    getattr(net, part).to("meta")
+    model = make(net.eval()) if make else model
+    with pytest.raises(
+        ContractError, match=rf"'(\w+\.)*{part}\.\w+' is on the meta device and has no values"
+    ):
+        entry(model)
 
 
 def test_checking_with_a_single_image_is_refused() -> None:
