@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -11,6 +12,9 @@ from typing import Any
 import typer
 
 from brainfit.errors import PluginError
+
+_PACKAGES = ("brainfit", "model_zoo", "data_loaders", "benchmarks")
+"""Packages whose log records a command prints."""
 
 
 def print_json(value: Any) -> None:
@@ -30,12 +34,36 @@ def number(value: float | None, sign: str = "") -> str:
 
 @contextmanager
 def user_code() -> Iterator[None]:
-    """Run code that may be a user's: its prints go to stderr, and it cannot end the command."""
+    """Run code that may be a user's: its prints go to stderr, and it cannot end the command.
+
+    Log records of our packages are printed as notes.
+    """
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _logged():
             yield
     except SystemExit as error:
         raise PluginError(f"the model's or the recording's code called sys.exit({error.code!r})") from error
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    loggers, handler = [logging.getLogger(name) for name in _PACKAGES], _Notes()
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.level, logger.propagate = level, propagate
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
 
 
 def print_table(columns: list[str], rows: list[list[str]], title: str | None = None) -> None:

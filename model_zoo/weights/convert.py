@@ -11,13 +11,13 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from brainfit.contracts.model import Model
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
@@ -25,11 +25,11 @@ from brainfit.support.messages import printable
 
 from ..engine.graph import GraphModel
 from .file import SUFFIX, WeightsInfo, check_target, read_file, read_tensors, save_weights
+from .state_dicts import unwrap
 from .tensors import load_tensors
 from .tf_checkpoint import checkpoint_files, read_checkpoint
 from .tf_names import decoder_settings, load_variables
 
-_WRAPPER, _PREFIX = "state_dict", "module."  # of training scripts, and of torch.nn.DataParallel
 # Errors that torch.load raises on damaged files and other bytes; torch does not document them.
 _DAMAGED = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
@@ -44,14 +44,15 @@ def convert(source: Path, model: Model, out: Path, *, origin: str = "", image_si
     ----------
     source
         A TensorFlow checkpoint (as for `model_zoo.weights.tf_checkpoint.read_checkpoint`) of one of the
-        authors' networks; or a torch or safetensors file of a ``state_dict()``, bare or under that key, with
-        or without ``module.`` before every name. Nothing is unpickled but tensors and plain values.
+        authors' networks; or a torch or safetensors file of a ``state_dict()``, bare or under the key
+        ``"state_dict"`` or ``"model"``, with or without ``module.`` before every name. Nothing is unpickled
+        but tensors and plain values.
     model
         Model that the weights are for. Its weights are replaced.
     out
         A new file, ending on ``.safetensors``.
     origin
-        Origin of `source`, for `WeightsInfo`. Default: its name.
+        Origin of `source`, for `WeightsInfo`, which also says what was taken off. Default: its name.
     image_size
         Size in pixels of the images that they were trained on.
 
@@ -74,6 +75,7 @@ def convert(source: Path, model: Model, out: Path, *, origin: str = "", image_si
     if not isinstance(module, nn.Module):
         raise ContractError(f"model {model.name!r} has no torch module that could hold weights")
     decoder: Mapping[str, float] = {}
+    taken_off = ""
     if _is_tensorflow(source):
         if not isinstance(model, GraphModel):
             raise ContractError(
@@ -85,14 +87,15 @@ def convert(source: Path, model: Model, out: Path, *, origin: str = "", image_si
         hashes = {file.name: _sha256(file) for file in checkpoint_files(source)}
     else:
         tensors, sha256 = read_tensors(source) if source.suffix == SUFFIX else _read_torch(source)
-        load_tensors(module, _unwrap(source, tensors, module.state_dict().keys()), str(source))
+        bare, taken_off = unwrap(tensors, module.state_dict().keys(), str(source))
+        load_tensors(module, bare, str(source))
         hashes = {source.name: sha256}
     return save_weights(
         module,
         out,
         model=model.name,
         image_size=image_size,
-        source=origin or source.name,
+        source=(origin or source.name) + (f", without {taken_off}" if taken_off else ""),
         source_sha256=hashes,
         decoder=decoder,
     )
@@ -159,33 +162,6 @@ def _check_zip(source: Path, data: bytes) -> None:
             f"cannot read {source} as a torch file: {printable(damaged)} in it is damaged, by its CRC-32; "
             "copy or download it anew (or save it anew, if set_crc32_options(False) was in force)"
         )
-
-
-def _unwrap(source: Path, content: Any, wanted: Collection[str]) -> dict[str, Tensor]:
-    """Return the bare ``state_dict()``."""
-    if isinstance(content, Mapping) and isinstance(content.get(_WRAPPER), Mapping):
-        content = content[_WRAPPER]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and _is_plain(values) for name, values in content.items()
-    ):
-        raise ContractError(
-            f"{source} holds something else than plain tensors by their names; wanted a state_dict(), bare "
-            f"or under the key {_WRAPPER!r}"
-        )
-    wrapped = all(name.startswith(_PREFIX) for name in content)
-    if wrapped and not all(name.startswith(_PREFIX) for name in wanted):
-        return {name.removeprefix(_PREFIX): values for name, values in content.items()}
-    return dict(content)
-
-
-def _is_plain(values: object) -> bool:
-    return (
-        isinstance(values, Tensor)
-        and values.layout is torch.strided
-        and values.device.type == "cpu"
-        and not values.is_quantized
-        and not values.is_nested
-    )
 
 
 def _sha256(path: Path) -> str:

@@ -16,6 +16,7 @@ from brainfit.support.suggestions import unknown_name
 
 from ..engine.init import fill
 from .file import SUFFIX, read_info, read_tensors
+from .state_dicts import unwrap
 from .tensors import load_tensors
 
 DEFAULT_SIZE = 128  # pixels: the training size of Nayebi et al. (2018)
@@ -63,7 +64,9 @@ def set_weights(
     tensors, sha256 = read_tensors(path)
     _check_cached(weights, path, sha256)
     info = read_info(path)
-    load_tensors(module, tensors, f"{path} (of model {printable(info.model or 'unknown')})", info.image_size)
+    label = f"{path} (of model {printable(info.model or 'unknown')})"
+    bare, _ = unwrap(tensors, module.state_dict().keys(), label)
+    load_tensors(module, bare, label, info.image_size)
     return f"sha256:{sha256}"
 
 

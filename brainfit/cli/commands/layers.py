@@ -9,7 +9,6 @@ import typer
 
 from brainfit.cli import options
 from brainfit.cli.commands.score import build_model
-from brainfit.cli.logs import logged
 from brainfit.cli.output import note, print_json, print_table, user_code
 from brainfit.cli.pictures import SUFFIXES, check_picture, save_picture
 from brainfit.contracts.vocabulary import DEVICES, PRECISIONS
@@ -53,7 +52,7 @@ def layers(
         check_picture(figure)
     from brainfit.analyses.layer_assignment import assign_layers
 
-    with user_code(), logged():
+    with user_code():
         net = build_model(model, weights, image_size, seed)
         data = lookup.load_recording(
             recording, n_images=images, **options.loader_options(presentations=presentations)

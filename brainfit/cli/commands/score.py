@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.logs import logged
 from brainfit.cli.output import note, number, print_json, print_table, user_code
 from brainfit.contracts.vocabulary import (
     DEVICES,
@@ -122,7 +121,7 @@ def score(
     import brainfit.report.write  # noqa: F401 - a failing import is better noticed now than after the work
     from brainfit.scoring.score import score as compute
 
-    with user_code(), logged():
+    with user_code():
         result = compute(
             net,
             data,

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.logs import logged
 from brainfit.cli.output import note, print_json, print_table, user_code
 from brainfit.errors import ContractError
 
@@ -75,7 +74,7 @@ def train(
         changes["epochs"] = epochs
     folder = out or Path("runs", "train", f"{_slug(model)}-{_slug(task)}")
     execution = options.execution(device=device, precision=precision, batch_size=batch_size)
-    with logged(), user_code():
+    with user_code():
         run = train_model(
             model,
             task,

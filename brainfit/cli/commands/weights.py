@@ -83,8 +83,8 @@ def convert(
     with user_code():
         chosen = {"image_size": image_size or _SIZE} if lookup.model_takes(model, "image_size") else {}
         net = lookup.load_model(model, **chosen)
-    size = net.image_size if image_size is None else image_size
-    _zoo("weights.convert:convert")(Path(source), net, out, image_size=size)
+        size = net.image_size if image_size is None else image_size
+        _zoo("weights.convert:convert")(Path(source), net, out, image_size=size)
     if as_json:
         print_json(_describe(out))
     else:

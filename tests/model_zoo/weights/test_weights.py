@@ -370,22 +370,27 @@ class TestTorch:
     def mine(self):
         return from_module(network(1), ["0", "3"], 8, name="mine")
 
-    @pytest.mark.parametrize("wrap", [True, False])
+    @pytest.mark.parametrize("wrap", ["state_dict", "model", None])
     @pytest.mark.parametrize("prefix", ["", "module."])
     @pytest.mark.parametrize("kind", ["zip", "old", "safetensors"])
-    def test_state_dicts_of_every_layout_are_converted(self, tmp_path, mine, wrap, prefix, kind):
+    def test_state_dicts_of_every_layout_are_converted(self, tmp_path, mine, wrap, prefix, kind, caplog):
+        caplog.set_level("INFO", "model_zoo")
         wanted = state(network(2))
         tensors = {prefix + name: values for name, values in wanted.items()}
         path = tmp_path / f"theirs.{kind}"
         if kind == "safetensors":
             safetensors.torch.save_file(tensors, path)
         else:
-            content = {"epoch": 3, "state_dict": tensors, "best": torch.tensor(1.0)} if wrap else tensors
+            content = {"epoch": 3, wrap: tensors, "best": torch.tensor(1.0)} if wrap else tensors
             torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
         out = tmp_path / "w.safetensors"
         info = convert(path, mine, out, origin="https://there", image_size=8)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        assert (info.model, info.image_size, info.source) == ("mine", 8, "https://there")
+        taken_off = [f"the key {wrap!r}"] * bool(wrap and kind != "safetensors")
+        taken_off = " and ".join(taken_off + ["'module.' before every name"] * bool(prefix))
+        source = f"https://there, without {taken_off}" if taken_off else "https://there"
+        assert (info.model, info.image_size, info.source) == ("mine", 8, source)
+        assert caplog.messages == ([f"{path}: took off {taken_off}"] if taken_off else [])
         assert info.source_sha256 == {path.name: sha256}
         net = network(3)
         set_weights(net, str(out), 0)
@@ -423,6 +428,8 @@ class TestTorch:
             [torch.ones(3)],
             {"weight": [1.0]},
             {"state_dict": {"a": 1}},
+            {"state_dict": {"0.weight": torch.ones(3)}, "model": {"0.weight": torch.ones(3)}},
+            {"model": {"state_dict": {"0.weight": torch.ones(3)}}},
             {1: torch.ones(3)},
             {"a": torch.eye(3).to_sparse()},
             {"a": torch.empty(3, device="meta")},
@@ -432,6 +439,25 @@ class TestTorch:
         torch.save(content, tmp_path / "w.pth")
         out = tmp_path / "w.safetensors"
         refused(ContractError, "plain tensors by their names", lambda: convert(tmp_path / "w.pth", mine, out))
+
+    def test_a_refused_file_says_what_it_holds(self, tmp_path, mine):
+        torch.save({"epoch": 3, "net": {"a": torch.ones(3)}}, tmp_path / "w.pth")
+        out = tmp_path / "w.safetensors"
+        refused(
+            ContractError,
+            "holds 'epoch' (int), 'net' (dict); wanted plain tensors by their names",
+            lambda: convert(tmp_path / "w.pth", mine, out),
+        )
+
+    def test_a_safetensors_file_of_a_parallel_network_is_loaded_as_it_is(self, tmp_path, caplog):
+        caplog.set_level("INFO", "model_zoo")
+        wanted, net = state(network(2)), network(3)
+        safetensors.torch.save_file(
+            {f"module.{n}": values for n, values in wanted.items()}, tmp_path / "w.safetensors"
+        )
+        set_weights(net, str(tmp_path / "w.safetensors"), 0)
+        assert same(state(net), wanted)
+        assert "took off 'module.' before every name" in caplog.text
 
     def test_damaged_files_are_refused(self, tmp_path, mine, rng):
         path, out = tmp_path / "w.pth", tmp_path / "w.safetensors"
