@@ -14,9 +14,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import numpy as np
 import torch
-import xarray as xr
 
 from brainfit import __version__
 from brainfit.execution import Execution
@@ -28,52 +26,6 @@ _SETTINGS = ("ONEDNN_", "DNNL_", "MKL_", "NVIDIA_TF32", "CUBLAS_")
 """Prefixes of the environment variables by which libraries choose their kernels."""
 
 
-class ImageBatches:
-    """Images cut into consecutive batches, and the hash of each image.
-
-    Parameters
-    ----------
-    images
-        Dims ``("image", "height", "width", "channel")``; may be lazy.
-    batch_size
-        Number of images in a batch; the last may have fewer.
-    """
-
-    def __init__(self, images: xr.DataArray, batch_size: int) -> None:
-        self._images = images
-        self.batch_size, self.n_images = batch_size, images.sizes["image"]
-        self._hashes: dict[int, bytes] = {}
-        self._last: tuple[int, np.ndarray] | None = None
-        starts = range(0, self.n_images, batch_size)
-        self.batches = [np.arange(start, min(start + batch_size, self.n_images)) for start in starts]
-
-    def pixels(self, number: int) -> np.ndarray:
-        """Return a batch as it is stored, shape (image, height, width, 3)."""
-        if self._last is None or self._last[0] != number:
-            batch = self.batches[number]
-            pixels = self._images.isel(image=slice(batch[0], batch[-1] + 1)).values
-            kind = f"{pixels.dtype.str} {pixels.shape[1:]}".encode()
-            for image, values in zip(batch.tolist(), pixels, strict=True):
-                self._hashes[image] = hashlib.sha256(kind + np.ascontiguousarray(values).tobytes()).digest()
-            self._last = number, pixels
-        return self._last[1]
-
-    def hash(self, number: int) -> bytes:
-        """Return the sha256 of each image of a batch, one after the other."""
-        batch = self.batches[number].tolist()
-        if batch[0] not in self._hashes:
-            self.pixels(number)
-        return b"".join(self._hashes[image] for image in batch)
-
-    def hashes(self, images: np.ndarray) -> np.ndarray:
-        """Return the sha256 of each of these images, shape (image, 32)."""
-        for number, batch in enumerate(self.batches):
-            if np.isin(batch, images).any():
-                self.hash(number)
-        found = b"".join(self._hashes[image] for image in images.tolist())
-        return np.frombuffer(found, np.uint8).reshape(-1, 32)
-
-
 def batch_key(layer_key: str, pixels: bytes, rows: Sequence[int]) -> str:
     """Return the key of a layer's features for some rows of a batch.
 
@@ -82,7 +34,7 @@ def batch_key(layer_key: str, pixels: bytes, rows: Sequence[int]) -> str:
     layer_key
         Key of the layer (`layer_key`).
     pixels
-        Hashes of all images of the batch, in their order (`ImageBatches.hash`).
+        Hashes of all images of the batch, in their order (`ImageBatches.batch_hash`).
     rows
         Positions within the batch of the images whose features are kept: batches of equal pixels may keep
         different rows.

@@ -18,7 +18,8 @@ from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ResourceError
 from brainfit.execution import Execution
 from brainfit.features.extraction import extract_last
-from brainfit.features.keys import ImageBatches, batch_key, layer_key
+from brainfit.features.image_batches import ImageBatches
+from brainfit.features.keys import batch_key, layer_key
 from brainfit.features.plan import FeaturePlan
 from brainfit.features.store import FeatureStore
 from brainfit.support.memory import PeakMemory, available_bytes
@@ -148,7 +149,7 @@ def _measure(
     number = needed[0]
     cached: dict[str, int] = {}
     if store is not None:
-        pixels, rows = images.hash(number), range(len(images.batches[number]))
+        pixels, rows = images.batch_hash(number), range(len(images.batches[number]))
         for layer in plan.layers:
             if (
                 size := store.size_of(batch_key(layer_key(plan, layer, execution), pixels, rows))

@@ -118,7 +118,7 @@ class Features:
 
     def pixel_hashes(self, images: np.ndarray) -> np.ndarray:
         """Return the sha256 of each of these images as it is stored, shape (image, 32)."""
-        return self._images.hashes(images)
+        return self._images.image_hashes(images)
 
     def _rows(self, number: int, layer: str, wanted: np.ndarray) -> Trajectory:
         """Return a layer's features for some images of a batch, from the store if it has them."""
@@ -151,7 +151,7 @@ class Features:
 
     def _key(self, number: int, layer: str) -> str:
         rows = self._kept_of(number) - self._images.batches[number][0]
-        return batch_key(self._keys[layer], self._images.hash(number), rows.tolist())
+        return batch_key(self._keys[layer], self._images.batch_hash(number), rows.tolist())
 
     def _is_unchanged(self, event: str) -> bool:
         """Return True if the model is still the one that the keys name; otherwise stop using the cache.

@@ -14,8 +14,6 @@ FAINT = "#d5d9df"
 MODEL = "#0072B2"
 CEILING = "#6b6b6b"
 MEDIAN = "#D55E00"
-WARNING = "#9A4A00"
-"""Colour of warnings in text, which needs more contrast than a line."""
 WINDOWS = {"early": "#E69F00", "late": "#009E73"}
 SERIES = (
     (MODEL, "o"), (MEDIAN, "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"),

@@ -11,7 +11,6 @@ from tiny import TinyModel, tiny_recording
 from typer.testing import CliRunner
 
 from brainfit.cli.app import app
-from brainfit.features import content
 from brainfit.features.store import open_store
 from brainfit.registry import lookup
 from brainfit.report import run_folder
@@ -24,7 +23,7 @@ RUN = ["score", "--model", "tiny", "--recording", "tiny", "--region", "pIT", "--
 def _place(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(content, "_started", lambda: float("inf"))
+    monkeypatch.setattr("brainfit.features.code_identity._started", lambda: float("inf"))
     tiny = {"model": {"tiny": TinyModel}, "recording": {"tiny": tiny_recording}, "benchmark": {}}
     monkeypatch.setattr(lookup, "_REGISTERED", tiny)
     monkeypatch.setattr("brainfit.report.write.write_report", lambda score, folder: None)

@@ -18,8 +18,9 @@ from torch import nn
 import brainfit
 from brainfit.contracts.presentation import Presentation
 from brainfit.errors import ContractError, PluginError
-from brainfit.features import content
-from brainfit.features.content import code_identity, content_hash
+from brainfit.features import code_identity as identity
+from brainfit.features.code_identity import code_identity
+from brainfit.features.content import content_hash
 from model_zoo.adapters import from_module, from_step
 from model_zoo.engine.graph import GraphModel
 
@@ -27,7 +28,7 @@ from model_zoo.engine.graph import GraphModel
 @pytest.fixture(autouse=True)
 def _old_files(monkeypatch):
     """Allow source files to be edited while tests run."""
-    monkeypatch.setattr(content, "_started", lambda: float("inf"))
+    monkeypatch.setattr("brainfit.features.code_identity._started", lambda: float("inf"))
 
 
 class Net(nn.Module):
@@ -200,7 +201,7 @@ def test_code_of_a_running_script_has_no_hash(monkeypatch):
 
 
 def test_code_edited_after_its_import_has_no_hash(monkeypatch):
-    monkeypatch.setattr(content, "_started", lambda: 0.0)
+    monkeypatch.setattr("brainfit.features.code_identity._started", lambda: 0.0)
     with pytest.raises(ContractError, match="has changed since this process began"):
         content_hash(TinyModel())
 
@@ -222,8 +223,8 @@ class Mine(TinyModel):
 PRINT = """
 import sys
 sys.path[:0] = [sys.argv[1], ".", "other"]
-from brainfit.features import content
-content._started = lambda: float("inf")
+from brainfit.features import code_identity, content
+code_identity._started = lambda: float("inf")
 from brainfit import load_model
 print(content.content_hash(load_model("mine.py:make")), content.content_hash(load_model("median_convrnn")))
 """
@@ -286,5 +287,5 @@ def test_packages_are_hashed_by_version_and_other_code_by_text():
     assert ("torch", torch.__version__) in found
     assert ("numpy", np.__version__) in found  # imported by tiny
     for name in ("brainfit.contracts", "brainfit.features", "model_zoo"):
-        assert ("source", content._source(Path(sys.modules[name].__path__[0]))) in found
-    assert ("source", content._source(Path(sys.modules["tiny"].__file__ or "").parent)) in found
+        assert ("source", identity._source(Path(sys.modules[name].__path__[0]))) in found
+    assert ("source", identity._source(Path(sys.modules["tiny"].__file__ or "").parent)) in found

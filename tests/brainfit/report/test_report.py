@@ -8,7 +8,7 @@ from pages import Page
 
 from brainfit.errors import ContractError, IntegrityError, PluginError
 from brainfit.figures import Display, scores_against_ceiling
-from brainfit.figures.style import INK, MUTED, WARNING
+from brainfit.figures.style import INK, MUTED
 from brainfit.report.files import FIGURE_NAMES
 from brainfit.report.html import page as make_page
 from brainfit.report.markdown import markdown
@@ -329,7 +329,7 @@ def test_text_has_enough_contrast(colors, letters, ground):
     assert contrast(colors[letters], colors[ground]) >= 4.5
 
 
-@pytest.mark.parametrize("letters", [INK, MUTED, WARNING])
+@pytest.mark.parametrize("letters", [INK, MUTED])
 def test_text_in_figures_has_enough_contrast(letters):
     assert contrast(letters, "#ffffff") >= 4.5
 
