@@ -1,4 +1,8 @@
-"""Output of commands: results on stdout, notes on stderr."""
+"""Output of commands: results on stdout, notes on stderr.
+
+All text that can hold words of others (names, labels, errors, log records) is printed by the functions here,
+which escape what a terminal would act on.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Any
 import typer
 
 from brainfit.errors import PluginError
+from brainfit.support.messages import one_line
 
 _PACKAGES = ("brainfit", "model_zoo", "data_loaders", "benchmarks")
 """Packages whose log records a command prints."""
@@ -24,7 +29,12 @@ def print_json(value: Any) -> None:
 
 def note(line: str) -> None:
     """Print a line on stderr that is not part of the result."""
-    sys.stderr.write(f"brainfit: {' '.join(line.split())}\n")
+    sys.stderr.write(f"brainfit: {one_line(line)}\n")
+
+
+def print_fact(name: str, value: object, *, indent: str = "") -> None:
+    """Print one line of a description on stdout."""
+    typer.echo(f"{indent}{one_line(name)}: {one_line(value)}")
 
 
 def number(value: float | None, sign: str = "") -> str:
@@ -73,9 +83,14 @@ def print_table(columns: list[str], rows: list[list[str]], title: str | None = N
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title and escape(title), title_justify="left", title_style="bold", box=SIMPLE)
+    heading = None if title is None else escape(one_line(title))
+    table = Table(title=heading, title_justify="left", title_style="bold", box=SIMPLE)
     for position, column in enumerate(columns):
-        table.add_column(column, no_wrap=position == 0, overflow="fold")
+        table.add_column(escape(_lines(column)), no_wrap=position == 0, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(_lines(cell)) for cell in row))
     Console().print(table)
+
+
+def _lines(cell: str) -> str:
+    return "\n".join(map(one_line, cell.split("\n")))

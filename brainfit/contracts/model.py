@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from brainfit.contracts.vocabulary import REGION_CHOICES, REGIONS
 from brainfit.errors import ContractError
-from brainfit.support.foreign_errors import foreign_code, one_line
+from brainfit.support.foreign_errors import foreign_code
+from brainfit.support.messages import one_line
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,8 @@ from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.trajectory import Trajectory
 from brainfit.errors import ContractError
 from brainfit.execution.precision import computing_in
-from brainfit.support.foreign_errors import foreign_code, one_line
+from brainfit.support.foreign_errors import foreign_code
+from brainfit.support.messages import one_line
 
 _LARGEST_FEATURE = 1e15  # beyond it float32 overflows in squares and their sums
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)

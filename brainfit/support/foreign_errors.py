@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brainfit.errors import BrainfitError, PluginError, ResourceError
+from brainfit.support.messages import one_line
 from brainfit.support.out_of_memory import out_of_memory
 
 # The place of an error helps a user only outside of these.
@@ -36,11 +37,6 @@ def foreign_code(label: str) -> Iterator[None]:
         # The messages of these name the place, or have none.
         where = "" if isinstance(error, (SyntaxError, ModuleNotFoundError)) else f" ({_place(error)})"
         raise PluginError(line + where) from error
-
-
-def one_line(text: str) -> str:
-    """Return text on one line, with lone surrogates escaped so that any encoding can write it."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
 
 
 def _place(error: BaseException) -> str:

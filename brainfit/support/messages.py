@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 
+def one_line(text: object) -> str:
+    r"""Return text on one line, with every character escaped that a terminal would act on or cannot write.
+
+    >>> one_line("second\n\x1b[31mline")
+    'second \\x1b[31mline'
+    """
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 def printable(text: object, longest: int = 80) -> str:
     r"""Make untrusted text safe to print on one line.
 
@@ -18,8 +28,7 @@ def printable(text: object, longest: int = 80) -> str:
     >>> print(printable("conv\x1b[2J, of\na file"), printable("x" * 1000, longest=5))
     conv\x1b[2J, of a file xxxx…
     """
-    line = " ".join(str(text).split())
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[: longest + 1])
+    safe = one_line(" ".join(str(text).split())[: longest + 1])
     return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"
 
 

@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from brainfit.support.messages import one_line
+
 
 @contextmanager
 def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
@@ -30,7 +32,7 @@ def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Calla
         False for no bar.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -39,7 +41,7 @@ def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Calla
         TextColumn("left"),
     )
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
-        task = progress.add_task(description, total=total)
+        task = progress.add_task(one_line(description), total=total)
 
         def on_progress(steps: int = 1) -> None:
             progress.advance(task, steps)

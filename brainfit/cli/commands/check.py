@@ -10,7 +10,7 @@ import typer
 
 from brainfit.cli import options
 from brainfit.cli.commands.score import build_model
-from brainfit.cli.output import print_json, print_table, user_code
+from brainfit.cli.output import print_fact, print_json, print_table, user_code
 from brainfit.contracts.vocabulary import RANDOM_WEIGHTS
 from brainfit.registry import lookup
 from brainfit.support.suggestions import unknown_name
@@ -66,12 +66,12 @@ def check(
         print_json({"name": name, "ok": True, **facts})
         return
     layers, scores = facts.pop("layers", []), facts.pop("scores")
-    typer.echo(f"{name}: a valid {facts.pop('kind')}")
+    print_fact(name, f"a valid {facts.pop('kind')}")
     for fact, value in facts.items():
-        typer.echo(f"  {fact.replace('_', ' ')}: {value}")
+        print_fact(fact.replace("_", " "), value, indent="  ")
     for subject, preview in scores.items():
         for line in preview_lines(preview):
-            typer.echo(f"  {subject}: {line}")
+            print_fact(subject, line, indent="  ")
     if layers:
         rows = [[str(value) for value in layer.values()] for layer in layers]
         print_table([column.replace("_", " ") for column in layers[0]], rows)

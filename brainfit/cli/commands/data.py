@@ -12,7 +12,7 @@ import typer
 
 from brainfit.cli import options
 from brainfit.cli.commands.check import list_dropped, preview_lines
-from brainfit.cli.output import note, print_json, user_code
+from brainfit.cli.output import note, print_fact, print_json, user_code
 from brainfit.contracts.vocabulary import WRITTEN_LAYOUTS, WrittenLayout
 from brainfit.registry import lookup, plugins
 from brainfit.support.messages import printable
@@ -88,7 +88,7 @@ def info(
         print_json(json.loads(json.dumps(facts, default=str), parse_constant=lambda _: None))
         return
     for fact, value in _lines(facts, recording_facts(recording)):
-        typer.echo(f"{fact}: {printable(value, longest=1000)}")
+        print_fact(fact, printable(value, longest=1000))
 
 
 @app.command()

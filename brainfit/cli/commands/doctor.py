@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.output import note, print_json
+from brainfit.cli.output import note, print_fact, print_json
 from brainfit.errors import BrainfitError
 from brainfit.support.messages import format_bytes, reason
 
@@ -55,7 +55,7 @@ def doctor(
         print_json({"ok": not problems, "problems": problems, **facts})
     else:
         for fact, value in _lines(facts):
-            typer.echo(f"{fact}: {value}")
+            print_fact(fact, value)
     for problem in problems:
         note(f"error: {problem}")
     if problems:

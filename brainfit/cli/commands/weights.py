@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from brainfit.cli import options
-from brainfit.cli.output import note, print_json, print_table, user_code
+from brainfit.cli.output import note, print_fact, print_json, print_table, user_code
 from brainfit.registry import lookup, plugins
 from brainfit.support.messages import printable
 
@@ -114,7 +114,7 @@ def info(
             print_json(facts)
             return
         for fact, value in facts.items():
-            typer.echo(f"{fact.replace('_', ' ')}: {_text(value)}")
+            print_fact(fact.replace("_", " "), _text(value))
         return
     stored = _zoo("weights.published:stored")
     rows = [
