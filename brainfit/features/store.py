@@ -265,14 +265,9 @@ def prepare_cache() -> bool:
     """
     store = open_store()
     store.prepare()
-    if (why := cache_folder.distrust(store.folder)) is None:
+    if (why := cache_folder.distrust(FOLDER)) is None:
         return True
-    _log.warning(
-        "features are not cached: %s: %s; set %s to a folder that only you, or a group you trust, can write",
-        store.folder,
-        why,
-        cache_folder.VARIABLE,
-    )
+    _log.warning("features are not cached: %s; %s", why, cache_folder.REMEDY)
     return False
 
 

@@ -17,6 +17,8 @@ from brainfit.support.messages import reason
 VARIABLE = "BRAINFIT_CACHE"
 PARTS = ("features", "recordings", "tasks", "weights")
 """Subfolders that brainfit makes."""
+REMEDY = f"change its mode, or set {VARIABLE} to a folder that only you, or a group you trust, can write"
+"""Advice for a cache that is not trusted."""
 
 
 def folder(*parts: str) -> Path:
@@ -44,10 +46,11 @@ def writing(*parts: str) -> Iterator[Path]:
     Raises
     ------
     IntegrityError
-        If it cannot be made, or the block fails with an `OSError`.
+        If others could forge its files, it cannot be made, or the block fails with an `OSError`.
     """
     place = folder(*parts)
     try:
+        require_trusted(*parts)
         place.mkdir(parents=True, exist_ok=True)
         yield place
     except BrainfitError:
@@ -59,15 +62,37 @@ def writing(*parts: str) -> Iterator[Path]:
         ) from error
 
 
-def distrust(place: Path) -> str | None:
-    """Return why files in a folder could be another user's forgery; None if its owner and mode rule that out.
+def distrust(*parts: str) -> str | None:
+    """Return why files in a folder of the cache could be another user's forgery, as one clause.
 
     A folder is trusted if it belongs to this user or to root and is not writable for everybody, or if it is
-    shared with a group of this user.
+    shared with a group of this user. The cache itself and every folder on the way must be so, because whoever
+    can write to one of them can put another folder in the next one's place. None if all are trusted, or do
+    not exist.
     """
     if os.name != "posix":
         return None
-    facts = place.stat()
+    for depth in range(len(parts) + 1):
+        place = folder(*parts[:depth])
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if why := _objection(place.stat()):
+                return f"{place}: {why}"
+    return None
+
+
+def require_trusted(*parts: str) -> None:
+    """Refuse to read fetched files from a folder of the cache in which others could have put them.
+
+    Raises
+    ------
+    IntegrityError
+        Naming the folder, and what to do.
+    """
+    if why := distrust(*parts):
+        raise IntegrityError(f"the cache is not used: {why}; {REMEDY}")
+
+
+def _objection(facts: os.stat_result) -> str | None:
     if facts.st_mode & stat.S_IWOTH:
         return "every user can write to it"
     shared = facts.st_mode & stat.S_IWGRP and facts.st_gid in {os.getegid(), *os.getgroups()}

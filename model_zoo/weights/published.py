@@ -88,10 +88,15 @@ def stored(name: str) -> Path | None:
     ------
     UnknownNameError
         If none are published by that name.
+    IntegrityError
+        If others can write to the folder.
     """
     _find(name)
     path = _place(name)
-    return path if os.path.isfile(path) else None  # noqa: PTH113 - unlike Path, it takes any name
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path, it takes any name
+        return None
+    cache_folder.require_trusted("weights", name)
+    return path
 
 
 def fetch(name: str, *, progress: bool = True) -> Path:

@@ -153,7 +153,7 @@ def _cache(problems: list[str]) -> dict[str, Any]:
     facts: dict[str, Any] = dict.fromkeys(("folder", "bytes", "limit_bytes", "free_bytes"))
     facts["writable"] = False
     try:
-        from brainfit.storage.cache_folder import contents, folder
+        from brainfit.storage.cache_folder import PARTS, REMEDY, contents, distrust, folder
         from brainfit.storage.size_limit import size_limit
 
         place = folder()
@@ -164,6 +164,8 @@ def _cache(problems: list[str]) -> dict[str, Any]:
     except (BrainfitError, ImportError) as error:
         problems.append(reason(error))
         return facts
+    if why := next(filter(None, map(distrust, PARTS)), None):
+        problems.append(f"the cache is not used: {why}; {REMEDY}")
     if not facts["writable"]:
         problems.append(f"the cache {place} cannot be written; set BRAINFIT_CACHE to a folder that can")
     return facts

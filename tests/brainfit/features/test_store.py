@@ -20,6 +20,7 @@ from brainfit.errors import ContractError, IntegrityError
 from brainfit.features import store as feature_store
 from brainfit.features.shards import read_shard, write_shard
 from brainfit.features.store import FeatureStore, open_store, prepare_cache, temporary_store
+from brainfit.storage import cache_folder
 from brainfit.storage.size_limit import DEFAULT_LIMIT, size_limit
 from brainfit.support.memory import PeakMemory
 
@@ -183,14 +184,17 @@ def test_symbolic_links_are_neither_read_nor_written_through(tmp_path, caplog):
         (0o2775, "another", "mine", True),
     ],
 )
-def test_folders_that_others_may_write_are_not_trusted(monkeypatch, caplog, mode, owner, group, trusted):
+@pytest.mark.parametrize("parts", [(), ("features",)])
+def test_folders_that_others_may_write_are_not_trusted(
+    monkeypatch, caplog, parts, mode, owner, group, trusted
+):
     ids = {"me": os.geteuid(), "mine": os.getegid(), "another": 54321}
     open_store().folder.mkdir(parents=True)
     real = Path.stat
 
     def stat(self, **options):
         facts = list(real(self, **options))
-        if self == open_store().folder:
+        if self == cache_folder.folder(*parts):
             facts[0], facts[4], facts[5] = stat_module.S_IFDIR | mode, ids.get(owner, 0), ids[group]
         return os.stat_result(facts)
 

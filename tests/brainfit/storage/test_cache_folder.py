@@ -1,11 +1,15 @@
 import errno
+import json
 import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from brainfit.cli.app import app
 from brainfit.errors import IntegrityError
 from brainfit.storage import cache_folder
+from model_zoo.weights.load import find_weights
 
 
 def test_the_cache_follows_its_environment_variable(monkeypatch, tmp_path):
@@ -54,3 +58,52 @@ def test_an_unwritable_cache_is_named_in_the_error(monkeypatch, tmp_path):
     other = IntegrityError("as it was")
     with pytest.raises(IntegrityError, match=r"^as it was$"), cache_folder.writing():
         raise other
+
+
+@pytest.fixture
+def open_to_all(monkeypatch, tmp_path):
+    """The cache is a folder that every user can write to."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    monkeypatch.setenv("BRAINFIT_CACHE", str(shared))
+    return shared
+
+
+def test_a_folder_that_every_user_can_write_to_is_refused(open_to_all):
+    with pytest.raises(IntegrityError, match="shared: every user can write to it; change its mode"):
+        cache_folder.require_trusted("weights", "one")
+    with (
+        pytest.raises(IntegrityError, match="every user can write to it"),
+        cache_folder.writing("recordings"),
+    ):
+        pass
+    assert not list(open_to_all.iterdir())
+    open_to_all.chmod(0o755)
+    cache_folder.require_trusted("weights", "one")
+    (open_to_all / "weights").mkdir()
+    (open_to_all / "weights").chmod(0o777)
+    with pytest.raises(IntegrityError, match=r"shared/weights: every user can write to it"):
+        cache_folder.require_trusted("weights", "one")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused_to_root_as_well(open_to_all):
+    open_to_all.chmod(0o755)
+    os.chown(open_to_all, 54321, 54321)
+    with pytest.raises(IntegrityError, match="it belongs to another user"):
+        cache_folder.require_trusted()
+
+
+def test_fetched_weights_in_such_a_folder_are_not_loaded(open_to_all, monkeypatch):
+    name = "rgc_intermediate"
+    planted = open_to_all / "weights" / name / f"{name}.safetensors"
+    planted.parent.mkdir(parents=True)
+    planted.write_bytes(b"planted")
+    with pytest.raises(IntegrityError, match="every user can write to it"):
+        find_weights(name)
+
+
+def test_such_a_folder_is_a_problem_for_the_doctor(open_to_all):
+    found = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    assert any("shared: every user can write to it" in problem for problem in found["problems"])
