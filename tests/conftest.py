@@ -33,7 +33,7 @@ def small_disk(tmp_path):
     """A file system of a megabyte, which only root can make."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "none", disk]
     try:
         mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
     except FileNotFoundError:
