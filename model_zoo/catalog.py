@@ -9,6 +9,7 @@ from brainfit.registry.lookup import ModelEntry
 _SHALLOW = (*(f"conv{k}" for k in range(1, 6)), "readout")
 _INTERMEDIATE = (*(f"conv{k}" for k in range(1, 11)), "readout")
 _SIZES = (128, 224)
+_PUBLISHED, _TRAINED = ("random", "published"), ("trained", "random")
 _N18, _N22 = "Nayebi et al. 2018", "Nayebi et al. 2022"
 
 
@@ -17,7 +18,7 @@ def _shallow(name: str, cell: str, parameters: int) -> dict[str, ModelEntry]:
     options = {"cell": cell, "name": name}
     return {
         name: ModelEntry(
-            "networks.shallow:shallow_convrnn", parameters, _SHALLOW, 16, _SIZES, source, options
+            "networks.shallow:shallow_convrnn", parameters, _SHALLOW, 16, _SIZES, source, options, _PUBLISHED
         )
     }
 
@@ -28,7 +29,7 @@ def _intermediate(
     steps = (on_ms + off_ms) // 10
     options = {"cell": cell, "name": name, "on_ms": on_ms, "off_ms": off_ms}
     target = "networks.intermediate:intermediate_convrnn"
-    return {name: ModelEntry(target, parameters, _INTERMEDIATE, steps, _SIZES, _N22, options)}
+    return {name: ModelEntry(target, parameters, _INTERMEDIATE, steps, _SIZES, _N22, options, _PUBLISHED)}
 
 
 def _median(
@@ -38,34 +39,34 @@ def _median(
     on_ms: int = 120,
     off_ms: int = 50,
     feedback: bool = True,
+    weights: tuple[str, ...] = ("random",),
 ) -> dict[str, ModelEntry]:
     steps = (on_ms + off_ms) // 10
     options = {"name": name, "on_ms": on_ms, "off_ms": off_ms, "feedback": feedback}
     target = "networks.median_convrnn:median_convrnn"
-    return {name: ModelEntry(target, parameters, _INTERMEDIATE, steps, _SIZES, source, options)}
+    return {name: ModelEntry(target, parameters, _INTERMEDIATE, steps, _SIZES, source, options, weights)}
 
 
 def _resnet(name: str, blocks: tuple[int, ...], parameters: int) -> dict[str, ModelEntry]:
     stages = (f"layer{stage}.{k}" for stage, n in enumerate(blocks, 1) for k in range(n))
     layers = ("maxpool", *stages, "fc")
-    return {name: ModelEntry(f"networks.resnet:{name}", parameters, layers, None, _SIZES, "He et al. 2016")}
+    target, source = f"networks.resnet:{name}", "He et al. 2016"
+    return {name: ModelEntry(target, parameters, layers, None, _SIZES, source, weights=_PUBLISHED)}
 
 
 def _mini(
     name: str, factory: str, parameters: int, steps: int, /, **options: str | int | bool
 ) -> dict[str, ModelEntry]:
-    source = f"{_N18}, Fig. 2b and 4c, at a small scale"
-    return {
-        name: ModelEntry(f"networks.mini:{factory}", parameters, _INTERMEDIATE, steps, (64,), source, options)
-    }
+    source, target = f"{_N18}, Fig. 2b and 4c, at a small scale", f"networks.mini:{factory}"
+    return {name: ModelEntry(target, parameters, _INTERMEDIATE, steps, (64,), source, options, _TRAINED)}
 
 
 CATALOG = {
-    **_median("median_convrnn", f"{_N18}, Fig. 4-5 (rgc_intermediate)"),
+    **_median("median_convrnn", f"{_N18}, Fig. 4-5 (rgc_intermediate)", weights=_PUBLISHED),
     **_median("median_convrnn_nofeedback", f"{_N18}, Fig. 4c (control)", 14_822_056, feedback=False),
     **_median("median_convrnn_minimal", f"{_N18}, Fig. 4c (control)", on_ms=120, off_ms=0),
-    **_median("rgc_intermediate", _N22),
-    **_median("rgc_intermediate_t22", _N22, on_ms=220, off_ms=0),
+    **_median("rgc_intermediate", _N22, weights=_PUBLISHED),
+    **_median("rgc_intermediate_t22", _N22, on_ms=220, off_ms=0, weights=_PUBLISHED),
     **_shallow("timedecay_shallow", "time_decay:TimeDecay", 4_197_739),
     **_shallow("simplernn_shallow", "simple_rnn:shallow", 6_272_872),
     **_shallow("gru_shallow", "gru:GRU", 25_434_472),

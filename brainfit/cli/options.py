@@ -60,6 +60,14 @@ Project = Annotated[
         show_default="all features",
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="random, or random:SEED for another seed than --seed; a .safetensors file; a folder of "
+        "`brainfit train`; or a name of `brainfit weights info`.",
+        show_default="trained weights for the _mini models, otherwise random",
+    ),
+]
 Images = Annotated[
     int | None,
     typer.Option(min=8, help="Number of images to use; a score takes 16 or more.", show_default="all images"),

@@ -25,7 +25,11 @@ _REQUIRED = {
     "step_ms": int,
     "weights": str,
 }
-_OPTIONAL: dict[str, tuple[type, Any]] = {"holds_image": (bool, False), "readout_layers": (Sequence, ())}
+_OPTIONAL: dict[str, tuple[type, Any]] = {
+    "holds_image": (bool, False),
+    "readout_layers": (Sequence, ()),
+    "weights_source": (str, ""),
+}
 """Type and default value of each optional attribute."""
 _NOT = {int: bool, Sequence: (str, bytes)}
 """Subtypes that Python counts as instances of a type, and brainfit does not."""
@@ -36,8 +40,8 @@ _LARGEST_SIZE = 10**9
 class Model(Protocol):
     """A network that sees images step by step.
 
-    Its attributes may be plain ones, of the class or of the instance, or properties. Two more are optional;
-    `holds_image` and `readout_layers` in this module read them, with their defaults:
+    Its attributes may be plain ones, of the class or of the instance, or properties. Three more are optional;
+    `holds_image`, `readout_layers` and `weights_source` in this module read them, with their defaults:
 
     ``holds_image : bool``
         True if the model holds the image for all its steps and can never see the gray that follows.
@@ -45,6 +49,8 @@ class Model(Protocol):
     ``readout_layers : Sequence[str]``
         The members of `layers` that name classes (logits) instead of modelling cortex. A choice of layers
         for a region leaves them out unless they are asked for by name. Default: none.
+    ``weights_source : str``
+        Origin of the weights, such as who trained them on what, for results. Default: empty, for unknown.
     """
 
     @property
@@ -112,6 +118,11 @@ def holds_image(model: Model) -> bool:
 def readout_layers(model: Model) -> tuple[str, ...]:
     """Return the layers of `model` that name classes instead of modelling cortex; often empty."""
     return tuple(_optional(model, "readout_layers"))
+
+
+def weights_source(model: Model) -> str:
+    """Return the origin of the weights of `model`; empty if it is unknown."""
+    return _optional(model, "weights_source")
 
 
 def check_attributes(model: object) -> None:

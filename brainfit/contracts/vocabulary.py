@@ -49,5 +49,7 @@ WINDOWS = {"early": (70, 130), "late": (130, 200)}
 
 RANDOM_WEIGHTS = "random"
 """Weights drawn from a seed; in results ``"random:<seed>"``."""
+TRAINED_ON_OBJECTS = "brainfit train, task objects"
+"""Beginning of the origin of weights that `brainfit train` left after training on rendered objects."""
 UNKNOWN_WEIGHTS = "unknown"
 """Weights of a model that does not say where they are from."""

@@ -15,6 +15,7 @@ from brainfit.figures.ranked import ranked_units
 from brainfit.figures.residuals import residuals_by_category
 from brainfit.figures.schematic import schematic
 from brainfit.figures.temporal import temporal_correlations
+from brainfit.figures.trained_networks import summarize_runs, trained_against_parameters, trained_bars
 
 __all__ = [
     "Display",
@@ -31,5 +32,8 @@ __all__ = [
     "residuals_by_category",
     "schematic",
     "scores_against_ceiling",
+    "summarize_runs",
     "temporal_correlations",
+    "trained_against_parameters",
+    "trained_bars",
 ]

@@ -42,8 +42,7 @@ def accuracy_against_parameters() -> Display:
     NeurIPS. arXiv:1807.00053, Fig. 2b and 4c.
     Nayebi et al. (2022), Neural Comput. 34, 1652-1675: the accuracies of the recurrent models.
     """
-    with files("brainfit.figures").joinpath(TABLE).open(encoding="utf-8") as file:
-        numbers = pd.read_csv(file)
+    numbers = published_accuracies()
     best = numbers.loc[numbers["top1"].idxmax()]
     recurrent = numbers.loc[numbers["family"] != "feedforward"]
     first = recurrent.loc[recurrent["top1"].idxmax()]
@@ -65,6 +64,12 @@ def accuracy_against_parameters() -> Display:
         numbers=numbers,
         draw=Panel(_draw, size=(7.2, 4.6)),
     )
+
+
+def published_accuracies() -> pd.DataFrame:
+    """Return the published accuracies: `model`, `family`, `parameters`, `top1` in percent, and `source`."""
+    with files("brainfit.figures").joinpath(TABLE).open(encoding="utf-8") as file:
+        return pd.read_csv(file)
 
 
 def _draw(numbers: pd.DataFrame, ax: Axes) -> None:

@@ -26,6 +26,9 @@ class ModelEntry:
         Publication that describes it.
     options
         Options that the name fixes for its factory; a caller cannot give them.
+    weights
+        Kinds of weights that it can have, the default first: ``"random"``; ``"trained"`` for weights that
+        come with brainfit; ``"published"`` for weights that `brainfit weights fetch` downloads.
     """
 
     target: str
@@ -35,6 +38,7 @@ class ModelEntry:
     image_sizes: tuple[int, ...] = ()
     source: str = ""
     options: Mapping[str, str | int | bool] = field(default_factory=dict)
+    weights: tuple[str, ...] = ("random",)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from brainfit.contracts.model import Model, holds_image
-from brainfit.contracts.vocabulary import RANDOM_WEIGHTS, UNKNOWN_WEIGHTS
+from brainfit.contracts.model import Model, holds_image, weights_source
+from brainfit.contracts.vocabulary import RANDOM_WEIGHTS, TRAINED_ON_OBJECTS, UNKNOWN_WEIGHTS
+from brainfit.support.messages import printable
 
 MIN_SHARE_DEFINED = 0.2
 """Under this share of defined units a score must not be read: what is left was selected by chance."""
@@ -44,7 +45,7 @@ def notices(data: xr.Dataset, info: Mapping[str, Any]) -> list[Notice]:
         *unit_notices(data["window_defined"].sel(window="pooled").values),
         *_of_time_course(data),
         *_of_fit(info),
-        *weight_notices(info["weights"]),
+        *weight_notices(info["weights"], info["provenance"].get("weights_source", "")),
         *picture_notices(info["provenance"].get("images", {})),
     ]
 
@@ -104,11 +105,12 @@ def _of_fit(info: Mapping[str, Any]) -> list[Notice]:
 def model_notices(model: Model) -> list[Notice]:
     """Return the remarks on a model that are known before it is scored."""
     text = f"{model.name} sees the image in all its steps, and never the gray that the animals saw after it."
-    return [*weight_notices(model.weights), *([Notice("No gray after the image", text)] * holds_image(model))]
+    no_gray = [Notice("No gray after the image", text)] if holds_image(model) else []
+    return [*weight_notices(model.weights, weights_source(model)), *no_gray]
 
 
-def weight_notices(weights: str) -> list[Notice]:
-    """Return the remarks on a model's weights, given by their name."""
+def weight_notices(weights: str, source: str = "") -> list[Notice]:
+    """Return the remarks on a model's weights, given by their name and their origin."""
     if weights.startswith(RANDOM_WEIGHTS):
         text = (
             f"The weights were drawn and not trained ({weights}). This score is a baseline for the "
@@ -117,6 +119,12 @@ def weight_notices(weights: str) -> list[Notice]:
         return [Notice("Random weights", text)]
     if weights.startswith(UNKNOWN_WEIGHTS):
         return [Notice("Unknown weights", f"It is not known where the weights came from ({weights}).")]
+    if source.startswith(TRAINED_ON_OBJECTS):
+        text = (
+            f"The network was trained on rendered objects ({printable(source, longest=300)}), images of the "
+            "same kind as those of the simulated recording."
+        )
+        return [Notice("Trained on rendered objects", text)]
     return []
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.model import weights_source
 from brainfit.features.stream import Features
 from brainfit.scoring.reliability import N_SPLITS
 from brainfit.scoring.request import N_FOLDS, Request
 from brainfit.scoring.responses import Responses
 from brainfit.statistics.reliability import ALPHA
+from brainfit.support.messages import printable
 from brainfit.support.provenance import ContentHash, environment, weights_sha256
 
 
@@ -56,6 +58,7 @@ def provenance(
         "presentation": asdict(request.features.presentation),
         "recording": {**responses.recording.provenance, "sha256": content},
         "weights_sha256": weights_sha256(request.model),
+        "weights_source": printable(weights_source(request.model), longest=300),
         "image_size": request.model.image_size,
         "batch_size": batch_size,
         "device": request.execution.device,

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from brainfit.contracts.task import Task
+from brainfit.contracts.vocabulary import RANDOM_WEIGHTS
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.execution import Execution, or_default
 from brainfit.registry import lookup, plugins
@@ -194,7 +195,8 @@ def _build(model: str, image_size: int | None, seed: int, options: dict[str, Any
         network = lookup.load_object(model)
     else:
         sized = {} if image_size is None else {"image_size": image_size}
-        network = lookup.load_model(model, seed=seed, **sized, **options)
+        drawn = {"weights": RANDOM_WEIGHTS} if lookup.model_takes(model, "weights") else {}
+        network = lookup.load_model(model, seed=seed, **{**drawn, **sized, **options})
     if not isinstance(network, nn.Module):
         raise ContractError(
             f"model {model!r} is a {type(network).__name__}; only a torch module can be trained"

@@ -116,6 +116,15 @@ class GraphModel(nn.Module):
     def weights(self, name: str) -> None:
         self._weights_name = WeightsName.of(self, name)
 
+    @property
+    def weights_source(self) -> str:
+        """Origin of the weights that it has now, such as their training; empty if unknown."""
+        return self._weights_name.current_source(self)
+
+    @weights_source.setter
+    def weights_source(self, source: str) -> None:
+        self._weights_name = self._weights_name._replace(source=source)
+
     def wiring(self) -> Wiring:
         """Return its layers and edges as plain values, for `brainfit.figures.schematic` to draw."""
         parts, edges = [], []

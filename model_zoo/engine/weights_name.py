@@ -27,15 +27,22 @@ class WeightsName(NamedTuple):
         The name; None if the origin of the weights is not known.
     values
         The result of `hash_values` at that time; None without a module.
+    source
+        Description of their origin, such as the training; empty if unknown.
     """
 
     text: str | None
     values: str | None
+    source: str = ""
 
     @classmethod
     def of(cls, module: nn.Module | None, text: str | None) -> WeightsName:
         """Name the weights that `module` has now."""
         return cls(text, None if module is None else hash_values(module))
+
+    def current_source(self, module: nn.Module | None) -> str:
+        """Return the origin if `module` still has the same values, otherwise an empty text."""
+        return self.source if self.source and self.current(module) == self.text else ""
 
     def current(self, module: nn.Module | None) -> str:
         """Return the name if `module` still has the same values; else text that begins with "unknown"."""

@@ -14,6 +14,9 @@ size. ``median_convrnn_minimal_mini`` is `median_convrnn_mini` for the least ste
 is used; no feedback reaches its last step. The readout begins small, so that a training starts at a
 cross-entropy of ln(classes).
 
+Their default weights (``weights="trained"``) come with brainfit. `examples/train_minis.py` trained them, and
+the card beside each file states the recipe and the accuracy.
+
 References
 ----------
 .. [1] Nayebi et al. (2018), Task-driven convolutional recurrent models of the visual system.
@@ -25,8 +28,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from brainfit.contracts.presentation import Presentation
+from brainfit.errors import ContractError
 
 from ..engine.graph import GraphModel
+from ..weights.load import TRAINED, trained_weights
 from . import intermediate, median_convrnn
 from .stack import Stack
 
@@ -43,14 +48,17 @@ WIDE = {layer: 8 * round(1.725 * channels / 8) for layer, channels in median_con
 def median_convrnn_mini(
     image_size: int | None = IMAGE_SIZE,
     seed: int = 0,
-    weights: str = "random",
+    weights: str = TRAINED,
     *,
     name: str = "median_convrnn_mini",
     on_ms: int = 120,
     off_ms: int = 50,
     n_classes: int = N_CLASSES,
 ) -> GraphModel:
-    """Build the small median ConvRNN; parameters as for `model_zoo.networks.median_convrnn.median_convrnn`.
+    """Build the small median ConvRNN.
+
+    Parameters are as for `model_zoo.networks.median_convrnn.median_convrnn`. The default `weights` were
+    trained on rendered objects; ``"random"`` draws them from `seed`, ``"random:<seed>"`` from that seed.
 
     Examples
     --------
@@ -59,7 +67,7 @@ def median_convrnn_mini(
     ((32, 4, 4), (32, 4, 4))
     """
     return median_convrnn.ten_layers(
-        Stack(image_size, weights, SMALLEST, readout_gain=READOUT_GAIN),
+        _stack(image_size, weights, name, n_classes),
         median_convrnn.median_cell(CHANNEL_DIVISOR),
         median_convrnn.FEEDBACK,
         seed,
@@ -74,13 +82,13 @@ def median_convrnn_mini(
 def basenet_mini(
     image_size: int | None = IMAGE_SIZE,
     seed: int = 0,
-    weights: str = "random",
+    weights: str = TRAINED,
     *,
     n_classes: int = N_CLASSES,
 ) -> GraphModel:
     """Build the small base net, with shortcuts and without cells; parameters as for `median_convrnn_mini`."""
     return intermediate.residual_layers(
-        Stack(image_size, weights, SMALLEST, readout_gain=READOUT_GAIN),
+        _stack(image_size, weights, "basenet_mini", n_classes),
         None,
         seed,
         "basenet_mini",
@@ -94,25 +102,36 @@ def basenet_mini(
 def ff_mini(
     image_size: int | None = IMAGE_SIZE,
     seed: int = 0,
-    weights: str = "random",
+    weights: str = TRAINED,
     *,
     n_classes: int = N_CLASSES,
 ) -> GraphModel:
     """Build the layers of `median_convrnn_mini` without cells; parameters as there."""
-    stack = Stack(image_size, weights, SMALLEST, readout_gain=READOUT_GAIN)
+    stack = _stack(image_size, weights, "ff_mini", n_classes)
     return _feedforward(stack, median_convrnn.CHANNELS, seed, "ff_mini", n_classes)
 
 
 def ff_wide_mini(
     image_size: int | None = IMAGE_SIZE,
     seed: int = 0,
-    weights: str = "random",
+    weights: str = TRAINED,
     *,
     n_classes: int = N_CLASSES,
 ) -> GraphModel:
     """Build `ff_mini` with as many parameters as `median_convrnn_mini` has; parameters as there."""
-    stack = Stack(image_size, weights, SMALLEST, readout_gain=READOUT_GAIN)
+    stack = _stack(image_size, weights, "ff_wide_mini", n_classes)
     return _feedforward(stack, WIDE, seed, "ff_wide_mini", n_classes)
+
+
+def _stack(image_size: int | None, weights: str, name: str, n_classes: int) -> Stack:
+    """Return an empty stack; ``"trained"`` weights are those that come with brainfit for that name."""
+    if weights == TRAINED and n_classes != N_CLASSES:
+        raise ContractError(
+            f"the trained weights of {name!r} name {N_CLASSES} classes, got n_classes={n_classes}; "
+            "give weights='random', or those of a training of your own"
+        )
+    chosen = trained_weights(name) if weights == TRAINED else weights
+    return Stack(image_size, chosen, SMALLEST, readout_gain=READOUT_GAIN)
 
 
 def _feedforward(

@@ -15,7 +15,7 @@ from ..engine.graph import Edges, GraphModel
 from ..engine.init import fill
 from ..engine.layers import Conv, ConvReadout, MaxPool, MeanReadout
 from ..engine.node import Cell, CellContext, Node
-from ..weights.load import choose_image_size, set_random_or_loaded
+from ..weights.load import choose_image_size, set_random_or_loaded, weights_source
 
 READOUT = "readout"
 """Name of the layer that gives the classes; the authors of the published weights call it ``imnetds``."""
@@ -139,4 +139,5 @@ class Stack:
             readout_layers=(READOUT,),
         )
         model.weights = set_random_or_loaded(model, self.weights, seed, fill, self.readout_gain)
+        model.weights_source = weights_source(self.weights)
         return model

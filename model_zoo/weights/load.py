@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from brainfit.contracts.vocabulary import RANDOM_WEIGHTS
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage.checksums import check_file
 from brainfit.support.arguments import number, whole_number
@@ -20,6 +21,9 @@ from .state_dicts import unwrap
 from .tensors import load_tensors
 
 DEFAULT_SIZE = 128  # pixels: the training size of Nayebi et al. (2018)
+TRAINED = "trained"
+"""The weights that come with brainfit for a model of that name."""
+_SHIPPED = Path(__file__).with_name("trained")
 _LARGEST_SEED = 2**64 - 1  # of torch
 _OTHERS = {".bin", ".ckpt", ".index", ".pt", ".pth", ".tar"}  # of files that can be converted
 
@@ -34,9 +38,10 @@ def set_weights(
     module
         Module whose parameters and buffers are replaced.
     weights
-        ``"random"``, the path of a ``.safetensors`` file, or the name of published weights that were fetched.
+        ``"random"``, ``"random:<seed>"``, the path of a ``.safetensors`` file, the name of a model whose
+        weights come with brainfit, or the name of published weights that were fetched.
     seed
-        Seed of random weights, 0 to 2**64 - 1.
+        Seed of ``"random"`` weights, 0 to 2**64 - 1.
     initialise
         Draws random weights for a module from a seed.
 
@@ -54,12 +59,10 @@ def set_weights(
     ContractError
         If it is of another kind, or does not fit the module, which is then unchanged.
     """
-    seed = whole_number("seed", seed)
-    if seed > _LARGEST_SEED:
-        raise ContractError(f"seed is a whole number of at most {_LARGEST_SEED}, got {seed}")
-    if weights == "random":
+    if is_random(weights):
+        seed = _seed_of(weights, seed)
         initialise(module, seed)
-        return f"random:{seed}"
+        return f"{RANDOM_WEIGHTS}:{seed}"
     path = find_weights(weights)
     tensors, sha256 = read_tensors(path)
     _check_cached(weights, path, sha256)
@@ -80,7 +83,50 @@ def set_random_or_loaded(
     """Do as `set_weights`, with a factor of the random readout, which then becomes part of the name."""
     gain = number("readout_gain", readout_gain, 0, 1)
     name = set_weights(module, weights, seed, lambda each, drawn: initialise(each, drawn, gain))
-    return f"{name}, readout x {gain:g}" if weights == "random" and gain != 1 else name
+    return f"{name}, readout x {gain:g}" if is_random(weights) and gain != 1 else name
+
+
+def is_random(weights: str) -> bool:
+    """Return True for ``"random"`` and ``"random:<seed>"``."""
+    return str(weights).partition(":")[0] == RANDOM_WEIGHTS
+
+
+def _seed_of(weights: str, seed: int) -> int:
+    """Return the seed that random weights name, or `seed` if they name none."""
+    _, colon, digits = weights.partition(":")
+    if colon and not (digits.isascii() and digits.isdecimal()):
+        raise ContractError(f"random weights are random or random:SEED, such as random:1, got {weights!r}")
+    seed = whole_number("seed", int(digits) if colon else seed)
+    if seed > _LARGEST_SEED:
+        raise ContractError(f"seed is a whole number of at most {_LARGEST_SEED}, got {seed}")
+    return seed
+
+
+def shipped(model: str) -> Path | None:
+    """Return the file of the trained weights that come with brainfit for `model`; None if there are none."""
+    path = _SHIPPED / f"{model}{SUFFIX}"
+    return path if path.parent == _SHIPPED and path.is_file() else None
+
+
+def trained_weights(model: str) -> str:
+    """Return the path of the weights that come with brainfit for `model`.
+
+    Raises
+    ------
+    IntegrityError
+        If they are not there.
+    """
+    if (path := shipped(model)) is None:
+        raise IntegrityError(
+            f"the trained weights of {model!r} are not in {_SHIPPED}; install brainfit again, or give "
+            "weights='random'"
+        )
+    return str(path)
+
+
+def weights_source(weights: str) -> str:
+    """Return the origin of weights, as their file states it; empty for random ones and if it states none."""
+    return "" if is_random(weights) else read_info(find_weights(weights)).source
 
 
 def _check_cached(weights: str, path: Path, sha256: str) -> None:
@@ -93,14 +139,17 @@ def _check_cached(weights: str, path: Path, sha256: str) -> None:
 
 def choose_image_size(asked: int | None, weights: str, least: int) -> int:
     """Return the size that was asked for, if any; else that on which the weights were trained, or 128."""
-    if asked is not None or weights == "random":
+    if asked is not None or is_random(weights):
         return whole_number("image_size", DEFAULT_SIZE if asked is None else asked, least)
     trained = read_info(find_weights(weights)).image_size
     return whole_number(f"image_size in {weights}", trained or DEFAULT_SIZE, least)
 
 
 def find_weights(weights: str) -> Path:
-    """Return the file that a path, or the name of published weights, stands for; raises as `set_weights`."""
+    """Return the file that a path, or the name of shipped or published weights, stands for.
+
+    Raises as `set_weights`.
+    """
     name = str(weights)
     if os.path.isdir(name):  # noqa: PTH112 - a run of `brainfit train`
         name = os.path.join(name, f"weights{SUFFIX}")  # noqa: PTH118
@@ -108,6 +157,8 @@ def find_weights(weights: str) -> Path:
         if not os.path.isfile(name):  # noqa: PTH113 - unlike Path, it takes any name
             raise IntegrityError(f"there is no file of weights {name}")
         return Path(name)
+    if os.path.basename(name) == name and (path := shipped(name)):  # noqa: PTH119
+        return path
     from .published import PUBLISHED, stored  # which converts what it fetches, with this module
 
     if name in PUBLISHED:
@@ -121,4 +172,8 @@ def find_weights(weights: str) -> Path:
             f"weights {name!r} are not a {SUFFIX} file; convert them first: "
             f"brainfit weights convert {name} --model MODEL -o FILE{SUFFIX}"
         )
-    raise unknown_name("weights", name, ["random", *PUBLISHED])
+    raise unknown_name(
+        "weights",
+        name,
+        [RANDOM_WEIGHTS, *sorted(path.stem for path in _SHIPPED.glob(f"*{SUFFIX}")), *PUBLISHED],
+    )

@@ -76,7 +76,7 @@ TRAINED_WITH = {
 def build(name: str, **options: Any) -> Model:
     """Build a model of the catalogue as small as its factory allows."""
     small = {"channel_divisor": 16} if model_takes(name, "channel_divisor") else {}
-    model = load_model(name, n_classes=10, **small, **options)
+    model = load_model(name, n_classes=10, weights="random", **small, **options)
     assert isinstance(model, Model)
     return model
 
@@ -186,7 +186,7 @@ def test_a_model_matches_its_line_in_the_catalogue(name: str) -> None:
 def test_the_number_of_parameters_matches_the_catalogue(name: str) -> None:
     entry = CATALOG[name]
     with torch.device("meta"):  # allocates no memory
-        model = load_model(name, image_size=max(entry.image_sizes))
+        model = load_model(name, image_size=max(entry.image_sizes), weights="random")
     assert isinstance(model, Model)
     if entry.parameters is not None:
         assert sum(parameter.numel() for parameter in module_of(model).parameters()) == entry.parameters
@@ -267,7 +267,7 @@ def test_a_signal_advances_one_layer_per_step(model: Model, seen: Seen) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CATALOG if name.endswith("_mini")])
 def test_region_layers_of_small_networks_have_maps_of_at_least_4_pixels(name: str) -> None:
-    model = load_model(name)
+    model = load_model(name, weights="random")
     assert isinstance(model, GraphModel)
     shapes = {part.name: part.shape for part in model.wiring().parts}
     assert all(min(shapes[layer][1:]) >= 4 for layer in model.region_layers.values())

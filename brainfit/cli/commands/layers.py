@@ -27,7 +27,7 @@ def layers(
         typer.Option(help=f"{options.REGION_HELP.removesuffix('.')}; may be repeated.", show_default="all"),
     ] = None,
     images: options.Images = None,
-    weights: Annotated[str, typer.Option(help="Weights of the model, as for `brainfit score`.")] = "random",
+    weights: options.Weights = None,
     image_size: options.ImageSize = None,
     batch_size: options.BatchSize = None,
     device: options.Device = DEVICES[0],

@@ -11,7 +11,7 @@ from brainfit.cli.output import print_json, print_table
 from brainfit.contracts.vocabulary import CATALOG_KINDS, CatalogKind
 from brainfit.registry import lookup
 
-_NO_ROOM = {"benchmarks": ("recording", "region", "summary")}
+_NO_ROOM = {"models": ("layers", "image_sizes"), "benchmarks": ("recording", "region", "summary")}
 """Facts that only --json lists: the name includes them, or a table has no room for them."""
 
 

@@ -61,13 +61,7 @@ def score(
     mapping: options.Mapping = None,
     control: options.Control = None,
     project: options.Project = None,
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="random for weights drawn from --seed, a .safetensors file, or a name of "
-            "`brainfit weights info`."
-        ),
-    ] = RANDOM_WEIGHTS,
+    weights: options.Weights = None,
     images: options.Images = None,
     image_size: options.ImageSize = None,
     batch_size: options.BatchSize = None,
@@ -185,10 +179,10 @@ def _benchmark(
     return lookup.load_benchmark(name)
 
 
-def build_model(name: str, weights: str, image_size: int | None, seed: int) -> Model:
+def build_model(name: str, weights: str | None, image_size: int | None, seed: int) -> Model:
     """Build a model with the given options, and with the seed if its factory takes one."""
     given: dict[str, Any] = {}
-    if weights != RANDOM_WEIGHTS:
+    if weights is not None:
         given["weights"] = weights
     if image_size is not None:
         given["image_size"] = image_size
@@ -204,7 +198,7 @@ def _default_folder(
     layer: str | None,
     control: ControlName | None,
     project: int | None,
-    weights: str,
+    weights: str | None,
     seed: int,
     images: int | None,
     image_size: int | None,
@@ -219,7 +213,7 @@ def _default_folder(
         benchmark.mapping,
         control or "",
         f"{project}projections" if project else "",
-        "" if weights == RANDOM_WEIGHTS else Path(weights).name.removesuffix(".safetensors"),
+        "" if weights is None else Path(weights).name.removesuffix(".safetensors"),
         f"{image_size}px" if image_size else "",
         f"{images}images" if images else "",
         "" if precision == PRECISIONS[0] else precision,

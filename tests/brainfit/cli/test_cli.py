@@ -103,7 +103,7 @@ def test_list(what):
 
 def test_list_models_gives_the_promised_facts():
     row = json.loads(run("list", "models", "--json").stdout)[0]
-    assert list(row) == ["name", "parameters", "layers", "steps", "image_sizes", "source"]
+    assert list(row) == ["name", "parameters", "layers", "steps", "image_sizes", "source", "weights"]
 
 
 def test_score_writes_a_run_and_prints_its_report_last(asked, tmp_path):

@@ -27,6 +27,7 @@ EACH_GRAPH = [name if name in FAST else pytest.param(name, marks=pytest.mark.slo
 
 def build(name: str, **options: Any) -> Any:
     small = {"channel_divisor": 16, "norm_epsilon": 0.1, "readout_gain": 0.01, "n_classes": N_CLASSES}
+    small["weights"] = "random"
     taken = {option: value for option, value in small.items() if model_takes(name, option)}
     return brainfit.load_model(name, **{"image_size": 65, **taken, **options})
 
