@@ -125,7 +125,7 @@ def rounded(value: float | None) -> str:
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterator[Sequence[object]]) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

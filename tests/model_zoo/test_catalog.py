@@ -236,7 +236,7 @@ def test_options_out_of_range_are_refused(name: str, option: str) -> None:
     if model_takes(name, option):
         for value in NO_NUMBERS[option]:
             with pytest.raises(ContractError, match=rf"{option} (is|must|takes) .*got {value!r}"):
-                load_model(name, image_size=SIZE, **(small | {option: value}))
+                load_model(name, image_size=SIZE, weights="random", **(small | {option: value}))
 
 
 def test_skipping_repeated_work_does_not_change_features(model: Model, images: torch.Tensor) -> None:

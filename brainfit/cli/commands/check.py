@@ -11,7 +11,6 @@ import typer
 from brainfit.cli import options
 from brainfit.cli.commands.score import build_model
 from brainfit.cli.output import print_fact, print_json, print_table, user_code
-from brainfit.contracts.vocabulary import RANDOM_WEIGHTS
 from brainfit.registry import lookup
 from brainfit.support.suggestions import unknown_name
 
@@ -55,7 +54,7 @@ def check(
         )
     with user_code():
         if of_model:
-            loaded: Any = build_model(name, weights or RANDOM_WEIGHTS, image_size, seed)
+            loaded: Any = build_model(name, weights, image_size, seed)
         elif of_recording:
             loaded = lookup.load_recording(name, **of_recording)
         else:
@@ -94,7 +93,7 @@ def list_dropped(records: list[dict[str, Any]]) -> str:
 def _load(name: str, seed: int) -> Any:
     models, recordings = lookup.list_models(), lookup.list_recordings()
     if name in models:
-        return build_model(name, RANDOM_WEIGHTS, None, seed)
+        return build_model(name, None, None, seed)
     if name in recordings or lookup.is_recording_file(name):
         return lookup.load_recording(name)
     if ":" in name:
