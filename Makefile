@@ -21,6 +21,7 @@ help:  ## list these targets
 
 score: $(RUN)  ## score the median ConvRNN against simulated posterior IT
 	$(BIN)/brainfit score --model median_convrnn --region pIT
+	@echo "That network is not trained. One that is: $(BIN)/brainfit score --model median_convrnn_mini --region pIT" >&2
 
 test: lint fast slow docs  ## everything that CI checks
 

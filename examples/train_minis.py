@@ -1,7 +1,7 @@
 """Train the small networks of the catalogue with several seeds, and gather their accuracies in one table.
 
     python examples/train_minis.py --out runs/minis                # naming objects: all five networks
-    python examples/train_minis.py --out runs/minis --task hard    # clutter, occlusion and noise: two of them
+    python examples/train_minis.py --out runs/minis --task hard    # clutter, occlusion and noise: three
 
 One run follows another: every network with one seed before the next seed, so that what is finished when it
 stops is balanced. The same command continues where it stopped. A run is the folder
@@ -24,7 +24,7 @@ MODELS = ("ff_mini", "ff_wide_mini", "basenet_mini", "median_convrnn_minimal_min
 TASKS = {
     "plain": (MODELS, {}),
     "hard": (
-        ("ff_wide_mini", "median_convrnn_minimal_mini", "median_convrnn_mini"),
+        ("ff_wide_mini", "median_convrnn_mini", "median_convrnn_minimal_mini"),
         {"clutter": 2, "occlusion": 0.5, "noise": 0.1},
     ),
 }
