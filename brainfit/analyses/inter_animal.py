@@ -145,11 +145,12 @@ def inter_animal_consistency(
     units = np.flatnonzero(halvable)
     units = units[_enough(chosen.select_units(units), region, dropped)]
     trials = chosen.responses.isel(unit=units)
-    halves = halve(trials, n_halvings, generator(seed, "halves of trials"))
-    # All trials first, then the halves: shape (set, image, unit, time_bin).
-    sets = np.concatenate(
-        [averages.mean[None, :, units], halves.reshape(-1, *halves.shape[2:])], dtype=np.float32
-    )
+    mean = averages.mean[:, units]
+    level = mean[train].mean(axis=(0, 2))
+    halves = halve(trials, n_halvings, generator(seed, "halves of trials"), level=level)
+    # All trials first, then the halves: shape (set, image, unit, time_bin), about each unit's level.
+    mean = mean - level[:, None]
+    sets = np.concatenate([mean[None], halves.reshape(-1, *halves.shape[2:])], dtype=np.float32)
     held_out = trials.isel(image=test)
     with progress_bar("noise ceiling (units)", len(units), shown=execution.progress) as on_progress:
         reliability = measure(
@@ -180,14 +181,14 @@ def inter_animal_consistency(
             predicted, of_halves = predictions[0], np.array(predictions[1:])
             scores = corrected_scores(
                 predicted,
-                averages.mean[np.ix_(test, units[these])],
+                mean[np.ix_(test, these)],
                 of_halves.reshape(2, -1, *predicted.shape),
                 reliability,
                 these,
             )
             arrays = {
                 **{name: (("window", "unit"), values) for name, values in scores.items()},
-                "predicted": (("image", "unit", "time_bin"), predicted),
+                "predicted": (("image", "unit", "time_bin"), predicted + level[these, None]),
             }
             some = held_out.isel(unit=these).coords
             coords = {name: c for name, c in some.items() if "trial" not in c.dims}

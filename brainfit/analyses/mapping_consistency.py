@@ -135,8 +135,11 @@ def mapping_consistency(
     )
     responses, progress = prepare_responses(request), request.execution.progress
     rng = generator(request.seed, "halves of training trials")
-    training = halve(responses.recording.responses.isel(image=responses.train), n_halvings, rng)
-    responses, training = _with_halves(responses, training)
+    level = responses.mean[responses.train].mean(axis=(0, 2))
+    responses = replace(responses, mean=responses.mean - level[:, None])
+    of_training = responses.recording.responses.isel(image=responses.train)
+    training = halve(of_training, n_halvings, rng, level=level)
+    responses, training, level = _with_halves(responses, training, level)
     predicted = _predict(request, responses, training)
     held_out = responses.recording.responses.isel(image=responses.test)
     with progress_bar("noise ceiling (units)", held_out.sizes["unit"], shown=progress) as on_progress:
@@ -156,7 +159,7 @@ def mapping_consistency(
     arrays = {
         **{name: (("window", "unit"), values) for name, values in scores.items()},
         "n_known": ("window", reliability.known.sum(axis=1)),
-        "predicted": (("image", "unit", "time_bin"), predicted[0]),
+        "predicted": (("image", "unit", "time_bin"), predicted[0] + level[:, None]),
         "window_bins": (("window", "time_bin"), reliability.bins),
     }
     coords = {name: c for name, c in held_out.coords.items() if "trial" not in c.dims}
@@ -181,11 +184,13 @@ def mapping_consistency(
     return MappingConsistency(data, info)
 
 
-def _with_halves(responses: Responses, halves: np.ndarray) -> tuple[Responses, np.ndarray]:
+def _with_halves(
+    responses: Responses, halves: np.ndarray, level: np.ndarray
+) -> tuple[Responses, np.ndarray, np.ndarray]:
     """Leave out units that have a single trial of some training image."""
     units = np.asarray(np.isfinite(halves[..., 0]).all(axis=(0, 1, 2)))
     if units.all():
-        return responses, halves
+        return responses, halves, level
     if not units.any():
         raise ContractError(
             f"none of {len(units)} units has two trials of every training image, and mapping consistency "
@@ -193,7 +198,7 @@ def _with_halves(responses: Responses, halves: np.ndarray) -> tuple[Responses, n
         )
     responses.dropped.add("units", int((~units).sum()), "a single trial of some training image")
     recording, mean = responses.recording.select_units(units), responses.mean[:, units]
-    return replace(responses, recording=recording, mean=mean), halves[..., units, :]
+    return replace(responses, recording=recording, mean=mean), halves[..., units, :], level[units]
 
 
 def _predict(request: Request, responses: Responses, halves: np.ndarray) -> np.ndarray:

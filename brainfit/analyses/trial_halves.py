@@ -1,4 +1,4 @@
-"""Averages of random halves of the trials, and what to make of maps that were fitted to them."""
+"""Averages of random halves of the trials, and scores of maps that were fitted to them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from brainfit.scoring.reliability import Reliability
+from brainfit.statistics.blocks import are_blocks
 from brainfit.statistics.correlation import CONSTANT, pearson
-from brainfit.statistics.halves import halves_of_blocks, trial_order
+from brainfit.statistics.halves import halves_of_blocks, halves_of_incomplete_blocks, trial_order
 from brainfit.statistics.split_half import spearman_brown
 from brainfit.support.memory import check_memory
 
@@ -115,28 +116,32 @@ def _pooled(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> np.ndarray:
     return found
 
 
-def halve(trials: xr.DataArray, n_halvings: int, rng: np.random.Generator) -> np.ndarray:
+def halve(
+    trials: xr.DataArray, n_halvings: int, rng: np.random.Generator, *, level: np.ndarray | None = None
+) -> np.ndarray:
     """Average random halves of the trials of each image.
 
-    If every image has the same trials for all units, halves are drawn over these blocks, the same for all
-    images; else for each image (`brainfit.statistics.halves`). All units have the same halves, as far as they
-    have the same trials, since the noise of a trial may be common to them.
+    If trials are blocks, halves are drawn over blocks, the same for all images as far as possible; else
+    for each image (`brainfit.statistics.blocks`, `brainfit.statistics.halves`). All units have the same
+    halves, as far as they have the same trials, since the noise of a trial may be common to them.
 
     Parameters
     ----------
     trials
-        Dims (image, trial, unit, time_bin); may be lazy: it is read some images at a time, once or, where the
-        first images have the same trials and a later one has not, twice. A trial with NaN in any bin counts
-        as missing for that unit.
+        Dims (image, trial, unit, time_bin); may be lazy: it is read some images at a time, once where every
+        image has the same trials, else twice. A trial with NaN in any bin counts as missing for that unit.
     n_halvings
         Number of random halves; of few blocks all halves, if these are fewer.
     rng
         Decides the halves, which do not depend on the order of trials or units.
+    level
+        Number to take off each unit before averages are rounded to float32, shape (unit,); by default 0.
 
     Returns
     -------
     array, shape (half, halving, image, unit, time_bin), float32
-        If the number of trials is odd, the second half has one more. NaN where a half has no trial.
+        If the number of trials is odd, the second half has one more, or, of incomplete blocks, either half.
+        NaN where a half has no trial.
 
     Raises
     ------
@@ -149,14 +154,15 @@ def halve(trials: xr.DataArray, n_halvings: int, rng: np.random.Generator) -> np
         "lower the number of images, units or halvings",
     )
     seed = int(rng.integers(2**63))
-    by_block = _halve_blocks(trials, n_halvings, seed)
-    return _halve_images(trials, n_halvings, seed) if by_block is None else by_block
+    level = np.zeros(n_units) if level is None else level
+    complete = _halve_blocks(trials, n_halvings, seed, level)
+    return _halve_images(trials, n_halvings, seed, level) if complete is None else complete
 
 
-def _halve_blocks(trials: xr.DataArray, n_halvings: int, seed: int) -> np.ndarray | None:
-    """Average halves of the blocks; None where trials are no blocks."""
+def _halve_blocks(trials: xr.DataArray, n_halvings: int, seed: int, level: np.ndarray) -> np.ndarray | None:
+    """Average halves of complete blocks; None where an image or a unit lacks a trial that others have."""
     averages, slots, first = [], None, None
-    for _, filled, present in _chunks(trials):
+    for _, filled, present in _chunks(trials, level):
         if slots is None or first is None:
             slots = present[0, :, 0]
             order = trial_order(filled.sum(axis=2, dtype=float), np.any(present, axis=2))[0, : slots.sum()]
@@ -171,23 +177,37 @@ def _halve_blocks(trials: xr.DataArray, n_halvings: int, seed: int) -> np.ndarra
     return np.concatenate(averages, axis=2)
 
 
-def _halve_images(trials: xr.DataArray, n_halvings: int, seed: int) -> np.ndarray:
-    """Average halves that are drawn for each image."""
+def _halve_images(trials: xr.DataArray, n_halvings: int, seed: int, level: np.ndarray) -> np.ndarray:
+    """Average halves of trials that some image or unit lacks."""
     n_images, n_trials, n_units, n_bins = trials.shape
-    keys = np.random.default_rng(seed).random((n_images, n_halvings, n_trials), dtype=np.float32)
+    over_units = [
+        (filled.sum(axis=2, dtype=float), present.any(axis=2))
+        for _, filled, present in _chunks(trials, level)
+    ]
+    total, any_unit = (np.concatenate(parts) for parts in zip(*over_units, strict=True))
+    order, rng = trial_order(total, any_unit), np.random.default_rng(seed)
+    blocks = np.zeros((0, n_trials), bool)
+    if are_blocks(any_unit):
+        drawn = halves_of_blocks(int(any_unit.any(axis=0).sum()), n_halvings, rng)
+        blocks = np.pad(drawn, ((0, 0), (0, n_trials - drawn.shape[1])))
+        n_halvings = len(blocks)
+    keys = rng.random((n_images, n_halvings, n_trials), dtype=np.float32)
     halves = np.empty((2, n_halvings, n_images, n_units, n_bins), np.float32)
-    for images, filled, present in _chunks(trials):
-        order = trial_order(filled.sum(axis=2, dtype=float), np.any(present, axis=2))
-        filled = np.take_along_axis(filled, order[..., None, None], axis=1)
-        present = np.take_along_axis(present, order[..., None], axis=1)
+    for images, filled, present in _chunks(trials, level):
+        filled = np.take_along_axis(filled, order[images, :, None, None], axis=1)
+        present = np.take_along_axis(present, order[images, :, None], axis=1)
         patterns, member = np.unique(present.reshape(-1, n_units), axis=1, return_inverse=True)
         for k, pattern in enumerate(patterns.T):
             units = np.flatnonzero(member.ravel() == k)
-            there = pattern.reshape(len(filled), 1, n_trials)
-            rank = np.where(there, keys[images], np.inf).argsort(axis=-1).argsort(axis=-1)
-            first = rank < there.sum(axis=-1, keepdims=True) // 2
+            there = pattern.reshape(len(filled), n_trials)
+            if len(blocks):
+                again = np.random.default_rng(seed)
+                first = halves_of_incomplete_blocks(blocks, there, again).swapaxes(0, 1)
+            else:
+                rank = np.where(there[:, None], keys[images], np.inf).argsort(axis=-1).argsort(axis=-1)
+                first = rank < there.sum(axis=-1)[:, None, None] // 2
             values = filled[:, :, units].reshape(len(filled), n_trials, -1)
-            for half, mask in enumerate((first, there & ~first)):
+            for half, mask in enumerate((first, there[:, None] & ~first)):
                 with np.errstate(invalid="ignore"):
                     mean = mask.astype(np.float32) @ values / mask.sum(axis=-1, keepdims=True)
                 shaped = mean.reshape(len(filled), n_halvings, len(units), n_bins)
@@ -195,10 +215,10 @@ def _halve_images(trials: xr.DataArray, n_halvings: int, seed: int) -> np.ndarra
     return halves
 
 
-def _chunks(trials: xr.DataArray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Yield some images, their trials with 0 where one is missing, and which are present."""
+def _chunks(trials: xr.DataArray, level: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield some images, their trials about a level, with 0 where one is missing, and which are present."""
     for start in range(0, trials.sizes["image"], _IMAGES_AT_ONCE):
         images = slice(start, start + _IMAGES_AT_ONCE)
         some = trials.isel(image=images).values
         present = np.asarray(np.isfinite(some).all(axis=3))
-        yield images, np.where(present[..., None], some, 0).astype(np.float32), present
+        yield images, np.where(present[..., None], some - level[:, None], 0).astype(np.float32), present

@@ -68,7 +68,7 @@ def assemble(
     -------
     Dataset
         The variables of `brainfit.scoring.result.Score`, except `alpha`. Its attribute `halving` says how
-        trials were halved.
+        trials were halved, and `drifting_units` how many units drift though blocks cannot be told.
     """
     level = mean.mean(axis=(0, 2), keepdims=True)
     steady, mean_at_level = _steady(predicted, mean), mean - level
@@ -147,7 +147,8 @@ def assemble(
             [span[k] for span in halves.windows.values()],
             {"units": "ms"},
         )
-    return xr.Dataset(arrays, coords, {"halving": halves.halving})
+    found = {"halving": halves.halving, "drifting_units": int(halves.drifting.sum())}
+    return xr.Dataset(arrays, coords, found)
 
 
 def _divided(r: np.ndarray, reliability: np.ndarray, defined: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from brainfit.support.messages import printable
 
 MIN_SHARE_DEFINED = 0.2
 """Under this share of defined units a score must not be read: what is left was selected by chance."""
+DRIFT_SHARE = 0.1
+"""Above this share of units whose level drifts, blocks that cannot be told matter."""
 EDGE_SHARE = 0.1
 """Above this share of units at an end of the grid of penalties the grid is too short."""
 
@@ -43,6 +45,7 @@ def notices(data: xr.Dataset, info: Mapping[str, Any]) -> list[Notice]:
     """
     return [
         *unit_notices(data["window_defined"].sel(window="pooled").values),
+        *_of_trials(info),
         *_of_time_course(data),
         *_of_fit(info),
         *weight_notices(info["weights"], info["provenance"].get("weights_source", "")),
@@ -60,6 +63,20 @@ def unit_notices(defined: np.ndarray) -> list[Notice]:
         "trials or more images are needed."
     )
     return [Notice("Do not read this score", text)]
+
+
+def _of_trials(info: Mapping[str, Any]) -> list[Notice]:
+    provenance = info["provenance"]
+    n_units, drifting = provenance.get("n_units", 0), provenance.get("drifting_units", 0)
+    if drifting <= DRIFT_SHARE * n_units:
+        return []
+    text = (
+        f"The level of {drifting} of {n_units} units differs between positions of the trial axis, but images "
+        "differ in their number of trials, so it is not known which trials were recorded together. The "
+        "reliability may be too low and the score too high; keep missing trials at their positions, as NaN, "
+        "so that each position is one block."
+    )
+    return [Notice("Trials drift and blocks cannot be told", text)]
 
 
 def _of_time_course(data: xr.Dataset) -> list[Notice]:

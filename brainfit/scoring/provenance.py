@@ -69,6 +69,7 @@ def provenance(
         "trial_splits": N_SPLITS,
         "windows_ms": dict(zip(data["window"].values.tolist(), map(list, edges), strict=True)),
         "halving": data.attrs["halving"],
+        "drifting_units": data.attrs["drifting_units"],
         "defined": f"image-driven reliability above zero, F test, one-sided {ALPHA:.0%}",
         "n_units": data.sizes["unit"],
         **environment(),

@@ -53,6 +53,11 @@ class Reliability:
         NaN where it is not positive.
     blocks
         True for units whose trials are blocks, shape (unit,).
+    complete
+        True for units of which every image has the same trials, shape (unit,).
+    drifting
+        True for units whose trials are no blocks though their level differs between positions of the trial
+        axis, shape (unit,): responses drift, and nothing says how.
     """
 
     split_half: np.ndarray
@@ -69,14 +74,21 @@ class Reliability:
     trajectories: np.ndarray
     driven_trajectories: np.ndarray
     blocks: np.ndarray
+    complete: np.ndarray
+    drifting: np.ndarray
 
     @property
     def halving(self) -> str:
         """Say how trials were halved."""
-        if self.blocks.all():
+        if self.complete.all():
             return "by block, the same halves for all images: every image has the same trials"
+        if self.blocks.all():
+            return (
+                "by block, the same halves for all images as far as possible: images lack trials of some "
+                "blocks, whose levels were estimated by least squares"
+            )
         if not self.blocks.any():
-            return "for each image: images differ in their trials"
+            return "for each image: images differ in their number of trials, and blocks cannot be told"
         return (
             f"by block for {int(self.blocks.sum())} of {len(self.blocks)} units, for each image for the rest"
         )
@@ -123,7 +135,7 @@ def measure(
         field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=-1)
         for field in fields(SplitHalf)
     }
-    pearson, plain, driven, plain_noise, driven_noise, p, blocks = (
+    pearson, plain, driven, plain_noise, driven_noise, p, blocks, complete, drifting = (
         np.stack(values, axis=-1) for values in zip(*noises, strict=True)
     )
     return Reliability(
@@ -141,6 +153,8 @@ def measure(
         trajectories=spearman_brown(correlated["trajectories"]),
         driven_trajectories=spearman_brown(correlated["driven_trajectories"]),
         blocks=blocks,
+        complete=complete,
+        drifting=drifting,
     )
 
 
@@ -157,7 +171,9 @@ def _closed_form(trials: np.ndarray, bins: np.ndarray) -> tuple[np.ndarray, ...]
             for k, values in enumerate((noise.mean, driven)):
                 reliability[k, w] = pearson_reliability(values[:, inside], of_window[k, w])
     each = pearson_reliability(noise.mean[..., None], per_bin)
-    return each, *reliability, *of_window, p, np.array(noise.blocks)
+    complete = (noise.n_trials == noise.present.shape[1]).all()
+    drifting = not noise.blocks and noise.drift_p() < ALPHA
+    return each, *reliability, *of_window, p, *map(np.array, (noise.blocks, complete, drifting))
 
 
 def pooled_bins(

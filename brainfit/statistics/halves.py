@@ -1,10 +1,10 @@
 """Divide trials into two halves: by block where trials are blocks, else image by image.
 
-Trials are blocks where every image has the same ones, as in an experiment that shows all images once before
-it shows any of them again. A response level that drifts from block to block is then common to all images. If
+A response level that drifts from block to block (`brainfit.statistics.blocks`) is common to all images. If
 each image's trials were halved independently, that level would cancel in the average of all trials but would
 make the two halves disagree, so that reliability comes out too low. Halving blocks, the same for all images,
-keeps the level constant over images, which no correlation sees.
+keeps the level constant over images, which no correlation sees. An image that lacks trials of some blocks
+keeps to the same halves as far as they leave it two equal halves.
 """
 
 from __future__ import annotations
@@ -14,23 +14,7 @@ from math import comb
 
 import numpy as np
 
-
-def are_blocks(present: np.ndarray) -> bool:
-    """Return True if every image has the same trials.
-
-    Parameters
-    ----------
-    present
-        Shape (image, trial), bool: which trials exist.
-
-    Examples
-    --------
-    >>> are_blocks(np.array([[True, True, False], [True, True, False]]))
-    True
-    >>> are_blocks(np.array([[True, True, False], [True, True, True]]))
-    False
-    """
-    return bool((present == present[:1]).all())
+from brainfit.statistics.blocks import are_blocks
 
 
 def trial_order(trials: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -47,13 +31,14 @@ def trial_order(trials: np.ndarray, present: np.ndarray) -> np.ndarray:
     -------
     array of int, shape (image, trial)
         For each image the positions of its trials, in the order of a weighted sum of their values with
-        arbitrary fixed weights, in which only equal trials tie. It is the same for all images where trials
-        are blocks.
+        arbitrary fixed weights, in which only equal trials tie. Where trials are blocks it is the same for
+        all images, and blocks that no image has come last.
     """
     n_images, _, n_bins = trials.shape
     key = np.einsum("itb,ib->it", trials, np.random.default_rng(0).random((n_images, n_bins)))
     if are_blocks(present):
-        return np.broadcast_to(np.lexsort((key.sum(axis=0), ~present[0])), present.shape)
+        total = np.where(present, key, 0).sum(axis=0)
+        return np.broadcast_to(np.lexsort((total, ~present.any(axis=0))), present.shape)
     return np.lexsort((key, ~present), axis=1)
 
 
@@ -102,4 +87,33 @@ def halves_of_images(keys: np.ndarray, n_trials: np.ndarray) -> np.ndarray:
         for image in np.flatnonzero(chosen[split].sum(axis=1) > half):  # two keys are equal
             chosen[split, image] = False
             chosen[split, image, of_split[image].argsort()[: half[image]]] = True
+    return chosen
+
+
+def halves_of_incomplete_blocks(
+    first: np.ndarray, present: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Choose half of each image's trials, the same blocks for all images as far as possible.
+
+    Parameters
+    ----------
+    first
+        Which blocks form the first half, shape (split, block).
+    present
+        Which blocks each image has, shape (image, block), bool.
+    rng
+        Decides which trials change sides where an image has too many in one half.
+
+    Returns
+    -------
+    array of bool, shape (split, image, block)
+        Of an odd number of trials either half has one more.
+    """
+    n_trials = present.sum(axis=1)
+    chosen = np.empty((len(first), *present.shape), bool)
+    for split, of_split in enumerate(first):
+        size = np.clip((present & of_split).sum(axis=1), n_trials // 2, n_trials - n_trials // 2)
+        order = np.lexsort((rng.random(len(of_split)), ~of_split))
+        ranked = present[:, order]
+        chosen[split][:, order] = ranked & (ranked.cumsum(axis=1) <= size[:, None])
     return chosen

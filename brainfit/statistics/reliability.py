@@ -10,10 +10,11 @@ is left of the variance of the averages over images x bins:
 .. math:: \rho = 1 - \langle e \rangle / \mathrm{Var}(\bar x),
 
 with :math:`e` the noise variance, less what the noise of the mean over images takes of it. This is the mean
-over
-*all* divisions of the trials in halves of the covariance of the halves, over the variance of the average, for
-any and unequal numbers of trials. Where trials are blocks (`brainfit.statistics.halves`), each block's mean
-over images is taken off first, and the result is that of a two-way random-effects analysis of variance.
+over *all* divisions of the trials in halves of the covariance of the halves, over the variance of the
+average, for any and unequal numbers of trials. Where trials are blocks (`brainfit.statistics.blocks`), the
+levels of blocks are taken off first, and the result is that of a two-way random-effects analysis of variance.
+Where images lack trials of some blocks, what the levels of the other blocks add to their averages counts as
+noise, because no model can predict it.
 
 References
 ----------
@@ -28,11 +29,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtrc
 
-from brainfit.statistics.correlation import CONSTANT
-from brainfit.statistics.halves import are_blocks
+from brainfit.statistics.blocks import BlockLevels, are_blocks
 
 ALPHA = 0.01
 """Units that carry nothing about the image count as reliable with this probability, one-sided."""
+_ROUNDING = 1e-13  # share of the largest average: sums over trials are in float64
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,16 @@ class TrialNoise:
     mean
         Trial averages, shape (image, time_bin).
     blocks
-        True if every image has the same trials, which then are blocks.
-    n_trials
-        Trials of each image, shape (image,).
+        True if trials are blocks (`brainfit.statistics.blocks.are_blocks`).
+    present
+        Which trials exist, shape (image, trial), bool.
     residual
         Trials about their image's average, shape (image, trial, time_bin); 0 where a trial is missing.
     """
 
     mean: np.ndarray
     blocks: bool
-    n_trials: np.ndarray
+    present: np.ndarray
     residual: np.ndarray
 
     @classmethod
@@ -67,25 +68,31 @@ class TrialNoise:
             missing.
         """
         present = np.asarray(np.isfinite(trials).all(axis=2))
-        blocks, n_trials = are_blocks(present), present.sum(axis=1)
-        if blocks:
-            trials, present = trials[:, present[0]], present[:, present[0]]
+        some = present.any(axis=0)
+        if not some.all():
+            trials, present = trials[:, some], present[:, some]
         values = np.where(present[..., None], trials, 0).astype(float)
-        mean = values.sum(axis=1) / n_trials[:, None]
+        mean = values.sum(axis=1) / present.sum(axis=1)[:, None]
         residual = np.where(present[..., None], values - mean[:, None], 0)
-        return cls(mean, blocks, n_trials, residual)
+        return cls(mean, are_blocks(present), present, residual)
+
+    @property
+    def n_trials(self) -> np.ndarray:
+        """Trials of each image, shape (image,)."""
+        return self.present.sum(axis=1)
 
     def per_bin(self) -> np.ndarray:
         """Return what noise adds to the variance over images in each bin, shape (image, time_bin).
 
         Its mean over images is the expected addition to the variance of the averages (divisor: images).
         """
-        if self.blocks:
-            return self._of_average(self.residual - self.residual.mean(axis=0))
-        return self._of_average(self.residual) * (1 - 1 / len(self.mean))
+        found = self._noise(self.residual)
+        return found.of_average * (1 - 1 / len(self.mean)) + found.drift
 
     def over(self, bins: np.ndarray) -> np.ndarray:
         """Return the same for the variance over images x some bins together, shape (image,).
+
+        Block levels are common to all bins here: what a block adds to one bin and not to another is noise.
 
         Parameters
         ----------
@@ -93,22 +100,36 @@ class TrialNoise:
             Shape (time_bin,), bool.
         """
         inside = self.residual[..., bins]
-        if self.blocks:
-            return self._of_average(inside - inside.mean(axis=(0, 2))[:, None]).mean(axis=1)
-        of_mean = self._of_average(inside.mean(axis=2, keepdims=True))[:, 0] / len(self.mean)
-        return self._of_average(inside).mean(axis=1) - of_mean
+        level = inside.mean(axis=2, keepdims=True)
+        found = self._noise(level)
+        of_level = found.of_average * (1 - 1 / len(self.mean)) + found.drift
+        return self._within(inside - level).mean(axis=1) + of_level[:, 0]
 
-    def _of_average(self, residual: np.ndarray) -> np.ndarray:
-        """Return the noise variance of each image's average, shape (image, time_bin)."""
+    def _within(self, residual: np.ndarray) -> np.ndarray:
+        """Return the noise variance of each image's average, whatever the levels of blocks."""
         squares = np.einsum("itb,itb->ib", residual, residual)
         return squares / (self.n_trials * (self.n_trials - 1))[:, None]
+
+    def _noise(self, residual: np.ndarray) -> _Noise:
+        """Estimate noise and block levels, bin by bin."""
+        fit = BlockLevels.of(self.present, blocks=self.blocks)
+        levels = fit.levels(residual)
+        rest = fit.without(residual, levels, self.present)
+        squares, freedom = np.einsum("itb,itb->ib", rest, rest), fit.freedom[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):  # of a single image
+            of_average = squares / (self.n_trials[:, None] * freedom)
+            of_trial = squares.sum(axis=0) / freedom.sum()
+        drift = fit.drift(levels)
+        error = fit.leverage[:, None] * of_trial
+        return _Noise(fit, rest, drift, of_average, (drift - drift.mean(axis=0)) ** 2 - error, error)
 
     def p_values(self, groups: np.ndarray) -> np.ndarray:
         """Return the probability of as much image-driven variance where responses do not depend on the image.
 
-        An F test of the variance of averages over images, each bin about its own mean, against the variance
-        between trials. Both are sums over bins that noise correlates, so both have as many degrees of freedom
-        as they have independent bins (Satterthwaite's approximation) times those of a single bin.
+        An F test of the variance of averages over images, each bin about its own mean and without the levels
+        of blocks, against the variance between trials. Images may differ in their noise and in their number
+        of trials, and noise may correlate bins: degrees of freedom of both variances are those of
+        Satterthwaite's approximation.
 
         Parameters
         ----------
@@ -120,34 +141,115 @@ class TrialNoise:
         array, shape (group,)
             In [0, 1]; 1 for a group without bins, or whose averages do not vary but by rounding.
         """
-        n = len(self.mean)
-        residual, weight = self.residual, 1 / (n * self.n_trials * (self.n_trials - 1.0))
-        df = int((self.n_trials - 1).sum())
-        if self.blocks:
-            residual = residual - residual.mean(axis=0)
-            df = (n - 1) * (int(self.n_trials[0]) - 1)
-            weight = weight * n / max(n - 1, 1)
-        rows = (residual * np.sqrt(weight)[:, None, None]).reshape(-1, residual.shape[2])
-        covariance = rows.T @ rows
-        variance = self.mean.var(axis=0, ddof=1) if n > 1 else np.zeros(self.mean.shape[1])
-        rounding = (CONSTANT * np.abs(self.mean).max(axis=0)) ** 2
-        return np.array([_p_value(variance, covariance, rounding, bins, n, df) for bins in groups])
+        n, found = len(self.mean), self._noise(self.residual)
+        if n < 2:
+            return np.ones(len(groups))
+        variance = (self.mean - found.level_of_image).var(axis=0, ddof=1)
+        rounding = (_ROUNDING * np.abs(self.mean).max(axis=0)) ** 2
+        weight = 1 / (n * self.n_trials * found.fit.freedom)
+        rows = (found.residual * np.sqrt(weight)[:, None, None]).reshape(-1, variance.size)
+        covariance, of_levels = rows.T @ rows, found.error.sum(axis=0) / (n - 1)
+        return np.array(
+            [
+                _p_value(
+                    float(variance[bins].sum()),
+                    float(rounding[bins].sum()),
+                    covariance[np.ix_(bins, bins)],
+                    float(of_levels[bins].sum()),
+                    found.of_average[:, bins].sum(axis=1),
+                    found.fit.freedom,
+                )
+                for bins in groups
+            ]
+        )
+
+    def drift_p(self) -> float:
+        """Return the probability of as much difference between positions of the trial axis by chance.
+
+        An F test of the levels of all images' k-th trials, averaged over bins. A small value where trials are
+        no `blocks` means that responses drift and nothing says how.
+
+        Returns
+        -------
+        float
+            In [0, 1]; 1 if there is too little to test.
+        """
+        fit = BlockLevels.of(self.present)
+        if fit.n_levels == 0:
+            return 1.0
+        residual = self.residual.mean(axis=2)
+        rest = fit.without(residual, fit.levels(residual), self.present)
+        noise, freedom = float((rest**2).sum()), float(fit.freedom.sum())
+        explained = float((residual**2).sum()) - noise
+        if noise <= 0:
+            return 1.0
+        return float(fdtrc(fit.n_levels, freedom, explained / fit.n_levels / (noise / freedom)))
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """Noise of a unit's trials, without the levels of blocks.
+
+    Attributes
+    ----------
+    fit
+        The estimator of the levels.
+    residual
+        Trials about image and block, shape (image, trial, time_bin).
+    level_of_image
+        What the levels of its blocks add to each image's average, shape (image, time_bin).
+    of_average
+        Noise variance of each image's average, shape (image, time_bin).
+    drift
+        What levels add to the variance over images, shape (image, time_bin); 0 where no block is missing.
+    error
+        Variance of `level_of_image` about its mean that is due to noise, shape (image, time_bin).
+    """
+
+    fit: BlockLevels
+    residual: np.ndarray
+    level_of_image: np.ndarray
+    of_average: np.ndarray
+    drift: np.ndarray
+    error: np.ndarray
 
 
 def _p_value(
-    variance: np.ndarray, covariance: np.ndarray, rounding: np.ndarray, bins: np.ndarray, n: int, df: int
+    signal: float,
+    rounding: float,
+    covariance: np.ndarray,
+    of_levels: float,
+    of_image: np.ndarray,
+    freedom: np.ndarray,
 ) -> float:
-    signal = float(variance[bins].sum())
-    if not bins.any() or signal <= float(rounding[bins].sum()):
+    """Test the variance of averages, summed over bins, against noise.
+
+    Parameters
+    ----------
+    signal, rounding
+        Variance of the averages, and how much of it may be rounding.
+    covariance
+        Of the noise of averages between bins, mean over images, shape (time_bin, time_bin).
+    of_levels
+        Variance of averages due to the error of block levels.
+    of_image, freedom
+        Noise variance of each image's average and its degrees of freedom in one bin, shape (image,).
+    """
+    noise, square = float(np.trace(covariance)), float((covariance**2).sum())
+    if not covariance.size or signal <= rounding:
         return 1.0
-    inside = covariance[np.ix_(bins, bins)]
-    noise, square = float(np.trace(inside)), float((inside**2).sum())
     if noise == 0:
         return 0.0
+    n, df = len(of_image), float(freedom.sum())
     if df > 1:  # without the part of the sum of squares that is the sampling error of the covariance
         square = df**2 / ((df - 1) * (df + 2)) * (square - noise**2 / df)
-    n_independent = float(np.clip(noise**2 / max(square, 1e-300), 1, bins.sum()))
-    return float(fdtrc(n_independent * (n - 1), n_independent * df, signal / noise))
+    n_independent = float(np.clip(noise**2 / max(square, 1e-300), 1, len(covariance)))
+    of_bins = n_independent * freedom
+    squares = of_image**2 * of_bins / (of_bins + 2)  # unbiased for the square of the variance
+    total = float(of_image.sum()) ** 2
+    df_signal = n_independent * (n - 1) * min(total / (n * float(squares.sum())), 1.0)
+    df_noise = n_independent * min(total / float((squares / freedom).sum()), df)
+    return float(fdtrc(df_signal, df_noise, signal / (noise + of_levels)))
 
 
 def pearson_reliability(mean: np.ndarray, noise: np.ndarray) -> np.ndarray:

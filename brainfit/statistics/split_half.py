@@ -19,8 +19,14 @@ import numpy as np
 import torch
 
 from brainfit.errors import ContractError
+from brainfit.statistics.blocks import are_blocks
 from brainfit.statistics.correlation import temporal_correlation
-from brainfit.statistics.halves import are_blocks, halves_of_blocks, halves_of_images, trial_order
+from brainfit.statistics.halves import (
+    halves_of_blocks,
+    halves_of_images,
+    halves_of_incomplete_blocks,
+    trial_order,
+)
 from brainfit.statistics.row_correlations import correlate_counts, correlate_rows
 from brainfit.statistics.unit_scale import on_own_scale
 
@@ -64,9 +70,9 @@ def split_half(
     ----------
     trials
         Responses, shape (image, trial, unit, time_bin). NaN marks missing trials; a trial with NaN in any bin
-        counts as missing for that unit. Where every image has the same trials these are blocks, and halves
-        are drawn over blocks, the same for all images; else they are drawn for each image. Where the number
-        of trials is odd the second half has one more.
+        counts as missing for that unit. Where trials are blocks (`brainfit.statistics.blocks.are_blocks`),
+        halves are drawn over blocks, the same for all images; else they are drawn for each image. Where the
+        number of trials is odd the second half has one more, or, of incomplete blocks, either half.
     groups
         Bins to pool, shape (group, time_bin), bool: a row with one bin gives the correlation over
         images in that bin, a row with many bins that over images x bins.
@@ -133,7 +139,7 @@ class RandomHalves:
                 values = np.take_along_axis(trials[:, :, unit], order[..., None], axis=1)
                 ordered = np.take_along_axis(present, order, axis=1)
                 values, counts = on_own_scale(values, ordered)
-                first_half = self._first(ordered)
+                first_half = self._first(ordered, are_blocks(present))
                 parts: list[list[np.ndarray]] = [[] for _ in some]
                 trajectories = []
                 for chosen in first_half.chunk(n_chunks, dim=-2):
@@ -150,16 +156,19 @@ class RandomHalves:
                 on_progress(1)
         return SplitHalf(found[1], found[0], over_time[0], over_time[1])
 
-    def _first(self, present: np.ndarray) -> torch.Tensor:
-        """Choose the first half, as 1 or 0: shape (split, trial) for blocks, else (image, split, trial)."""
-        n_trials = present.sum(axis=1)
-        name = n_trials.tobytes()
+    def _first(self, present: np.ndarray, blocks: bool) -> torch.Tensor:
+        """Choose the first half, as 1 or 0: (split, trial) of complete blocks, or (image, split, trial)."""
+        name = present.tobytes() + bytes([blocks])
         if self._latest is None or self._latest[0] != name:
             n_splits, _, most = self._shape
-            if are_blocks(present):
-                first = halves_of_blocks(int(n_trials[0]), n_splits, np.random.default_rng(self._seed))
-                chosen = np.zeros((len(first), most), np.float32)
-                chosen[:, : n_trials[0]] = first
+            n_trials, n_blocks = present.sum(axis=1), int(present.any(axis=0).sum())
+            if blocks:
+                rng = np.random.default_rng(self._seed)
+                drawn = halves_of_blocks(n_blocks, n_splits, rng)
+                first = np.pad(drawn, ((0, 0), (0, most - n_blocks)))
+                if (n_trials < n_blocks).any():
+                    first = halves_of_incomplete_blocks(first, present, rng).swapaxes(0, 1)
+                chosen = np.ascontiguousarray(first, dtype=np.float32)
             else:
                 if self._keys is None:
                     self._keys = np.random.default_rng(self._seed).random(self._shape, dtype=np.float32)
@@ -200,8 +209,8 @@ class _Halves:
     total
         Sums over all of them, shape (bin, image).
     sizes
-        Trials in each half, each of shape (image,); None where all images have the same number, so that sums
-        serve as well as averages.
+        Trials in each half, each of shape (split, image); None where all halves have the same number, so that
+        sums serve as well as averages.
     counts
         True if sums are whole numbers from 0 up.
     """
@@ -219,11 +228,12 @@ class _Halves:
         by_trial = first_half.transpose(-1, -2).expand(n_images, -1, -1)
         first = torch.bmm(trials.transpose(1, 2), by_trial)
         first = first.reshape(n_images, -1).t().contiguous().reshape(-1, n_splits, n_images)
-        n_trials = present.sum(axis=1)
-        equal = n_trials.min() == n_trials.max()
-        sizes = (n_trials // 2).astype(np.float32), (n_trials - n_trials // 2).astype(np.float32)
+        n_trials = present.sum(axis=1).astype(np.float32)
+        of_first = first_half.expand(n_images, -1, -1).sum(-1).t().numpy()
+        sizes = of_first, n_trials - of_first
+        equal = all(size.min() == size.max() for size in sizes)
         total = trials.sum(1).t().contiguous()
-        return cls(first.numpy(), total.numpy(), None if equal else sizes, counts and bool(equal))
+        return cls(first.numpy(), total.numpy(), None if equal else sizes, counts and equal)
 
     def correlate(self, bins: np.ndarray, image_driven: bool) -> np.ndarray:
         """Pearson and Spearman over images x some bins together, shape (2, split)."""
@@ -249,7 +259,7 @@ class _Halves:
         first = self.first[bins, splits]
         halves = [first, self.total[bins, None] - first]
         if self.sizes is not None:
-            halves = [half / size for half, size in zip(halves, self.sizes, strict=True)]
+            halves = [half / size[splits] for half, size in zip(halves, self.sizes, strict=True)]
         return halves
 
 

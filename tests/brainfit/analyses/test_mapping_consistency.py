@@ -191,7 +191,16 @@ def test_halves_part_the_trials_of_each_image(rng) -> None:
             assert all(int(s).bit_count() == n for s in sums[0])
             assert len(set(sums[0])) > 5
     np.testing.assert_array_equal(first[:, 0, 0], first[:, 0, 2])  # units of the same trials share the halves
+    assert len({tuple(first[:, image, 0, 0]) for image in range(70)}) == 1  # the same blocks
+
+
+def test_trials_that_are_only_counted_are_halved_for_each_image(rng) -> None:
+    trials = coded_trials(70, 8)
+    trials[30:, 7] = np.nan
+    trials[:30, 6] = 2.0**7  # so that what the last slot holds does not matter
+    first, second = halve(trials, 20, rng)
     assert len({tuple(first[:, image, 0, 0]) for image in range(70)}) == 70
+    np.testing.assert_allclose(3 * first[:, 40] + 4 * second[:, 40], 2**7 - 1, rtol=1e-5)
 
 
 def test_every_trial_is_in_a_half_as_often_as_the_others(rng) -> None:

@@ -5,7 +5,12 @@ from math import comb
 import numpy as np
 import pytest
 
-from brainfit.statistics.halves import are_blocks, halves_of_blocks, halves_of_images, trial_order
+from brainfit.statistics.halves import (
+    halves_of_blocks,
+    halves_of_images,
+    halves_of_incomplete_blocks,
+    trial_order,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,20 +38,30 @@ def test_halves_of_images_are_exact_where_keys_are_equal(rng):
     assert (chosen.sum(axis=2) == 4).all()
 
 
-def test_only_the_same_trials_of_all_images_are_blocks():
-    present = np.ones((3, 4), bool)
-    present[:, 2] = False
-    assert are_blocks(present)
-    present[1, 3] = False
-    assert not are_blocks(present)
+@pytest.mark.parametrize("n_blocks", [4, 7, 10])
+def test_halves_of_incomplete_blocks_are_equal_and_change_no_more_than_needed(n_blocks, rng):
+    present = rng.random((30, n_blocks)) < 0.8
+    present[:, :2] = True
+    first = halves_of_blocks(n_blocks, 12, rng)
+    chosen = halves_of_incomplete_blocks(first, present, rng)
+    n_trials, size = present.sum(axis=1), chosen.sum(axis=2)
+    assert not (chosen & ~present).any()
+    assert ((size == n_trials // 2) | (size == n_trials - n_trials // 2)).all()
+    in_first = (present & first[:, None]).sum(axis=2)
+    changed = ((chosen != first[:, None]) & present).sum(axis=2)
+    np.testing.assert_array_equal(changed, np.abs(size - in_first))
+    complete = present.all(axis=1)
+    np.testing.assert_array_equal(chosen[:, complete], np.repeat(first[:, None], complete.sum(), axis=1))
 
 
-@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("missing", ["none", "last", "anywhere"])
 def test_the_order_is_that_of_what_trials_hold(missing, rng):
     trials = rng.poisson(2.0, size=(6, 9, 3)).astype(float)
     present = np.ones((6, 9), bool)
-    if missing:
+    if missing != "none":
         present[:3, 6:] = False
+    if missing == "anywhere":
+        present[4, 2:5] = False
     trials[~present] = 0
     order = trial_order(trials, present)
     turned = rng.permutation(9)
@@ -55,4 +70,7 @@ def test_the_order_is_that_of_what_trials_hold(missing, rng):
         first = np.take_along_axis(array, order[..., None], axis=1)
         second = np.take_along_axis(array[:, turned], again[..., None], axis=1)
         np.testing.assert_array_equal(first.sum(axis=2), second.sum(axis=2))
-    assert (np.diff(np.take_along_axis(present, order, axis=1).astype(int), axis=1) <= 0).all()
+    if missing == "anywhere":
+        assert (order == order[:1]).all()
+    else:
+        assert (np.diff(np.take_along_axis(present, order, axis=1).astype(int), axis=1) <= 0).all()

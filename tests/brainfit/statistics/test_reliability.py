@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brainfit.statistics.blocks import are_blocks
 from brainfit.statistics.reliability import ALPHA, TrialNoise, pearson_reliability
 
 
@@ -37,17 +38,47 @@ def test_blocks_give_the_two_way_analysis_of_variance(rng):
     assert plain(noise, np.array([True])) == pytest.approx((of_images - residual) / of_images)
 
 
-def test_without_blocks_it_is_the_one_way_analysis_of_variance(rng):
-    """ICC(1, k); a missing slot of one image makes trials no blocks, and leaves them equal in number."""
-    x = np.pad(simulate(rng, n_bins=1)[..., 0], ((0, 0), (0, 1)), constant_values=np.nan)
-    x[0] = np.roll(x[0], 1)
-    n, k = len(x), x.shape[1] - 1
-    images = np.nanmean(x, axis=1, keepdims=True)
-    of_images = k * ((images - images.mean()) ** 2).sum() / (n - 1)
-    within = np.nansum((x - images) ** 2) / (n * (k - 1))
-    noise = TrialNoise.of(x[..., None])
+def test_incomplete_blocks_give_unbalanced_least_squares(rng):
+    """Noise is the residual of a dense two-way fit; what levels add to averages is noise as well."""
+    x = simulate(rng, n_images=60, n_bins=1, drift=2.0)[..., 0]
+    x[(rng.random(x.shape) < 0.2) & (np.arange(6) > 1)] = np.nan
+    present = np.isfinite(x)
+    image, block = np.nonzero(present)
+    design = np.concatenate([np.eye(60)[image], np.eye(6)[block]], axis=1)
+    effects = np.linalg.lstsq(design, x[present], rcond=None)[0]
+    residual = x[present] - design @ effects
+    variance = (residual**2).sum() / (len(residual) - np.linalg.matrix_rank(design))
+    level = np.array([effects[60:][has].mean() for has in present])
+    # Each image weighs its own noise, so with equal noise both agree in expectation only.
+    wanted = variance * (1 / present.sum(axis=1)).mean() * (1 - 1 / 60) + level.var()
+    assert TrialNoise.of(x[..., None]).per_bin().mean() == pytest.approx(wanted, rel=0.1)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.02, 0.1, 0.4])
+@pytest.mark.parametrize("drift", [0.0, 1.0, 2.0])
+def test_the_truth_reaches_the_ceiling_whatever_drifts_and_is_missing(drift, missing, rng):
+    """The squared correlation of the truth with the averages is their reliability, drift included."""
+    ratios = []
+    for _ in range(60):
+        truth = rng.normal(size=(150, 4)) + np.arange(4)
+        x = truth[:, None] + 2 * drift * rng.normal(size=(1, 8, 1)) + 2 * rng.normal(size=(150, 8, 4))
+        x[(rng.random((150, 8)) < missing) & (np.arange(8) > 1)] = np.nan
+        noise, bins = TrialNoise.of(x), np.ones(4, bool)
+        pairs = [
+            (truth - truth.mean(axis=0), noise.mean - noise.mean.mean(axis=0), image_driven(noise, bins)),
+            (truth, noise.mean, plain(noise, bins)),
+        ]
+        ratios.append([np.corrcoef(a.ravel(), b.ravel())[0, 1] / np.sqrt(rho) for a, b, rho in pairs])
+    np.testing.assert_allclose(np.median(ratios, axis=0), 1, atol=0.02)
+
+
+@pytest.mark.parametrize(("drift", "found"), [(0.0, False), (1.0, True)])
+def test_drift_is_noticed_where_blocks_cannot_be_told(drift, found, rng):
+    x = simulate(rng, n_images=200, drift=drift)
+    x[:100, 4:] = np.nan
+    noise = TrialNoise.of(x)
     assert not noise.blocks
-    assert plain(noise, np.array([True])) == pytest.approx((of_images - within) / of_images)
+    assert (noise.drift_p() < ALPHA) == found
 
 
 def covariance(a, b, driven):
@@ -110,22 +141,39 @@ def test_it_is_unbiased_at_few_trials_whatever_drifts_from_block_to_block(unequa
 @given(
     n_trials=st.lists(st.integers(2, 6), min_size=5, max_size=12),
     n_bins=st.integers(1, 4),
-    scale=st.floats(1e-3, 1e3),
-    offset=st.floats(-100, 100),
+    scale=st.sampled_from([-3.0, 1e-9, 1e-3, 1.0, 1e3, 1e9]),
+    offset=st.sampled_from([0.0, -1.0, 1e3, 1e7]),
+    holes=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_order_scale_and_offset_make_no_difference(n_trials, n_bins, scale, offset, seed):
+def test_order_scale_and_offset_make_no_difference(n_trials, n_bins, scale, offset, holes, seed):
+    """Trials that are only counted may change places in each image, blocks in all images together."""
     rng = np.random.default_rng(seed)
     x = simulate(rng, n_images=len(n_trials), n_bins=n_bins)
-    for image, count in enumerate(n_trials):
-        x[image, count:] = np.nan
+    if holes:
+        x[0, 1], x[1, 4] = np.nan, np.nan
+    if holes or are_blocks(np.arange(6) < np.array(n_trials)[:, None]):
+        turned = x[:, rng.permutation(6)]
+    else:
+        turned = x.copy()
+        for image, count in enumerate(n_trials):
+            turned[image, :count] = x[image, rng.permutation(count)]
+            x[image, count:] = turned[image, count:] = np.nan
     bins = np.ones(n_bins, bool)
-    changed = TrialNoise.of(scale * x[:, rng.permutation(6)] + offset)
-    same = TrialNoise.of(x)
+    changed, same = TrialNoise.of(scale * (turned + offset)), TrialNoise.of(x)
     for reliability in (plain, image_driven):
         assert reliability(changed, bins) == pytest.approx(reliability(same, bins), abs=1e-6)
         assert reliability(same, bins) <= 1
     np.testing.assert_allclose(changed.p_values(bins[None]), same.p_values(bins[None]), atol=1e-6)
+
+
+def noisy_images(rng, few, many):
+    """Noise that all bins share, in 80 images with two trials and 80 with six."""
+    x = rng.normal(size=(160, 6, 1)) + 0.1 * rng.normal(size=(160, 6, 4))
+    x[:80] *= few
+    x[80:] *= many
+    x[:80, 2:] = np.nan
+    return x
 
 
 NULL = {
@@ -137,6 +185,14 @@ NULL = {
     "unequal trials": lambda rng: np.where(
         (np.arange(5) < rng.integers(2, 6, size=(40, 1)))[..., None], rng.normal(size=(40, 5, 6)), np.nan
     ),
+    "incomplete blocks that drift": lambda rng: np.where(
+        (rng.random((40, 6)) < 0.8)[..., None] | (np.arange(6) < 2)[:, None],
+        2 * rng.normal(size=(1, 6, 1)) + rng.normal(size=(40, 6, 5)),
+        np.nan,
+    ),
+    "noisy images with few trials": lambda rng: noisy_images(rng, few=2.0, many=0.5),
+    "noisy images with many trials": lambda rng: noisy_images(rng, few=0.5, many=2.0),
+    "images of all kinds": lambda rng: np.exp(rng.normal(size=(160, 1, 1))) * rng.normal(size=(160, 4, 5)),
     "overlapping bins": lambda rng: np.lib.stride_tricks.sliding_window_view(
         rng.normal(size=(40, 4, 12)), 3, axis=2
     ).mean(axis=-1),
@@ -146,7 +202,8 @@ NULL = {
 @pytest.mark.parametrize("make", NULL.values(), ids=NULL)
 def test_responses_that_do_not_depend_on_the_image_pass_as_rarely_as_stated(make, rng):
     """Among 600 at a rate of 1 %, more than 14 are rare; 3 % allows for the approximation."""
-    p = [TrialNoise.of(make(rng)).p_values(np.ones((1, make(rng).shape[2]), bool))[0] for _ in range(600)]
+    n_bins = make(rng).shape[2]
+    p = [TrialNoise.of(make(rng)).p_values(np.ones((1, n_bins), bool))[0] for _ in range(600)]
     assert np.mean(np.array(p) < ALPHA) < 0.03
     assert 0.25 < np.mean(np.array(p) < 0.5) < 0.75
 
@@ -167,7 +224,7 @@ def test_good_units_are_not_left_out_however_few_images(rng):
 
 def test_what_does_not_vary_is_undefined():
     trials = np.full((5, 4, 3), 1 / 3)
-    trials[..., 1] += 1e-9 * np.arange(5)[:, None]
+    trials[..., 1] += 1e-16 * np.arange(5)[:, None]
     np.testing.assert_array_equal(
         TrialNoise.of(trials).p_values(np.vstack([np.eye(3, dtype=bool), [[False] * 3]])), 1
     )

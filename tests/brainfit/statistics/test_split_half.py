@@ -7,7 +7,8 @@ from scipy import stats
 from brainfit.errors import ContractError
 from brainfit.statistics import ranks, unit_scale
 from brainfit.statistics import split_half as split_half_module
-from brainfit.statistics.halves import halves_of_blocks, trial_order
+from brainfit.statistics.blocks import are_blocks
+from brainfit.statistics.halves import halves_of_blocks, halves_of_incomplete_blocks, trial_order
 from brainfit.statistics.split_half import RandomHalves, spearman_brown, split_half
 
 
@@ -21,11 +22,13 @@ def first_halves(trials, n_splits, rng):
     n_images, n_trials, _ = trials.shape
     present = np.isfinite(trials).all(axis=2)
     seed, keys = int(rng.integers(2**63)), None
-    if (present == present[0]).all():
-        slots = trial_order(np.nan_to_num(trials), present)[0, : present[0].sum()]
-        for first in halves_of_blocks(len(slots), n_splits, np.random.default_rng(seed)):
-            sides = [k for k, is_first in zip(slots, first, strict=True) if is_first]
-            yield [(sides, [k for k in slots if k not in sides])] * n_images
+    if are_blocks(present):
+        slots = trial_order(np.nan_to_num(trials), present)[0, : present.any(axis=0).sum()]
+        rng = np.random.default_rng(seed)
+        first = halves_of_blocks(len(slots), n_splits, rng)
+        for chosen in halves_of_incomplete_blocks(first, present[:, slots], rng):
+            both = [chosen, present[:, slots] & ~chosen]
+            yield [tuple(slots[half[image]] for half in both) for image in range(n_images)]
         return
     keys = np.random.default_rng(seed).random((n_splits, n_images, n_trials), dtype=np.float32)
     order = trial_order(np.where(present[..., None], trials, 0), present)
