@@ -49,6 +49,12 @@ def test_a_plain_score_explained_by_the_time_course_is_marked():
 
 
 @pytest.mark.parametrize(("units", "noticed"), [(2, False), (3, True)])
+def test_drift_is_noticed_where_blocks_cannot_be_told(units, noticed):
+    score = with_provenance(fake_score(**SMALL, weights="sha256:0"), drifting_units=units, n_units=20)
+    assert titles(score) == (["Trials drift and blocks cannot be told"] if noticed else [])
+
+
+@pytest.mark.parametrize(("units", "noticed"), [(2, False), (3, True)])
 @pytest.mark.parametrize("edge", ["lowest", "highest"])
 def test_a_tenth_of_units_at_an_edge_of_the_grid_is_reported(edge, units, noticed):
     fit = {"converged": True, f"units_at_{edge}_alpha": units}
