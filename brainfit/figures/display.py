@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,36 +71,39 @@ class Display:
 
 
 def subject(score: Score) -> str:
-    """Name in one line model, layer, region and recording, and mark simulated data and random weights."""
+    """Name in one line model, layer, region and recording, and mark simulated data and unsure weights."""
     info = score.info
     parts = [shorten(info["model"]), shorten(info["layer"]), info["region"], shorten(info["recording"])]
-    if info["simulated"]:
-        parts.append("SIMULATED RECORDING")
-    if has_random_weights(score):
-        parts.append("RANDOM WEIGHTS")
-    if has_unknown_weights(score):
-        parts.append("UNKNOWN WEIGHTS")
+    parts += marks(info)
     if score.info["control"] is not None:
         parts.append(f"CONTROL: {score.info['control'].upper()}")
     return "  ·  ".join(parts)
 
 
 def subjects(scores: Sequence[Score]) -> str:
-    """Name in one line region and recording of several scores, and mark simulated data and random weights."""
+    """Name in one line region and recording of several scores, and mark simulated data and unsure weights."""
     if len(scores) == 1:
         return subject(scores[0])
     parts = [
         ", ".join(dict.fromkeys(shorten(score.info[name]) for score in scores))
         for name in ("region", "recording")
     ]
-    random = sum(map(has_random_weights, scores))
-    if any(score.info["simulated"] for score in scores):
-        parts.append("SIMULATED RECORDING")
-    if random:
-        parts.append(
-            "RANDOM WEIGHTS" if random == len(scores) else f"RANDOM WEIGHTS IN {random} OF {len(scores)}"
-        )
-    return "  ·  ".join(parts)
+    return "  ·  ".join([*parts, *marks(*(score.info for score in scores))])
+
+
+def marks(*of: Mapping[str, Any]) -> list[str]:
+    """Return the marks of results with simulated data or without known, trained weights.
+
+    Parameters
+    ----------
+    *of
+        Facts of each result (`info`), with ``weights`` and ``simulated``.
+    """
+    found = ["SIMULATED RECORDING"] if any(info["simulated"] for info in of) else []
+    for kind in (RANDOM_WEIGHTS, UNKNOWN_WEIGHTS):
+        if n := sum(str(info["weights"]).startswith(kind) for info in of):
+            found.append(f"{kind.upper()} WEIGHTS" + ("" if n == len(of) else f" IN {n} OF {len(of)}"))
+    return found
 
 
 def has_random_weights(score: Score) -> bool:

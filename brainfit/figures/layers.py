@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from brainfit.analyses.layer_assignment import LayerAssignment
-from brainfit.figures.display import Display, column, shorten
+from brainfit.figures.display import Display, column, marks, shorten
 from brainfit.figures.numbers import count
 from brainfit.figures.panels import Panels, say_empty
 from brainfit.figures.style import CEILING, MEDIAN, MODEL
@@ -93,11 +93,8 @@ def _in_words(region: xr.Dataset) -> str:
 
 
 def _subject(of: Mapping[str, Any]) -> str:
-    """Name in one line model and recording, and mark simulated data and random weights."""
-    parts = [shorten(of["model"]), shorten(of["recording"])]
-    parts += ["SIMULATED RECORDING"] if of["simulated"] else []
-    parts += ["RANDOM WEIGHTS"] if str(of["weights"]).startswith("random") else []
-    return "  ·  ".join(parts)
+    """Name in one line model and recording, and mark simulated data and unsure weights."""
+    return "  ·  ".join([shorten(of["model"]), shorten(of["recording"]), *marks(of)])
 
 
 def _draw(numbers: pd.DataFrame, figure: Figure | SubFigure) -> np.ndarray:

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from brainfit.analyses.temporal_generalization import TemporalGeneralization
-from brainfit.figures.display import Display, column, shorten
+from brainfit.figures.display import Display, column, marks, shorten
 from brainfit.figures.numbers import count, number
 from brainfit.figures.panels import Panel, say_empty
 from brainfit.figures.style import FAINT, HEAT, INK
@@ -39,8 +39,7 @@ def generalization_matrix(result: TemporalGeneralization) -> Display:
     numbers = _numbers(found)
     seen = _in_words(numbers)
     parts = [shorten(of[name]) for name in ("model", "layer", "region", "recording")]
-    parts += ["SIMULATED RECORDING"] if of["simulated"] else []
-    parts += ["RANDOM WEIGHTS"] if str(of["weights"]).startswith("random") else []
+    parts += marks(of)
     return Display(
         name="generalization",
         title="Train time by test time",

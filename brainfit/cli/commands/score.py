@@ -18,6 +18,7 @@ from brainfit.contracts.vocabulary import (
     MAPPINGS,
     PRECISIONS,
     RANDOM_WEIGHTS,
+    UNKNOWN_WEIGHTS,
     ControlName,
     MappingName,
     Precision,
@@ -237,7 +238,8 @@ def _print_summary(score: Score) -> None:
         for name, window in {"pooled": summary["pooled"], **summary["windows"]}.items()
     ]
     recording = f"{info['recording']}{' (simulated)' if info['simulated'] else ''}"
-    weights = ", random weights" if info["weights"].startswith(RANDOM_WEIGHTS) else ""
+    unsure = [kind for kind in (RANDOM_WEIGHTS, UNKNOWN_WEIGHTS) if info["weights"].startswith(kind)]
+    weights = f", {unsure[0]} weights" if unsure else ""
     print_table(
         ["bins", "image-\ndriven", "95 % interval", "with time\ncourse", "time\ncourse", "r", "ceiling"],
         rows,

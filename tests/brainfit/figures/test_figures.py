@@ -26,6 +26,7 @@ from brainfit.figures import (
     scores_against_ceiling,
     temporal_correlations,
 )
+from brainfit.figures.display import marks
 from brainfit.figures.labels import labels
 from brainfit.figures.style import SERIES
 
@@ -94,12 +95,23 @@ def test_changing_a_frame_does_not_change_the_figure(show, score):
 
 @pytest.mark.parametrize("show", FIGURES)
 @pytest.mark.parametrize("simulated", [True, False])
-@pytest.mark.parametrize("weights", ["random:0", "9f86d081"])
-def test_figures_of_simulated_data_and_random_weights_say_so(show, simulated, weights):
+@pytest.mark.parametrize("weights", ["random:0", "unknown, sha256:9f86d081", "9f86d081"])
+def test_figures_mark_simulated_data_and_unsure_weights(show, simulated, weights):
     figure = show(fake_score(n_units=5, n_images=8, simulated=simulated, weights=weights)).figure()
     title = figure.get_suptitle().replace("\n", " ")
     assert ("SIMULATED RECORDING" in title) == simulated
     assert ("RANDOM WEIGHTS" in title) == (weights == "random:0")
+    assert ("UNKNOWN WEIGHTS" in title) == weights.startswith("unknown")
+
+
+def test_marks_count_the_results_that_they_are_for():
+    names = ["random:0", "random:1", "unknown", "9f86d081"]
+    infos = [{"simulated": name == "unknown", "weights": name} for name in names]
+    random, unknown = "RANDOM WEIGHTS IN 2 OF 4", "UNKNOWN WEIGHTS IN 1 OF 4"
+    assert marks(*infos) == ["SIMULATED RECORDING", random, unknown]
+    assert marks(infos[0]) == ["RANDOM WEIGHTS"]
+    assert marks(infos[2]) == ["SIMULATED RECORDING", "UNKNOWN WEIGHTS"]
+    assert marks(infos[3]) == []
 
 
 def pieces(figure):
