@@ -1,4 +1,4 @@
-"""Recordings in BrainIO's netCDF layout: known values read back, lazily; refusals in one line."""
+"""Recordings in BrainIO's netCDF layout: known values are read lazily; invalid files are refused."""
 
 import json
 import pickle
@@ -50,7 +50,7 @@ ORDERS = [
         {"presentation": {"image_id": None}},
     ],
 )
-def test_known_values_are_read_back(tmp_path, options):
+def test_known_values_are_read(tmp_path, options):
     path, trials = trial_level(tmp_path, **options)
     recording = from_brainio(path)
     assert recording.responses.dtype == np.float32
@@ -70,7 +70,7 @@ def test_known_values_are_read_back(tmp_path, options):
     assert recording.stimuli["image_id"].values.tolist() == coords["image_id"]
 
 
-def test_any_selection_reads_what_the_whole_has(tmp_path, rng):
+def test_any_selection_equals_that_of_the_whole(tmp_path, rng):
     path, trials = trial_level(tmp_path, zlib=True, chunksizes=(3, 4, 2))
     whole = xr.DataArray(trials, dims=("image", "trial", "unit", "time_bin"))
     lazy = from_brainio(path).responses
@@ -85,7 +85,7 @@ def test_any_selection_reads_what_the_whole_has(tmp_path, rng):
         np.testing.assert_array_equal(lazy.isel(some).values, whole.isel(some).values)
 
 
-def test_times_in_seconds_are_given_in_ms_and_overlap_is_noted(tmp_path):
+def test_times_in_seconds_become_ms_and_overlap_is_noted(tmp_path):
     path, _ = trial_level(tmp_path, start=[-0.1, -0.09, 0.0, 0.07, 0.28], width=0.02)
     recording = from_brainio(path)
     assert recording.responses["time_bin_start"].values.tolist() == [-100, -90, 0, 70, 280]
@@ -127,7 +127,7 @@ def test_only_narrow_bins_without_overlap_are_averaged(tmp_path, monkeypatch, st
     assert recording.provenance["dropped"] == dropped
 
 
-def test_bins_of_a_ms_as_published_of_v1_and_v2_become_bins_of_ten(tmp_path):
+def test_1_ms_bins_as_published_for_v1_and_v2_become_10_ms_bins(tmp_path):
     regions = {"subregion": None, "region": ["V1"] * 2 + ["V2"] * 2}
     options = {
         "n_units": 4,
@@ -150,7 +150,7 @@ def averaged(folder, **options):
     return write_assembly(folder / "assy_lab_Mean.nc", values, image=ids, **options), values
 
 
-def test_images_that_all_come_once_without_repetition_are_averages(tmp_path):
+def test_images_that_occur_once_without_repetition_are_averages(tmp_path):
     path, values = averaged(tmp_path)
     recording = from_brainio(path)
     assert recording.responses.dims == ("image", "unit", "time_bin")
@@ -160,7 +160,7 @@ def test_images_that_all_come_once_without_repetition_are_averages(tmp_path):
     assert from_brainio(path).responses.dims == ("image", "trial", "unit", "time_bin")
 
 
-def test_a_file_without_the_dim_of_time_has_one_bin_that_it_tells_of(tmp_path):
+def test_a_file_without_a_time_dim_has_one_bin(tmp_path):
     path, values = averaged(tmp_path, dims=("presentation", "neuroid"))
     with netCDF4.Dataset(path, "a") as dataset:
         for name in ("time_bin_start", "time_bin_end"):
@@ -177,7 +177,7 @@ def test_a_file_without_the_dim_of_time_has_one_bin_that_it_tells_of(tmp_path):
     assert recording.responses["time_bin_end"].values.tolist() == [170]
 
 
-def test_what_the_file_says_of_an_image_comes_before_the_table_and_other_variables_do_not_count(tmp_path):
+def test_labels_of_the_file_take_precedence_over_the_stimulus_table(tmp_path):
     path, values = averaged(tmp_path, presentation={"object_name": np.array(["q", "r", "s"])})
     with netCDF4.Dataset(path, "a") as dataset:
         dataset.createVariable("mean_over_time", "f4", ("neuroid", "presentation"))
@@ -187,7 +187,7 @@ def test_what_the_file_says_of_an_image_comes_before_the_table_and_other_variabl
     np.testing.assert_array_equal(recording.responses.values, values[:, [2, 0, 1]].swapaxes(0, 1))
 
 
-def test_trials_are_ordered_by_repetition_and_those_of_one_by_the_file(tmp_path):
+def test_trials_are_ordered_by_repetition_then_by_file_order(tmp_path):
     ids = np.array(["a", "b", "a", "a", "b"])
     write_stimulus_set(tmp_path, "t", ["a", "b"])
     values = np.arange(5.0).reshape(1, 5, 1)
@@ -229,7 +229,7 @@ def test_units_without_a_known_region_are_dropped_and_counted(tmp_path):
         ({}, np.array([1, 2, np.nan, 4], "f8")),
     ],
 )
-def test_marked_and_packed_values_are_read_as_the_file_means_them(tmp_path, packing, stored):
+def test_fill_values_and_packed_values_are_decoded(tmp_path, packing, stored):
     write_stimulus_set(tmp_path, "t", ["a", "b", "c", "d"])
     neuroid = {"subregion": ["pIT"]}
     path = write_assembly(tmp_path / "t.nc", stored.reshape(1, 4, 1)[:, :0], image=[], neuroid=neuroid)
@@ -254,7 +254,7 @@ def test_marked_and_packed_values_are_read_as_the_file_means_them(tmp_path, pack
 
 
 def counts(folder, columns=None, values=None, word="blank", **presentation):
-    """Two units, four presentations of two blanks in two sessions, two of two images."""
+    """Return counts of two units: two blanks shown twice each in two sessions, and two images."""
     names = np.array([f"{word}_1", "a", f"{word}_1", f"{word}_2", "b", f"{word}_2"])
     if values is None:
         values = np.array([[1.0, 7, 3, 10, 40, 30], [0, 5, 0, 4, 8, 4]])[..., None] + [0, 0]
@@ -283,7 +283,7 @@ def test_counts_are_normalised_by_the_blanks_of_their_session(tmp_path):
     assert recording.provenance["dropped"][0]["n"] == 4
 
 
-def test_units_and_sessions_without_blanks_that_differ_are_counted(tmp_path):
+def test_units_and_sessions_with_constant_blanks_are_counted(tmp_path):
     path = counts(tmp_path, day=np.array([1, 1, 1, 2, 2, 2]))
     recording = from_brainio(path)
     assert recording.responses["unit_id"].values.tolist() == ["Chabo_L_M_0"]
@@ -300,7 +300,7 @@ def test_units_and_sessions_without_blanks_that_differ_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize("off", [-1.0, 0.5])
-def test_what_is_no_count_stays_as_it_is(tmp_path, off):
+def test_values_that_are_not_counts_are_unchanged(tmp_path, off):
     values = np.ones((2, 6, 2))
     values[1, 3, 1] = off
     recording = from_brainio(counts(tmp_path, values=values))
@@ -308,7 +308,7 @@ def test_what_is_no_count_stays_as_it_is(tmp_path, off):
     assert recording.provenance["normalized"] == "as in the file"
 
 
-def test_the_stimuli_may_say_which_are_blanks_and_all_may_not(tmp_path):
+def test_the_stimulus_table_may_mark_blanks_but_not_all_images(tmp_path):
     path = counts(tmp_path, columns={"object_name": ["car", "blank"]})
     assert from_brainio(path).responses["image_id"].values.tolist() == ["a"]
     path = counts(
@@ -326,7 +326,7 @@ def test_the_stimuli_may_say_which_are_blanks_and_all_may_not(tmp_path):
 
 @pytest.fixture
 def read(monkeypatch):
-    """Shapes of all pieces of responses that are read from files."""
+    """Record the shapes of all pieces of responses that are read from files."""
     shapes, plain_read = [], Variable.read
 
     def watched(variable: Variable, part: Any = ...) -> np.ndarray:
@@ -338,7 +338,7 @@ def read(monkeypatch):
     return shapes
 
 
-def test_loading_reads_no_response_and_a_region_only_its_own(tmp_path, read, monkeypatch):
+def test_loading_reads_no_responses_and_a_region_only_its_own(tmp_path, read, monkeypatch):
     monkeypatch.setattr(presentations, "_GAP_BYTES", 1)  # a neuroid of a real file is far larger than the gap
     path, trials = trial_level(tmp_path, n_units=40, n_images=30, n_bins=4)
     recording = from_brainio(path)
@@ -351,7 +351,7 @@ def test_loading_reads_no_response_and_a_region_only_its_own(tmp_path, read, mon
 
 
 @pytest.mark.parametrize("packing", [{}, {"zlib": True, "chunksizes": (4, 16, 2)}])
-def test_no_piece_is_read_twice_or_larger_than_the_bound(tmp_path, read, monkeypatch, packing):
+def test_pieces_are_read_once_and_within_the_size_limit(tmp_path, read, monkeypatch, packing):
     path, trials = trial_level(tmp_path, n_units=8, n_images=60, n_bins=4, **packing)
     monkeypatch.setattr(presentations, "_BLOCK_BYTES", 2048)
     np.testing.assert_array_equal(from_brainio(path).responses.values, trials)
@@ -361,7 +361,7 @@ def test_no_piece_is_read_twice_or_larger_than_the_bound(tmp_path, read, monkeyp
     assert len(read) < 40
 
 
-def test_presentations_far_apart_are_not_read_over(tmp_path, read, monkeypatch):
+def test_data_between_distant_presentations_are_not_read(tmp_path, read, monkeypatch):
     path, trials = trial_level(tmp_path, n_units=2, n_images=200, n_bins=4, neuroid={"subregion": ["V4"] * 2})
     monkeypatch.setattr(presentations, "_GAP_BYTES", 16 * 5)
     found = from_brainio(path).responses.isel(image=[3, 100]).values
@@ -369,7 +369,7 @@ def test_presentations_far_apart_are_not_read_over(tmp_path, read, monkeypatch):
     assert sum(shape[1] for shape in read) < 60
 
 
-def test_it_goes_to_other_processes_and_reads_the_same(tmp_path):
+def test_a_pickled_recording_reads_the_same_in_another_process(tmp_path):
     path, trials = trial_level(tmp_path)
     recording = pickle.loads(pickle.dumps(from_brainio(path)))
     np.testing.assert_array_equal(recording.responses.values, trials)
@@ -396,7 +396,7 @@ def test_a_file_that_changes_before_it_is_read_is_refused(tmp_path, harm):
     assert str(path) in str(refusal.value)
 
 
-def test_infinite_responses_are_refused_when_they_are_read(tmp_path):
+def test_infinite_responses_are_refused_when_read(tmp_path):
     path, _ = trial_level(tmp_path)
     with netCDF4.Dataset(path, "a") as dataset:
         dataset["data"][0, 0, 0] = np.inf
@@ -404,7 +404,7 @@ def test_infinite_responses_are_refused_when_they_are_read(tmp_path):
         from_brainio(path).responses.values  # noqa: B018
 
 
-def test_a_netcdf_3_file_is_read_and_one_that_was_cut_off_is_not(tmp_path):
+def test_a_netcdf_3_file_is_read_and_a_truncated_one_refused(tmp_path):
     path, trials = trial_level(tmp_path, fixed_text=True)
     classic = path.with_name("classic.nc")
     with netCDF4.Dataset(path) as old, netCDF4.Dataset(classic, "w", format="NETCDF3_64BIT_OFFSET") as new:
@@ -421,7 +421,7 @@ def test_a_netcdf_3_file_is_read_and_one_that_was_cut_off_is_not(tmp_path):
 
 
 def packed(path, first=None, compress="stimulus_id repetition"):
-    """What `cf_xarray.encode_multi_index_as_compress` makes of presentations that are a MultiIndex."""
+    """Pack presentations of a MultiIndex as `cf_xarray.encode_multi_index_as_compress` does."""
     with xr.open_dataset(path) as opened:
         data = opened.load()
     names = ("stimulus_id", "repetition")
@@ -434,7 +434,7 @@ def packed(path, first=None, compress="stimulus_id repetition"):
     data.to_netcdf(path)
 
 
-def test_a_multiindex_that_was_packed_is_unpacked(tmp_path):
+def test_a_packed_multiindex_is_unpacked(tmp_path):
     path, trials = trial_level(tmp_path)
     before = from_brainio(path)
     values = before.responses.load()
@@ -454,7 +454,7 @@ def test_a_multiindex_that_was_packed_is_unpacked(tmp_path):
         ({"compress": ""}, "wanted a whole number"),
     ],
 )
-def test_a_multiindex_that_was_packed_wrongly_is_refused(tmp_path, how, says):
+def test_an_invalidly_packed_multiindex_is_refused(tmp_path, how, says):
     path, _ = trial_level(tmp_path)
     packed(path, **how)
     with pytest.raises(ContractError, match=says):
@@ -463,7 +463,7 @@ def test_a_multiindex_that_was_packed_wrongly_is_refused(tmp_path, how, says):
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("first", [-0.1, 0.0, 0.28])
-def test_bins_of_1_ms_in_seconds_are_averaged_however_they_are_rounded(tmp_path, kind, first):
+def test_rounded_1_ms_bins_in_seconds_are_averaged(tmp_path, kind, first):
     start = (first + np.arange(40) * 0.001).astype(kind)
     path, trials = trial_level(tmp_path, n_bins=40, start=start, width=kind(0.001))
     recording = from_brainio(path)
@@ -500,7 +500,7 @@ def one(name, values):
         ({"width": 0.0}, "time bins must increase and end after they start"),
     ],
 )
-def test_a_layout_that_is_off_is_refused_in_a_line(tmp_path, options, message):
+def test_an_invalid_layout_is_refused_in_one_line(tmp_path, options, message):
     path, _ = trial_level(tmp_path, **options)
     before = path.read_bytes()
     with pytest.raises(ContractError, match=message) as refusal:
@@ -538,13 +538,13 @@ def empty(path, sizes, variables):
         ({"neuroid": 2, "presentation": 2}, {"a": ("neuroid", "presentation")}, "lacks time_bin_start"),
     ],
 )
-def test_files_with_other_variables_are_refused(tmp_path, sizes, variables, message):
+def test_files_with_unexpected_variables_are_refused(tmp_path, sizes, variables, message):
     with pytest.raises(ContractError, match=message):
         from_brainio(empty(tmp_path / "x.nc", sizes, variables))
 
 
 @pytest.mark.parametrize("size", [10**7, 2**40])
-def test_a_file_cannot_claim_more_than_its_bytes_can_hold(tmp_path, size):
+def test_a_file_that_claims_more_than_it_can_hold_is_refused(tmp_path, size):
     with netCDF4.Dataset(tmp_path / "x.nc", "w") as dataset:
         dataset.createDimension("neuroid", 2)
         dataset.createDimension("presentation", size)
@@ -578,7 +578,7 @@ def moved(path, to):
     return Path(shutil.move(path, to))
 
 
-def test_the_stimulus_set_that_the_file_names_is_found_wherever_it_may_lie(tmp_path):
+def test_the_named_stimulus_set_is_found_in_every_usual_place(tmp_path):
     home = tmp_path / "brainio"
     (home / "assy_lab_Tiny2020").mkdir(parents=True)
     made, trials = trial_level(home, attributes={"stimulus_set_identifier": "lab.hvm", "identifier": "lab.T"})
@@ -611,8 +611,8 @@ def test_the_stimulus_set_that_the_file_names_is_found_wherever_it_may_lie(tmp_p
 
 @settings(max_examples=30, deadline=None)
 @given(names=st.lists(st.sampled_from(["lab.A", "lab.B", "lab.A.x", "lab_A", "other"]), unique=True))
-def test_stimuli_of_another_set_are_never_taken(tmp_path_factory, names):
-    """All sets have the same ids for other images, which no check of ids can notice."""
+def test_stimuli_of_another_set_are_never_used(tmp_path_factory, names):
+    """All stimulus sets use the same ids for different images, so checking ids cannot detect a wrong set."""
     folder = tmp_path_factory.mktemp("sets")
     ids = ["a", "b"]
     for level, name in enumerate(names):
@@ -623,7 +623,7 @@ def test_stimuli_of_another_set_are_never_taken(tmp_path_factory, names):
         image=ids,
         attributes={"stimulus_set_identifier": "lab.A", "identifier": "lab.R"},
     )
-    if {"lab.A", "lab_A"} & {*names}:  # which are stored under one name; the later one replaces the earlier
+    if {"lab.A", "lab_A"} & {*names}:  # stored under one name; the later replaces the earlier
         level = max(names.index(name) for name in ("lab.A", "lab_A") if name in names)
         assert np.all(from_brainio(path).stimuli.values == 40 * level)
     else:
@@ -631,7 +631,7 @@ def test_stimuli_of_another_set_are_never_taken(tmp_path_factory, names):
             from_brainio(path)
 
 
-def test_a_file_without_a_stimulus_set_takes_the_only_table_that_fits(tmp_path):
+def test_a_file_without_a_stimulus_set_uses_the_only_matching_table(tmp_path):
     path, trials = trial_level(tmp_path, attributes={"identifier": "lab.T"})
     table = moved(tmp_path / "stimulus_lab_Tiny2020.csv", tmp_path / "mine.csv")
     moved(table.with_name("stimulus_lab_Tiny2020.zip"), table.with_suffix(".zip"))
@@ -653,7 +653,7 @@ def test_a_file_without_a_stimulus_set_takes_the_only_table_that_fits(tmp_path):
         from_brainio(path)
 
 
-def test_ids_that_repeat_between_animals_get_the_name_of_the_animal(tmp_path):
+def test_ids_repeated_between_animals_get_the_name_of_the_animal(tmp_path):
     neuroid = {"neuroid_id": [1, 2, 3, 4] * 2, "animal": ["a"] * 4 + ["b"] * 4}
     path, _ = trial_level(tmp_path, neuroid=neuroid)
     recording = from_brainio(path)
@@ -664,7 +664,7 @@ def test_ids_that_repeat_between_animals_get_the_name_of_the_animal(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4"])
-def test_unsigned_numbers_that_are_stored_as_signed_ones_are_read_as_they_are_meant(tmp_path, dtype):
+def test_unsigned_numbers_stored_as_signed_are_decoded(tmp_path, dtype):
     path, _ = trial_level(tmp_path)
     top = np.iinfo(dtype).max
     with netCDF4.Dataset(path, "a") as data:
@@ -684,7 +684,7 @@ def test_unsigned_numbers_that_are_stored_as_signed_ones_are_read_as_they_are_me
     np.testing.assert_array_equal(present, np.unique(values).astype(present.dtype))
 
 
-def test_stimuli_that_lack_an_image_are_refused(tmp_path):
+def test_stimuli_without_one_of_the_images_are_refused(tmp_path):
     path, _ = trial_level(tmp_path)
     write_stimulus_set(tmp_path, "lab.Tiny2020", ["im000", "im001"])
     with pytest.raises(ContractError, match="lacks 4 of 6 images of the recording, such as 'im002'"):
@@ -693,11 +693,11 @@ def test_stimuli_that_lack_an_image_are_refused(tmp_path):
 
 @pytest.mark.parametrize("averages", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_what_is_written_reads_back_equal(tmp_path, averages, dtype):
+def test_a_written_recording_is_read_back_equal(tmp_path, averages, dtype):
     path, _ = trial_level(tmp_path, n_images=7, leftovers=True)
     before = from_brainio(path)
     responses = before.responses.load().astype(dtype)
-    responses[5, 1:3] = np.nan  # of four trials: the last keeps its place
+    responses[5, 1:3] = np.nan  # the last of four trials keeps its place
     responses[2, :] = np.nan
     responses = responses.mean("trial") if averages else responses
     before = Recording("lab.Out", responses, before.stimuli, simulated=True)
@@ -715,7 +715,7 @@ def test_what_is_written_reads_back_equal(tmp_path, averages, dtype):
     xr.testing.assert_identical(after.stimuli.load(), before.stimuli.load())
 
 
-def test_empty_trials_before_others_are_kept_and_images_are_put_in_order(tmp_path, rng):
+def test_empty_leading_trials_are_kept_and_images_are_sorted(tmp_path, rng):
     values = rng.normal(size=(3, 4, 2, 25))
     values[:, 3] = np.nan
     pixels = rng.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
@@ -726,7 +726,7 @@ def test_empty_trials_before_others_are_kept_and_images_are_put_in_order(tmp_pat
 
 
 @pytest.mark.parametrize(("dtype", "read"), [("f2", "f4"), ("i2", "f4"), ("i4", "f8"), (">f8", "f8")])
-def test_all_numbers_and_labels_that_a_recording_may_have_are_written(tmp_path, rng, dtype, read):
+def test_all_valid_numbers_and_labels_are_written(tmp_path, rng, dtype, read):
     values = rng.integers(-9, 9, size=(3, 4, 2, 25)).astype(dtype)
     pixels = rng.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     made = from_arrays(values.astype(float), pixels, region="aIT", object_name=[7, 7, 8])
@@ -740,7 +740,7 @@ def test_all_numbers_and_labels_that_a_recording_may_have_are_written(tmp_path, 
     assert after.responses["x"].values.tolist() == ["a", "b"]
 
 
-def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, rng, monkeypatch):
+def test_a_recording_that_cannot_be_written_is_refused_without_leftovers(tmp_path, rng, monkeypatch):
     pixels = rng.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     values = rng.normal(size=(3, 4, 2, 25))
     recording = from_arrays(values, pixels, region="aIT")
@@ -767,7 +767,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, rng, mon
         to_brainio(recording, tmp_path / "out", identifier="x")
 
 
-def test_a_score_is_the_same_to_the_bit_as_of_plain_arrays(tmp_path, rng):
+def test_a_score_equals_that_of_plain_arrays_bit_by_bit(tmp_path, rng):
     n_images, n_bins = 16, 25
     signal = rng.normal(size=(n_images, 1, 3, n_bins))
     values = signal + 0.5 * rng.normal(size=(n_images, 4, 3, n_bins))
@@ -782,7 +782,7 @@ def test_a_score_is_the_same_to_the_bit_as_of_plain_arrays(tmp_path, rng):
 
 
 def assembly():
-    """What people who publish in this layout have in memory: every label a level of a MultiIndex."""
+    """Return an assembly as its publishers hold it: each label is a level of a MultiIndex."""
     rng = np.random.default_rng(0)
     labels = {
         "neuroid": {
@@ -805,7 +805,7 @@ def check_assembly(path, values):
     assert responses["time_bin_end"].values.tolist() == [90, 100]
 
 
-def test_a_multiindex_that_xarray_took_apart_is_read(tmp_path):
+def test_a_multiindex_that_xarray_reset_is_read(tmp_path):
     array, labels = assembly()
     indexed = array.set_index({dim: list(of_dim) for dim, of_dim in labels.items()})
     flat = indexed.reset_index(list(labels)).to_dataset(name="data")
@@ -813,8 +813,8 @@ def test_a_multiindex_that_xarray_took_apart_is_read(tmp_path):
     check_assembly(tmp_path / "x.nc", array.values)
 
 
-@pytest.mark.filterwarnings("ignore")  # those of packages that are not ours
-def test_brain_scores_own_code_writes_what_is_read_and_reads_what_is_written(tmp_path):
+@pytest.mark.filterwarnings("ignore")  # warnings of other packages
+def test_files_are_exchanged_with_brain_scores_own_code(tmp_path):
     own = "brainscore_core.supported_data_standards.brainio"
     packaging = pytest.importorskip(f"{own}.packaging", reason="brainscore_core and boto3 are not installed")
     assemblies, stimuli = (pytest.importorskip(f"{own}.{name}") for name in ("assemblies", "stimuli"))
@@ -837,7 +837,7 @@ def test_brain_scores_own_code_writes_what_is_read_and_reads_what_is_written(tmp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("packing", [[], ["--compressed"]])
-def test_a_small_part_of_the_full_size_recording_scores(tmp_path, packing):
+def test_a_small_part_of_a_full_size_recording_can_be_scored(tmp_path, packing):
     script = Path(__file__).resolve().parents[2] / "perf" / "brainio_full_size.py"
     command = [sys.executable, str(script), str(tmp_path), "--scale", "40", *packing]
     took = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)

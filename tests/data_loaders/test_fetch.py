@@ -1,4 +1,4 @@
-"""Published recordings: fetched whole or not at all, found by their names, and asked for where they lack."""
+"""Published recordings are fetched whole or not at all, and found by name."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ NAME, ASSEMBLY = "majaj2015", "assy_a.nc"
 
 
 def table(web, content):
-    """Serve these files, and return the line of the table that publishes them."""
+    """Serve these files, and return the table entry that publishes them."""
     files = {
         name.rpartition(".")[2]: PublishedFile(web.serve(f"/{name}", body), hashlib.sha1(body).hexdigest())
         for name, body in content.items()
@@ -49,7 +49,7 @@ def web(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """The cache's folder of recordings in BrainIO's layout."""
+    """Return the cache folder of recordings in BrainIO's layout."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "cache"))
@@ -63,7 +63,7 @@ def run(*arguments):
 
 
 def assert_refused(result, *says):
-    """One line says why; before it there may be bars of what was done until then."""
+    """Check for one line with the reason; progress bars may precede it."""
     assert (result.exit_code, result.stdout) == (1, ""), result.output
     lines = result.stderr.splitlines()
     assert sum(line.startswith("brainfit: ") for line in lines) == 1
@@ -79,7 +79,7 @@ def names(folder):
 # The table
 
 
-def test_what_is_published_is_in_the_catalogue():
+def test_published_recordings_are_in_the_catalogue():
     assert set(CATALOG) == {"simulated", "simulated-v1", *PUBLISHED}
     for name in PUBLISHED:
         assert f"brainfit data fetch {name}" in CATALOG[name].summary
@@ -87,7 +87,7 @@ def test_what_is_published_is_in_the_catalogue():
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_addresses_and_hashes_have_their_form(name):
+def test_addresses_and_hashes_are_well_formed(name):
     base = "https://brainscore-storage.s3.amazonaws.com/brainio-brainscore"
     published = PUBLISHED[name]
     for file, kind in zip(published.files, ("stimulus_.*.csv", "stimulus_.*.zip", "assy_.*.nc"), strict=True):
@@ -96,7 +96,7 @@ def test_addresses_and_hashes_have_their_form(name):
         assert re.fullmatch("[0-9a-f]{40}", file.sha1)
 
 
-def test_majaj_is_what_brain_score_publishes():
+def test_majaj2015_is_the_file_published_by_brain_score():
     hashes = {
         file.name: file.sha1[:8]
         for name in ("majaj2015", "majaj2015-static")
@@ -110,7 +110,7 @@ def test_majaj_is_what_brain_score_publishes():
     }
 
 
-def test_the_table_is_read_without_anything_heavy(tmp_path):
+def test_the_table_is_read_without_heavy_imports(tmp_path):
     code = (
         "import sys, data_loaders.published, data_loaders.catalog\n"
         "print(*{'torch', 'numpy', 'xarray', 'urllib.request'} & {*sys.modules})"
@@ -122,7 +122,7 @@ def test_the_table_is_read_without_anything_heavy(tmp_path):
 # Fetching
 
 
-def test_a_recording_is_fetched_once_and_checked_ever_after(web, folder):
+def test_a_recording_is_fetched_once_and_verified_afterwards(web, folder):
     assert stored(NAME) is None
     assert not folder.exists()
     for _ in range(2):
@@ -135,7 +135,7 @@ def test_a_recording_is_fetched_once_and_checked_ever_after(web, folder):
     assert_refused(run(NAME), ASSEMBLY, "is not what it should be", "delete it")
 
 
-def test_it_can_go_elsewhere(web, folder, tmp_path):
+def test_a_recording_can_be_fetched_into_another_folder(web, folder, tmp_path):
     result = run(NAME, "--to", "here")
     assert result.stdout == f"{Path('here', ASSEMBLY)}\n"
     assert names(tmp_path / "here") == set(CONTENT)
@@ -143,7 +143,7 @@ def test_it_can_go_elsewhere(web, folder, tmp_path):
     assert stored(NAME) is None
 
 
-def test_what_was_put_there_by_hand_will_do(web, folder):
+def test_files_placed_by_hand_are_used(web, folder):
     folder.mkdir(parents=True)
     for name, body in CONTENT.items():
         (folder / name).write_bytes(body)
@@ -151,7 +151,7 @@ def test_what_was_put_there_by_hand_will_do(web, folder):
     assert not web.asked
 
 
-def test_what_was_cut_off_goes_on(web, folder):
+def test_an_interrupted_fetch_resumes(web, folder):
     web.pages[f"/{ASSEMBLY}"].cuts = [100_000] * (RETRIES + 1)
     assert_refused(run(NAME), "ended after 100000 of 300000 bytes", "ask again later")
     assert stored(NAME) is None
@@ -163,7 +163,7 @@ def test_what_was_cut_off_goes_on(web, folder):
     assert (folder / ASSEMBLY).read_bytes() == CONTENT[ASSEMBLY]
 
 
-def test_what_has_another_hash_is_not_kept(web, folder):
+def test_a_file_with_a_wrong_hash_is_not_kept(web, folder):
     body = CONTENT[ASSEMBLY][::-1]
     web.serve(f"/{ASSEMBLY}", body)
     wanted = PUBLISHED[NAME].assembly.sha1
@@ -177,7 +177,7 @@ def test_a_missing_file_is_named_with_the_place_to_put_it(web, folder):
     assert_refused(run(NAME), "the server says 404", url, f"put it at {folder / ASSEMBLY} by hand")
 
 
-def test_a_machine_that_is_offline(monkeypatch, folder):
+def test_an_offline_machine_is_one_line(monkeypatch, folder):
     def no_name(*args, **kwargs):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -189,7 +189,7 @@ def test_a_machine_that_is_offline(monkeypatch, folder):
     assert_refused(run(NAME), address, "connect this machine to the web", by_hand)
 
 
-def test_a_server_that_falls_silent(web, folder, monkeypatch):
+def test_a_silent_server_is_one_line(web, folder, monkeypatch):
     monkeypatch.setattr(http_ranges, "TIMEOUT_S", 0.1)
     web.pages[f"/{ASSEMBLY}"].pause = 50_000
     assert_refused(run(NAME), "timed out", "goes on where it ended")
@@ -197,7 +197,7 @@ def test_a_server_that_falls_silent(web, folder, monkeypatch):
     assert run(NAME).exit_code == 0
 
 
-def test_of_two_processes_at_once_one_downloads(web, folder):
+def test_only_one_of_two_simultaneous_processes_downloads(web, folder):
     files = [(file.url, file.sha1) for file in PUBLISHED[NAME].files]
     code = (
         "import data_loaders.published as p, brainfit.cli\n"
@@ -213,7 +213,7 @@ def test_of_two_processes_at_once_one_downloads(web, folder):
         for _ in range(2)
     ]
     assert web.came.wait(60)
-    time.sleep(1.0)  # the other one now waits, or would have asked as well
+    time.sleep(1.0)  # time for the other to wait, or to send a second request
     web.go_on.set()
     for one in both:
         out, _ = one.communicate(timeout=60)
@@ -221,7 +221,7 @@ def test_of_two_processes_at_once_one_downloads(web, folder):
     assert sorted(web.asked) == sorted((f"/{name}", 0) for name in CONTENT)
 
 
-def test_a_cache_that_cannot_be_written(web, monkeypatch, tmp_path):
+def test_an_unwritable_cache_is_named(web, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "file"))
     assert_refused(run(NAME), "set BRAINFIT_CACHE to a folder that can be written")
@@ -242,13 +242,13 @@ def test_an_unknown_name_is_refused(call, folder):
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_a_recording_that_is_not_here_says_how_to_bring_it(name):
+def test_a_missing_recording_names_the_command_that_fetches_it(name):
     with pytest.raises(IntegrityError, match=f"run `brainfit data fetch {name}`.*--recording PATH"):
         lookup.load_recording(name)
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_a_recording_that_is_here_is_found_by_its_name(web, monkeypatch, tmp_path, name):
+def test_a_fetched_recording_is_found_by_name(web, monkeypatch, tmp_path, name):
     brainio_write = pytest.importorskip("data_loaders.brainio.write")
     tiny = tiny_recording()
     brainio_write.to_brainio(tiny, tmp_path / "made", identifier="b")
@@ -264,10 +264,8 @@ def test_a_recording_that_is_here_is_found_by_its_name(web, monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize("end", [".csv", ".zip", ".nc"])
-def test_a_fetched_file_that_has_changed_is_noticed_when_it_is_loaded(
-    web, folder, monkeypatch, tmp_path, end
-):
-    """Its times stay as they were, as after an error of the disk or under a tool that restores them."""
+def test_a_changed_fetched_file_is_detected_on_loading(web, folder, monkeypatch, tmp_path, end):
+    """The times of the file do not change, as after a disk error or with a tool that restores them."""
     brainio_write = pytest.importorskip("data_loaders.brainio.write")
     brainio_write.to_brainio(tiny_recording(), tmp_path / "made", identifier="b")
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}

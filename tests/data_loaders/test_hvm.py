@@ -1,4 +1,4 @@
-"""The HvM file: known values come back, lazily, and what is off is said in one line."""
+"""The HvM file: known values are read lazily, and invalid files are refused in one line."""
 
 import pickle
 
@@ -29,7 +29,7 @@ def path(tmp_path, arrays):
     return tmp_path / "hvm.hdf5"
 
 
-def test_trials_in_bins_come_back_with_their_labels(path, arrays):
+def test_binned_trials_are_read_with_their_labels(path, arrays):
     recording = from_hvm(path)
     check_recording(recording)
     responses = recording.responses
@@ -51,7 +51,7 @@ def test_trials_in_bins_come_back_with_their_labels(path, arrays):
         assert responses[name].values[3] == 3 + 100 * k
 
 
-def test_what_is_left_out_stands_in_the_provenance(path):
+def test_omissions_are_recorded_in_the_provenance(path):
     provenance = from_hvm(path).provenance
     assert provenance["source"] == "hvm"
     assert provenance["file"] == "hvm.hdf5"
@@ -61,7 +61,7 @@ def test_what_is_left_out_stands_in_the_provenance(path):
     ]
 
 
-def test_images_of_mixed_levels_are_padded_as_their_own_level_is(path, arrays):
+def test_images_of_mixed_levels_are_padded_as_in_their_own_level(path, arrays):
     order = np.random.default_rng(1).permutation(18)
     some = from_hvm(path).select_images(order).select_region("IT").responses.isel(trial=[3, 0, 2])
     it = [u for u in KEPT if REGIONS[u] != "V4"]
@@ -78,7 +78,7 @@ def test_images_of_mixed_levels_are_padded_as_their_own_level_is(path, arrays):
         (("time_averaged_trial_averaged",), [(70, 170)], "taken to be 70-170 ms"),
     ],
 )
-def test_without_trials_in_bins_the_next_best_is_taken(tmp_path, arrays, holding, bins, says):
+def test_without_binned_trials_the_next_best_dataset_is_used(tmp_path, arrays, holding, bins, says):
     path = tmp_path / "hvm.hdf5"
     write_hvm(path, arrays, holding=holding)
     recording = from_hvm(path)
@@ -96,7 +96,7 @@ def test_without_trials_in_bins_the_next_best_is_taken(tmp_path, arrays, holding
 
 
 @pytest.mark.parametrize("n_units", [296, 256, 297])
-def test_the_forty_poor_sites_are_left_out_of_a_file_that_has_all(tmp_path, rng, n_units):
+def test_the_forty_poor_sites_of_a_complete_file_are_left_out(tmp_path, rng, n_units):
     arrays = hvm_arrays(rng, (2, 2, 2), n_units)
     regions = ["V4"] * 88 + ["pIT"] * 168 + ["V4"] * (n_units - 256)
     write_hvm(tmp_path / "hvm.hdf5", arrays, regions, holding=("time_averaged",))
@@ -112,7 +112,7 @@ def test_the_forty_poor_sites_are_left_out_of_a_file_that_has_all(tmp_path, rng,
     )
 
 
-def test_only_what_is_selected_is_read(path, monkeypatch):
+def test_only_selected_values_are_read(path, monkeypatch):
     read = []
 
     def counted(data, positions):
@@ -129,7 +129,7 @@ def test_only_what_is_selected_is_read(path, monkeypatch):
     assert read == [(f"/time_binned/{t}ms/variation_level_0", 3, 2, 1) for t in (80, 100)]
 
 
-def test_a_loaded_recording_can_be_pickled_and_notices_a_changed_file(path):
+def test_a_recording_can_be_pickled_and_detects_a_changed_file(path):
     recording = pickle.loads(pickle.dumps(from_hvm(path)))
     assert np.isfinite(recording.responses.isel(image=0, trial=0).values).all()
     with to_edit(path) as file:
@@ -138,7 +138,7 @@ def test_a_loaded_recording_can_be_pickled_and_notices_a_changed_file(path):
         recording.stimuli.values  # noqa: B018
 
 
-def test_positions_of_units_as_floats_or_truth_values_and_labels_as_text(path, arrays):
+def test_unit_positions_may_be_floats_or_booleans_and_labels_text(path, arrays):
     before = from_hvm(path).responses.load()
     with to_edit(path) as file:
         neural, meta = file["neural_meta"], file["image_meta"]
@@ -154,7 +154,7 @@ def test_positions_of_units_as_floats_or_truth_values_and_labels_as_text(path, a
     assert after.responses.drop_vars("animal").identical(before.drop_vars("animal"))
 
 
-def test_color_images(path, rng):
+def test_colour_images_are_read(path, rng):
     pixels = rng.integers(0, 256, (18, SIZE, SIZE, 3), np.uint8)
     replace(path, "images", pixels)
     stimuli = from_hvm(path).stimuli
@@ -162,7 +162,7 @@ def test_color_images(path, rng):
 
 
 @pytest.mark.parametrize("chunks", [None, (2, 3, 4)])
-def test_numbers_of_other_types_and_stored_in_chunks(tmp_path, arrays, chunks):
+def test_other_types_and_chunked_storage_are_read(tmp_path, arrays, chunks):
     path = tmp_path / "hvm.hdf5"
     write_hvm(path, arrays, holding=("time_averaged",))
     with to_edit(path) as file:
@@ -178,7 +178,7 @@ def test_numbers_of_other_types_and_stored_in_chunks(tmp_path, arrays, chunks):
     )
 
 
-def test_it_scores_as_the_same_arrays_do(tmp_path, rng):
+def test_a_score_equals_that_of_the_same_arrays(tmp_path, rng):
     arrays = hvm_arrays(rng, (8, 8, 8))
     signal = rng.normal(size=(24, 1, N_UNITS, N_BINS))
     arrays["responses"] += (3 * signal).astype(np.float32)
@@ -196,7 +196,7 @@ def test_it_scores_as_the_same_arrays_do(tmp_path, rng):
     )
     scores = [score(TinyModel(), one, region="V4", layer="small") for one in (recording, same)]
     assert np.isfinite(scores[0].data["spearman"].values).any()
-    more = ("s", "ty", "tz", "rxy", "rxz", "ryz")  # which plain arrays do not have
+    more = ("s", "ty", "tz", "rxy", "rxz", "ryz")  # absent from plain arrays
     assert scores[0].data.drop_vars(more).identical(scores[1].data)
 
 
@@ -244,9 +244,9 @@ def replace(path, name, value):
         ("time_binned/0ms/variation_level_0", np.zeros((3, 4, 12), "S1"), "wanted numbers of shape"),
     ],
 )
-def test_what_is_off_is_named_in_one_line(path, name, value, says):
+def test_each_violation_is_named_in_one_line(path, name, value, says):
     replace(path, name, value)
-    if says is None:  # a bin fewer is a recording all the same
+    if says is None:  # a file with one bin fewer is still a recording
         assert from_hvm(path).responses.sizes["time_bin"] == N_BINS - 1
         return
     with pytest.raises(BrainfitError, match=says) as error:
@@ -255,7 +255,7 @@ def test_what_is_off_is_named_in_one_line(path, name, value, says):
     assert "\n" not in str(error.value)
 
 
-def test_no_responses_odd_bins_and_no_region(tmp_path, arrays):
+def test_missing_responses_odd_bins_and_missing_regions_are_refused(tmp_path, arrays):
     path = tmp_path / "hvm.hdf5"
     write_hvm(path, arrays, holding=())
     with pytest.raises(ContractError, match="has no responses: wanted time_binned"):
@@ -277,7 +277,7 @@ def test_no_responses_odd_bins_and_no_region(tmp_path, arrays):
         from_hvm(path)
 
 
-def test_infinite_values_are_refused_when_they_are_read(path, arrays):
+def test_infinite_values_are_refused_when_read(path, arrays):
     arrays["responses"][1, 0, 2, 3] = np.inf
     write_hvm(path, arrays)
     recording = from_hvm(path)
@@ -285,7 +285,7 @@ def test_infinite_values_are_refused_when_they_are_read(path, arrays):
         recording.responses.values  # noqa: B018
 
 
-def test_data_in_another_file_is_not_followed(tmp_path, path):
+def test_links_to_other_files_are_not_followed(tmp_path, path):
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(18 * 64))
     with h5py.File(tmp_path / "other.hdf5", "w") as file:
@@ -311,7 +311,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_a_file_that_was_cut_short_is_refused(tmp_path, arrays, rng):
+def test_a_truncated_file_is_refused(tmp_path, arrays, rng):
     path = tmp_path / "hvm.hdf5"
     write_hvm(path, arrays, holding=("time_averaged",))
     whole = path.read_bytes()
@@ -322,7 +322,7 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path, arrays, rng):
 
 
 @pytest.mark.parametrize("name", ["time_averaged_trial_averaged", "images"])
-def test_a_file_that_says_it_holds_far_more_than_it_can(tmp_path, rng, name):
+def test_a_file_that_claims_more_than_it_can_hold_is_refused(tmp_path, rng, name):
     path = tmp_path / "x.hdf5"
     write_hvm(path, hvm_arrays(rng), holding=())
     with to_edit(path) as file:
@@ -334,7 +334,7 @@ def test_a_file_that_says_it_holds_far_more_than_it_can(tmp_path, rng, name):
         from_hvm(path)
 
 
-def test_values_that_are_marked_or_were_never_written_are_no_responses(path, arrays):
+def test_fill_values_and_unwritten_values_are_not_responses(path, arrays):
     marked = arrays["responses"].copy()
     marked[2, 0, 1, 3] = -5
     write_hvm(path, {**arrays, "responses": marked})

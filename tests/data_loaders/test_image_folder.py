@@ -1,4 +1,4 @@
-"""Folders of images as a task: odd files are read or skipped by name, odd folders refused."""
+"""Folders of images as a task: unusual files are read or skipped by name, invalid folders are refused."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def folder(tmp_path, rng):
     return tmp_path
 
 
-def test_images_of_any_size_come_as_squares_and_labels_by_sorted_names(folder):
+def test_images_become_squares_and_labels_follow_sorted_names(folder):
     task = image_folder(folder, image_size=32)
     assert (task.classes, task.n_train, task.n_val) == (("ant", "bee", "cat", "dog"), 24, 12)
     for k in range(task.n_train):
@@ -34,7 +34,7 @@ def test_images_of_any_size_come_as_squares_and_labels_by_sorted_names(folder):
     assert [readable(task.val_example(k))[1] for k in range(12)] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
 
 
-def test_crops_depend_on_seed_epoch_and_position_alone(folder):
+def test_crops_depend_on_seed_epoch_and_position_only(folder):
     task, again = image_folder(folder, 32), image_folder(folder, 32)
     np.testing.assert_array_equal(
         readable(task.train_example(2, 5))[0], readable(again.train_example(2, 5))[0]
@@ -49,14 +49,14 @@ def test_crops_depend_on_seed_epoch_and_position_alone(folder):
     )
 
 
-def test_cmyk_gray_and_palettes_are_read_and_orientation_is_obeyed(folder):
+def test_cmyk_gray_and_palette_images_are_read_in_their_orientation(folder):
     left = np.zeros((60, 60, 3), np.uint8)
     left[:, :30] = 255
     ant = folder / "val" / "ant"
     Image.fromarray(left).convert("CMYK").save(ant / "0.JPEG")
     Image.fromarray(left).convert("L").save(ant / "1.JPEG")
     exif = Image.Exif()
-    exif[0x0112] = 3  # turned by 180 degrees
+    exif[0x0112] = 3  # rotated by 180 degrees
     Image.fromarray(left).save(ant / "2.JPEG", exif=exif)
     task = image_folder(folder, 32)
     for k, bright in ((0, slice(0, 12)), (1, slice(0, 12)), (2, slice(20, 32))):
@@ -72,7 +72,7 @@ def test_a_truncated_image_is_skipped_by_name(folder, caplog):
     assert "train/bee/2.JPEG cannot be read and is skipped" in caplog.text
 
 
-def test_folders_that_are_no_task_are_refused(folder, tmp_path_factory):
+def test_folders_that_are_not_a_task_are_refused(folder, tmp_path_factory):
     with pytest.raises(IntegrityError, match=r"cannot read .*train.*wanted a folder with train/<class>/"):
         image_folder(tmp_path_factory.mktemp("empty"))
     for path in (folder / "val" / "cat").iterdir():

@@ -1,4 +1,4 @@
-"""Stimuli in a table and a zip or folder: what is read, lazily, and what is refused."""
+"""Stimuli in a table and a zip or folder are read lazily; invalid files are refused."""
 
 import csv
 import hashlib
@@ -24,7 +24,7 @@ from data_loaders.images.pixels import open_pictures
 from data_loaders.images.table import load_stimuli, write_stimuli
 
 SIZE = 8
-IDS = [f"{k:03d}" for k in (3, 1, 4, 0, 5)]  # whole numbers, but names: the zeros stay
+IDS = [f"{k:03d}" for k in (3, 1, 4, 0, 5)]  # names made of digits keep their leading zeros
 FILES = [f"im_{name}.png" for name in IDS]
 
 
@@ -54,7 +54,7 @@ def pixels(rng):
 
 @pytest.fixture
 def folder(tmp_path, pixels):
-    """A table, with the same images in a zip and in a folder."""
+    """Write a table, with the same images in a zip and in a folder."""
     write_table(tmp_path / "table.csv")
     files = {name: png(image) for name, image in zip(FILES, pixels, strict=True)}
     write_zip(tmp_path / "images.zip", {"more.txt": b"not named, and so no matter", **files})
@@ -65,7 +65,7 @@ def folder(tmp_path, pixels):
 
 
 @pytest.mark.parametrize("images", ["images.zip", "images"])
-def test_pixels_come_back_in_the_order_of_the_table_or_of_the_ids(folder, pixels, images):
+def test_pixels_are_in_the_order_of_the_table_or_of_the_ids(folder, pixels, images):
     stimuli = load_stimuli(folder / "table.csv", folder / images)
     assert stimuli.pixels.dims == ("image", "height", "width", "channel")
     assert stimuli.pixels.dtype == np.uint8
@@ -79,7 +79,7 @@ def test_pixels_come_back_in_the_order_of_the_table_or_of_the_ids(folder, pixels
 
 
 @pytest.mark.parametrize("images", ["images.zip", "images"])
-def test_only_what_is_selected_is_decoded_and_it_can_be_pickled(folder, pixels, images, monkeypatch):
+def test_only_selected_images_are_decoded_also_after_pickling(folder, pixels, images, monkeypatch):
     decoded = []
     decode = image_pixels._decoded
     monkeypatch.setattr(
@@ -95,7 +95,7 @@ def test_only_what_is_selected_is_decoded_and_it_can_be_pickled(folder, pixels, 
 @pytest.mark.parametrize("ids", ["stimulus_id", "image_id"])
 @pytest.mark.parametrize("files", ["filename", "image_file_name", "image_file"])
 @pytest.mark.parametrize(("separator", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8")])
-def test_older_and_newer_names_and_dialects(folder, ids, files, separator, encoding):
+def test_older_and_newer_column_names_and_csv_dialects_are_read(folder, ids, files, separator, encoding):
     rows = [
         (k, name, f'a "b"{separator} é\n{k}', file)
         for k, (name, file) in enumerate(zip(IDS, FILES, strict=True))
@@ -107,7 +107,7 @@ def test_older_and_newer_names_and_dialects(folder, ids, files, separator, encod
     assert columns["object_name"].tolist() == [row[2] for row in rows]
 
 
-def test_columns_are_numbers_where_all_entries_are(folder):
+def test_a_column_is_numeric_if_all_entries_are(folder):
     columns = {
         "variation": (["0", "3", "6", "3", "0"], np.array([0, 3, 6, 3, 0])),
         "s": (["1.5", "-2", "1e-3", "", ".5"], np.array([1.5, -2, 1e-3, np.nan, 0.5])),
@@ -136,7 +136,7 @@ def test_columns_are_numbers_where_all_entries_are(folder):
     ],
     ids=["gray", "black and white", "opaque alpha", "palette", "gray with opaque alpha"],
 )
-def test_other_kinds_of_images_become_rgb(folder, image, rgb):
+def test_other_image_modes_become_rgb(folder, image, rgb):
     write_zip(folder / "one.zip", {"a.png": png(image)})
     np.testing.assert_array_equal(
         open_pictures(folder / "one.zip", ["a.png"]).values, np.full((1, 8, 8, 3), rgb)
@@ -160,7 +160,7 @@ TURNS = {
     [*itertools.product(["png", "tif"], ["RGB", "L", "P", "RGBA"]), ("jpg", "RGB"), ("jpg", "L")],
 )
 @pytest.mark.parametrize("shape", [(16, 16), (16, 32)])
-def test_images_are_upright_as_viewers_show_them(tmp_path, pixels, orientation, mode, kind, shape):
+def test_the_orientation_of_images_is_applied(tmp_path, pixels, orientation, mode, kind, shape):
     whole = np.kron(pixels[0, :2, : shape[1] // 8], np.ones((8, 8, 1), np.uint8))
     exif = Image.Exif()
     exif[0x112] = orientation
@@ -176,7 +176,7 @@ def test_images_are_upright_as_viewers_show_them(tmp_path, pixels, orientation, 
 
 @pytest.fixture
 def annexed(folder):
-    """The folder of images as DataLad has it: each is a link to an object beside it."""
+    """Turn the folder of images into a DataLad data set: each image is a link to an object beside it."""
     objects = folder / ".git" / "annex" / "objects"
     objects.mkdir(parents=True)
     for name in FILES:
@@ -190,7 +190,7 @@ def test_images_in_git_annex_are_read(annexed, pixels):
     np.testing.assert_array_equal(stimuli.pixels.values, pixels)
 
 
-def test_images_that_git_annex_has_not_fetched_are_named_with_advice(annexed):
+def test_unfetched_images_of_git_annex_are_named_with_advice(annexed):
     (annexed / ".git" / "annex" / "objects" / f"SHA-{FILES[2]}").unlink()
     with pytest.raises(ContractError, match=f"'{FILES[2]}' .* fetch it with `datalad get`"):
         load_stimuli(annexed / "table.csv", annexed / "images")
@@ -206,7 +206,7 @@ def test_other_links_out_of_the_folder_are_refused(annexed, target, tmp_path_fac
 
 
 def bits_16():
-    """A 16-bit RGB image, which Pillow reads, cut to 8 bits, but does not write."""
+    """Write a 16-bit RGB image, which Pillow reads as 8 bits but cannot write."""
     import struct
     import zlib
 
@@ -260,7 +260,7 @@ CLEAR[2, 3, 3] = 254
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["one.zip", "one"])
-def test_what_is_no_8_bit_gray_or_rgb_image_is_refused(tmp_path, content, error, says, place):
+def test_images_that_are_not_8_bit_gray_or_rgb_are_refused(tmp_path, content, error, says, place):
     if place == "one":
         (tmp_path / "one").mkdir()
         (tmp_path / "one" / "a.png").write_bytes(content)
@@ -273,7 +273,7 @@ def test_what_is_no_8_bit_gray_or_rgb_image_is_refused(tmp_path, content, error,
     assert "\n" not in str(caught.value)
 
 
-def test_sizes_that_differ_are_stated(folder):
+def test_different_image_sizes_are_refused(folder):
     for k in (1, 3):
         (folder / "images" / FILES[k]).write_bytes(png(np.zeros((4, 6), np.uint8)))
     with pytest.raises(
@@ -282,7 +282,7 @@ def test_sizes_that_differ_are_stated(folder):
         load_stimuli(folder / "table.csv", folder / "images")
 
 
-def test_a_file_that_changes_its_size_is_noticed(folder):
+def test_a_file_whose_size_changes_is_detected(folder):
     stimuli = load_stimuli(folder / "table.csv", folder / "images")
     (folder / "images" / FILES[0]).write_bytes(png(np.zeros((4, 4), np.uint8)))
     with pytest.raises(IntegrityError, match="another size than when it was loaded"):
@@ -309,14 +309,14 @@ def test_a_file_that_changes_its_size_is_noticed(folder):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("images", ["images.zip", "images"])
-def test_tables_that_are_off(folder, images, header, rows, says):
+def test_invalid_tables_are_refused(folder, images, header, rows, says):
     write_table(folder / "t.csv", header, rows)
     with pytest.raises(ContractError, match=says) as error:
         load_stimuli(folder / "t.csv", folder / images)
     assert "\n" not in str(error.value)
 
 
-def test_ids_that_the_table_lacks(folder):
+def test_ids_missing_from_the_table_are_named(folder):
     with pytest.raises(
         ContractError, match="lacks 2 of 3 images of the recording, such as 'x'; it has others"
     ):
@@ -337,7 +337,7 @@ def test_ids_that_the_table_lacks(folder):
         (None, IntegrityError),
     ],
 )
-def test_files_that_are_no_table(folder, content, error):
+def test_files_that_are_not_tables_are_refused(folder, content, error):
     path = folder / "t.csv"
     if content is None:
         path.mkdir()
@@ -354,14 +354,14 @@ def test_files_that_are_no_table(folder, content, error):
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "C:/evil.png", r"..\evil.png", "a/../../b"])
-def test_a_zip_with_an_entry_that_would_leave_its_folder(folder, name):
+def test_a_zip_entry_outside_its_folder_is_refused(folder, name):
     with zipfile.ZipFile(folder / "images.zip", "a") as archive:
         archive.writestr(name, b"")
     with pytest.raises(IntegrityError, match=r"has an entry .* which leaves the folder"):
         load_stimuli(folder / "table.csv", folder / "images.zip")
 
 
-def test_links(folder):
+def test_symbolic_links_out_of_the_folder_are_refused(folder):
     entry = zipfile.ZipInfo("link.png")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(folder / "images.zip", "a") as archive:
@@ -374,14 +374,14 @@ def test_links(folder):
     with pytest.raises(ContractError, match="is a link to outside"):
         load_stimuli(folder / "table.csv", folder / "images")
     (folder / "images" / FILES[0]).unlink()
-    (folder / "images" / FILES[0]).symlink_to(FILES[1])  # which stays inside
+    (folder / "images" / FILES[0]).symlink_to(FILES[1])  # the link stays inside the folder
     (folder / "images" / FILES[2]).unlink()
     (folder / "images" / FILES[2]).symlink_to(FILES[2])
     with pytest.raises(BrainfitError, match=FILES[2]):
         load_stimuli(folder / "table.csv", folder / "images")
 
 
-def test_a_zip_of_bombs(folder):
+def test_a_zip_bomb_is_refused(folder):
     with zipfile.ZipFile(folder / "images.zip", "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros.png", bytes(70 * 2**20))
     with pytest.raises(IntegrityError, match=r"'zeros\.png' in .* would unpack from \d+ to 73400320 bytes"):
@@ -392,8 +392,8 @@ def test_a_zip_of_bombs(folder):
         open_pictures(folder / "other.zip", ["a.png"])
 
 
-def test_a_zip_that_declares_less_than_it_holds(folder):
-    """The declared size is all that is ever unpacked, and the checksum is not that of so little."""
+def test_a_zip_that_declares_less_than_it_holds_is_refused(folder):
+    """Only the declared size is unpacked, and the checksum of that part differs."""
     whole = png(np.zeros((8, 8, 3), np.uint8)) + bytes(2**20)
     write_zip(folder / "lies.zip", {"a.png": whole})
     content = (folder / "lies.zip").read_bytes()
@@ -404,7 +404,7 @@ def test_a_zip_that_declares_less_than_it_holds(folder):
         open_pictures(folder / "lies.zip", ["a.png"]).values  # noqa: B018
 
 
-def test_large_files_and_odd_places(folder, monkeypatch):
+def test_huge_files_and_wrong_places_are_refused(folder, monkeypatch):
     with pytest.raises(IntegrityError, match="cannot read"):
         load_stimuli(folder / "table.csv", folder / "none")
     with pytest.raises(IntegrityError, match="as a zip of images"):
@@ -417,7 +417,7 @@ def test_large_files_and_odd_places(folder, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_zip_that_has_a_name_twice(folder):
+def test_a_zip_with_a_repeated_name_is_refused(folder):
     with zipfile.ZipFile(folder / "images.zip", "a") as archive:
         archive.writestr(FILES[0], b"another")
     with pytest.raises(IntegrityError, match="occurs twice"):
@@ -428,7 +428,7 @@ def test_a_zip_that_has_a_name_twice(folder):
 @given(
     st.lists(st.sampled_from(["..", ".", "a", "b.png", "C:", "", "~"]), min_size=1, max_size=5), st.booleans()
 )
-def test_a_name_that_stays_inside_does(parts, backslash):
+def test_accepted_names_stay_inside_the_folder(parts, backslash):
     name = ("\\" if backslash else "/").join(parts)
     if stays_inside(name):
         joined = os.path.normpath(os.path.join("/root/of/all", name))  # noqa: PTH118
@@ -436,7 +436,7 @@ def test_a_name_that_stays_inside_does(parts, backslash):
         assert ".." not in parts
 
 
-def test_what_is_written_comes_back(tmp_path, pixels):
+def test_written_stimuli_are_read_back_equal(tmp_path, pixels):
     columns = {
         "image_id": np.array(IDS),
         "object_name": np.array(["a,b", 'say "c"', "é", "x\ny", "z"]),
@@ -460,7 +460,7 @@ def test_what_is_written_comes_back(tmp_path, pixels):
     assert archive.read_bytes() == first
 
 
-def test_ids_that_are_no_names_of_files(tmp_path, pixels):
+def test_ids_that_are_not_file_names_are_refused(tmp_path, pixels):
     array = xr.DataArray(pixels[:3], dims=("image", "height", "width", "channel"))
     ids = np.array(["../up", "a/b", "c"])
     write_stimuli(array, {"image_id": ids}, tmp_path / "t.csv", tmp_path / "t.zip")
@@ -470,7 +470,7 @@ def test_ids_that_are_no_names_of_files(tmp_path, pixels):
         write_stimuli(array, {"id": ids}, tmp_path / "t.csv", tmp_path / "t.zip")
 
 
-def test_nothing_is_left_where_a_file_cannot_be_written(tmp_path, pixels, monkeypatch):
+def test_a_failed_write_leaves_no_files(tmp_path, pixels, monkeypatch):
     array = xr.DataArray(pixels, dims=("image", "height", "width", "channel"))
     columns = {"image_id": np.array(IDS)}
     with pytest.raises(IntegrityError, match=r"cannot write .*t\.csv: No such file"):
@@ -488,7 +488,7 @@ def test_nothing_is_left_where_a_file_cannot_be_written(tmp_path, pixels, monkey
 
 
 @pytest.mark.parametrize("part", ["table.csv", "images.zip"])
-def test_damaged_files_give_images_or_one_line_and_stay_as_they_are(folder, part, rng):
+def test_damaged_files_give_images_or_one_line_and_are_unchanged(folder, part, rng):
     path = folder / part
     whole = path.read_bytes()
     for k in range(400):

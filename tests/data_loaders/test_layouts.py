@@ -1,4 +1,4 @@
-"""Which layout a file has is said by what is in it, whatever it is called."""
+"""The layout of a file is detected from its content, whatever its name."""
 
 import os
 import pickle
@@ -28,7 +28,7 @@ from data_loaders.netcdf.recording import to_netcdf
 
 @pytest.fixture(autouse=True)
 def _without_child(monkeypatch):
-    """All but a few tests: they would start too many processes."""
+    """Read in this process in all but a few tests, which would start too many processes."""
     monkeypatch.setattr(layouts, "in_child", lambda path, function, *arguments: function(*arguments))
 
 
@@ -95,7 +95,7 @@ def test_every_layout_is_tested():
 
 
 @pytest.mark.parametrize("write", [npz, *WRITERS["netcdf"]])
-def test_what_is_read_is_the_same_in_any_layout(tmp_path, write):
+def test_a_recording_is_equal_in_every_layout(tmp_path, write):
     write(tmp_path / "mine.data")
     for got in (read(tmp_path / "mine.data"), load_recording(tmp_path / "mine.data")):
         np.testing.assert_array_equal(got.responses.values, tiny_recording().responses.values)
@@ -122,7 +122,7 @@ def test_the_loader_of_the_layout_is_called(tmp_path, monkeypatch, layout):
 
 
 @pytest.mark.parametrize("write", [WRITERS["netcdf"][0], WRITERS["netcdf"][1], npz, WRITERS["netcdf"][2]])
-def test_hdf5_is_opened_in_another_process_and_reads_the_same(tmp_path, monkeypatch, write):
+def test_hdf5_read_in_another_process_gives_the_same(tmp_path, monkeypatch, write):
     asked = []
 
     def in_child(path, function, *arguments):
@@ -141,7 +141,7 @@ def test_hdf5_is_opened_in_another_process_and_reads_the_same(tmp_path, monkeypa
     assert (there.name, there.simulated, there.provenance) == (here.name, here.simulated, here.provenance)
 
 
-def test_a_library_that_hangs_on_a_file_is_not_waited_for(tmp_path, monkeypatch):
+def test_a_library_that_hangs_on_a_file_times_out(tmp_path, monkeypatch):
     path = tmp_path / "mine.nc"
     hvm(path)
     monkeypatch.setattr(layouts, "in_child", child.in_child)
@@ -150,14 +150,14 @@ def test_a_library_that_hangs_on_a_file_is_not_waited_for(tmp_path, monkeypatch)
         read(path)
 
 
-def test_a_process_that_was_started_to_read_starts_no_other(tmp_path, monkeypatch):
+def test_a_reading_process_does_not_start_another(tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINFIT_CHILD", "1")
     assert child.in_child(tmp_path, os.getpid) == os.getpid()
 
 
 @pytest.mark.parametrize("name", ["pickle.py", "numpy.py", "h5py.py", "dask.py", "sitecustomize.py"])
 def test_reading_imports_nothing_from_the_current_folder(tmp_path, name):
-    """Python puts the current folder first for ``python -c`` and at its prompt."""
+    """``python -c`` and the interactive prompt put the current folder first on the path."""
     WRITERS["netcdf"][0](tmp_path / "mine.nc")
     (tmp_path / name).write_text("open('ran', 'w').close()")
     code = (
@@ -173,7 +173,7 @@ def test_reading_imports_nothing_from_the_current_folder(tmp_path, name):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_child_process_looks_at_the_package_last(tmp_path, monkeypatch):
+def test_a_child_process_searches_the_package_folder_last(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", str(tmp_path), "/elsewhere"])
     safe = child._safe_path()
@@ -192,14 +192,14 @@ def allocate(n_bytes):
         (sys.exit, "std::bad_alloc", ResourceError),
     ],
 )
-def test_a_child_that_fails_names_the_reason(tmp_path, function, argument, error):
+def test_a_failed_child_process_names_the_reason(tmp_path, function, argument, error):
     with pytest.raises(error) as caught:
         child.in_child(tmp_path / "mine.h5", function, argument)
     assert error is RuntimeError or "memory ran out" in str(caught.value)
 
 
 def test_little_memory_gives_one_line(tmp_path):
-    """With the least addresses Python does not start; with more, its libraries do not load."""
+    """With the smallest limit Python fails to start; with larger ones its libraries fail to load."""
     WRITERS["netcdf"][0](tmp_path / "mine.nc")
     code = "import sys; from data_loaders.files.child import answer_of; print(answer_of(sys.stdin.buffer))"
     call = pickle.dumps((layouts._read, (tmp_path / "mine.nc", None, None)))
@@ -218,7 +218,7 @@ def test_little_memory_gives_one_line(tmp_path):
             assert b"name='mine'" in done.stdout or b"memory ran out" in done.stdout
 
 
-def test_stimuli_are_for_brainio_alone(tmp_path):
+def test_stimuli_are_refused_for_layouts_other_than_brainio(tmp_path):
     npz(tmp_path / "mine.npz")
     with pytest.raises(ContractError, match=r"has images of its own \(npz\); leave the stimuli out"):
         read(tmp_path / "mine.npz", stimuli="images.csv")
@@ -234,7 +234,7 @@ def test_stimuli_are_for_brainio_alone(tmp_path):
         (b"\0" * 5000 + b"\x89HDF\r\n\x1a\n", "no zip, HDF5 or netCDF"),
     ],
 )
-def test_a_file_without_a_layout_is_refused_with_the_layouts_that_exist(tmp_path, content, says):
+def test_an_unknown_layout_is_refused_with_a_list_of_layouts(tmp_path, content, says):
     path = tmp_path / "mine.nc"
     path.write_bytes(content)
     with pytest.raises(ContractError, match=says) as caught:
@@ -247,14 +247,14 @@ def test_a_file_without_a_layout_is_refused_with_the_layouts_that_exist(tmp_path
 @pytest.mark.parametrize(
     "content", [b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02\0\0\0", b"CDF\x05" + b"\xff" * 90]
 )
-def test_what_only_begins_as_a_layout_is_damaged(tmp_path, content):
+def test_a_file_with_only_the_signature_of_a_layout_is_damaged(tmp_path, content):
     path = tmp_path / "mine.nc"
     path.write_bytes(content)
     with pytest.raises(IntegrityError, match=r"cannot read .*mine\.nc"):
         read(path)
 
 
-def test_hdf5_with_something_else_is_named(tmp_path):
+def test_hdf5_with_other_content_is_refused_with_its_content(tmp_path):
     path = tmp_path / "mine.h5"
     with h5py.File(path, "w") as file:
         file["spikes\x1b"] = [1, 2]
@@ -262,7 +262,7 @@ def test_hdf5_with_something_else_is_named(tmp_path):
         layout_of(path)
 
 
-def test_a_zip_that_is_no_npz(tmp_path):
+def test_a_zip_that_is_not_an_npz_is_refused(tmp_path):
     path = tmp_path / "mine.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
@@ -271,7 +271,7 @@ def test_a_zip_that_is_no_npz(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["absent.nc", "folder", "pipe"])
-def test_what_is_no_ordinary_file(tmp_path, name):
+def test_missing_files_folders_and_pipes_are_refused(tmp_path, name):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(IntegrityError, match="cannot read"):
@@ -284,7 +284,7 @@ def test_what_is_no_ordinary_file(tmp_path, name):
     rest=st.binary(max_size=300),
 )
 @example(start=b"\x89HDF\r\n\x1a\n", rest=bytes([2, 8, 8, 0]) + b"\xff" * 100)
-def test_rubbish_gets_one_line(tmp_path, start, rest):
+def test_random_bytes_are_refused_in_one_line(tmp_path, start, rest):
     path = tmp_path / "mine.nc"
     path.write_bytes(start + rest)
     with pytest.raises(BrainfitError) as caught:
@@ -293,11 +293,11 @@ def test_rubbish_gets_one_line(tmp_path, start, rest):
 
 
 @pytest.mark.parametrize("write", [npz, *WRITERS["netcdf"]])
-def test_what_is_damaged_gets_one_line(tmp_path, rng, write):
+def test_damaged_files_are_refused_in_one_line(tmp_path, rng, write):
     path = tmp_path / "mine.nc"
     write(path)
     whole = path.read_bytes()
-    for n in rng.integers(0, min(len(whole), 3000), 40):  # of the beginning, which says what comes
+    for n in rng.integers(0, min(len(whole), 3000), 40):  # within the header
         path.write_bytes(whole[:n] + bytes([whole[n] ^ (1 << rng.integers(8))]) + whole[n + 1 :])
         with suppress(BrainfitError):
             _ = read(path).responses.values

@@ -1,4 +1,4 @@
-"""NWB: spikes are counted as `numpy.histogram` counts them, and what is off is said in one line."""
+"""NWB: spikes are counted as by `numpy.histogram`, and invalid files are refused in one line."""
 
 import os
 import pickle
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("without_child")
 
 
 def session(rng, n_images=N_IMAGES, repeats=3, rate=40.0):
-    """Each image `repeats` times, the last once less, in random order."""
+    """Return presentations of each image `repeats` times, the last once less, in random order."""
     order = rng.permutation(np.repeat(np.arange(n_images), repeats))
     order = np.delete(order, np.flatnonzero(order == n_images - 1)[0])
     onsets = np.cumsum(rng.uniform(0.3, 0.5, len(order)))
@@ -42,7 +42,7 @@ def session(rng, n_images=N_IMAGES, repeats=3, rate=40.0):
 
 
 def expected(data, units=KEPT, edges=EDGES):
-    """Image names in order of appearance, and counts (image, trial, unit, bin) with NaN for no trial."""
+    """Return image names in order of appearance, and counts (image, trial, unit, bin) with NaN if missing."""
     names = list(dict.fromkeys(data["images"]))
     most = max(data["images"].count(name) for name in names)
     values = np.full((len(names), most, len(units), len(edges) - 1), np.nan)
@@ -55,7 +55,7 @@ def expected(data, units=KEPT, edges=EDGES):
 
 @pytest.fixture
 def without_child(monkeypatch):
-    """All but a few tests: they would start too many processes."""
+    """Read in this process in all but a few tests, which would start too many processes."""
     monkeypatch.setattr(nwb_recording, "in_child", lambda path, function, *arguments: function(*arguments))
 
 
@@ -98,7 +98,7 @@ def test_spikes_are_counted_around_onsets(path, data):
 
 
 @pytest.mark.parametrize(("bin_ms", "window_ms"), [(20, (-40, 200)), (100, (70, 170)), (2.5, [0, 10])])
-def test_bins_and_window_of_choice(path, data, bin_ms, window_ms):
+def test_bins_and_window_can_be_chosen(path, data, bin_ms, window_ms):
     edges = np.arange(window_ms[0], window_ms[1] + bin_ms / 2, bin_ms)
     recording = from_nwb(path, bin_ms=bin_ms, window_ms=window_ms)
     np.testing.assert_array_equal(recording.responses.values, expected(data, edges=edges)[1])
@@ -106,16 +106,16 @@ def test_bins_and_window_of_choice(path, data, bin_ms, window_ms):
     assert f"bins of {bin_ms:g} ms" in recording.provenance["values"]
 
 
-def test_a_bin_holds_its_start_and_not_its_end(tmp_path, data):
+def test_a_bin_includes_its_start_and_excludes_its_end(tmp_path, data):
     data["onsets"] = np.arange(len(data["images"])) * 1.0
-    data["spikes"] = [np.array([0.0, 0.25, 1.0])] * len(LOCATIONS)  # exact in binary
+    data["spikes"] = [np.array([0.0, 0.25, 1.0])] * len(LOCATIONS)  # exactly representable in binary
     write_nwb(tmp_path / "one.nwb", **data)
     recording = from_nwb(tmp_path / "one.nwb", bin_ms=125)
     first = recording.responses.sel(image=0, trial=0).isel(unit=0).values
     assert first.tolist() == [1, 0]
 
 
-def test_any_selection_is_that_of_the_whole(path, rng):
+def test_any_selection_equals_that_of_the_whole(path, rng):
     recording = from_nwb(path)
     whole = recording.responses.values
     picks = {"image": [4, 0, 4], "trial": [2, 0], "unit": [3, 1], "time_bin": [7, 3, 20]}
@@ -125,7 +125,7 @@ def test_any_selection_is_that_of_the_whole(path, rng):
     np.testing.assert_array_equal(rows.values, recording.stimuli.values[[3, 1], 2:5, :, 1])
 
 
-def test_it_can_be_pickled_and_notices_a_changed_file(path, data):
+def test_a_recording_can_be_pickled_and_detects_a_changed_file(path, data):
     recording = pickle.loads(pickle.dumps(from_nwb(path)))
     np.testing.assert_array_equal(recording.responses.values, expected(data)[1])
     path.write_bytes(path.read_bytes() + b"more")
@@ -133,7 +133,7 @@ def test_it_can_be_pickled_and_notices_a_changed_file(path, data):
         recording.responses.values  # noqa: B018
 
 
-def test_a_presentation_that_was_not_recorded_is_no_trial(tmp_path, data):
+def test_a_presentation_outside_the_recording_is_not_a_trial(tmp_path, data):
     middle = float(data["onsets"][8])
     inside = [[0.0, middle + 0.1], [middle + 0.2, 1000.0]]
     observed = [[[0.0, 1000.0]], inside, *[[[0.0, 1000.0]]] * 3]
@@ -145,7 +145,7 @@ def test_a_presentation_that_was_not_recorded_is_no_trial(tmp_path, data):
     np.testing.assert_array_equal(from_nwb(tmp_path / "one.nwb").responses.values, values)
 
 
-def test_presentations_out_of_order_blank_and_without_a_time(tmp_path, data):
+def test_presentations_may_be_unordered_blank_or_without_a_time(tmp_path, data):
     names, values = expected(data)
     order = np.random.default_rng(2).permutation(len(data["images"]))
     shuffled = {
@@ -163,7 +163,7 @@ def test_presentations_out_of_order_blank_and_without_a_time(tmp_path, data):
     ]
 
 
-def test_labels_of_images_in_the_table(tmp_path, data):
+def test_labels_of_images_are_read_from_the_table(tmp_path, data):
     number = [int(name[2:]) for name in data["images"]]
     columns = {
         "object_name": [f"object {k % 2}" for k in number],
@@ -182,7 +182,7 @@ def test_labels_of_images_in_the_table(tmp_path, data):
 
 
 @pytest.mark.parametrize("stored", ["series", "ordered"])
-def test_images_called_by_numbers(tmp_path, data, stored):
+def test_images_may_be_named_by_numbers(tmp_path, data, stored):
     names, values = expected(data)
     data["images"] = [int(name[2:]) for name in data["images"]] + [-1]
     data["onsets"] = [*data["onsets"], 2.0]
@@ -203,7 +203,7 @@ def test_images_called_by_numbers(tmp_path, data, stored):
     assert recording.provenance["dropped"][0]["n"] == 1
 
 
-def test_gray_and_float_images(tmp_path, data):
+def test_gray_and_float_images_are_read(tmp_path, data):
     data["pixels"] = {name: image[..., 0] / np.float32(255) for name, image in data["pixels"].items()}
     write_nwb(tmp_path / "one.nwb", **data)
     stimuli = from_nwb(tmp_path / "one.nwb").stimuli
@@ -223,7 +223,7 @@ def stimulus_files(folder, pixels):
     write_stimuli(array, columns, folder / "stimuli.csv", folder / "stimuli.zip")
 
 
-def test_images_from_a_table_and_a_zip(tmp_path, data):
+def test_images_are_read_from_a_table_and_a_zip(tmp_path, data):
     pixels = data.pop("pixels")
     stimulus_files(tmp_path, pixels)
     write_nwb(tmp_path / "one.nwb", **data)
@@ -243,7 +243,7 @@ def test_images_from_a_table_and_a_zip(tmp_path, data):
     assert recording.responses["region"].values.tolist() == list(KEPT.values())
 
 
-def test_images_from_files_that_the_table_names(tmp_path, data):
+def test_images_are_read_from_files_named_by_the_table(tmp_path, data):
     from PIL import Image
 
     (tmp_path / "shown").mkdir()
@@ -256,7 +256,7 @@ def test_images_from_files_that_the_table_names(tmp_path, data):
     np.testing.assert_array_equal(recording.stimuli.values, [pixels[name] for name in expected(data)[0]])
 
 
-def test_trials_are_a_table_too_and_several_are_chosen_from(tmp_path, data):
+def test_one_of_several_tables_of_presentations_is_chosen_by_name(tmp_path, data):
     def more(nwb):
         nwb.add_time_intervals(intervals("eye", data["onsets"][:2], {"pupil": [1.0, 2.0]}))
         nwb.add_time_intervals(intervals("again", data["onsets"][:6], {"stimulus_name": data["images"][:6]}))
@@ -286,8 +286,8 @@ def test_trials_are_a_table_too_and_several_are_chosen_from(tmp_path, data):
     np.testing.assert_array_equal(from_nwb(path).responses.values, expected(data)[1])
 
 
-def test_a_table_is_chosen_by_name_through_every_way_to_load(tmp_path, data):
-    """The Allen Institute writes one table a stimulus, all with a column of frames, which are floats."""
+def test_every_way_of_loading_can_choose_a_table_by_name(tmp_path, data):
+    """The Allen Institute writes one table per stimulus, each with a column of frames as floats."""
     frames = [float(name[2:]) for name in data["images"]]
 
     def more(nwb):
@@ -317,7 +317,7 @@ def test_one_image_shown_far_more_often_than_the_others_is_refused(tmp_path):
         from_nwb(tmp_path / "one.nwb")
 
 
-def test_units_with_electrodes_in_one_region_several_or_none(tmp_path, data):
+def test_units_with_electrodes_in_several_regions_or_none_are_dropped(tmp_path, data):
     write_nwb(
         tmp_path / "one.nwb", **data, locations=("V4", " v4 ", "cIT", "IT"),
         electrodes=[[0, 1], [2], [0, 2], [3], []],
@@ -331,7 +331,7 @@ def test_units_with_electrodes_in_one_region_several_or_none(tmp_path, data):
     ]
 
 
-def test_it_scores_as_the_same_arrays_do(tmp_path, rng):
+def test_a_score_equals_that_of_the_same_arrays(tmp_path, rng):
     data = session(rng, n_images=16, repeats=4)
     columns = {"object_name": [f"o{int(name[2:]) % 2}" for name in data["images"]]}
     write_nwb(tmp_path / "one.nwb", **data, columns=columns)
@@ -369,7 +369,7 @@ def test_it_scores_as_the_same_arrays_do(tmp_path, rng):
         ({"window_ms": 250}, "window_ms is a start and an end"),
     ],
 )
-def test_bins_that_cannot_be(path, options, says):
+def test_impossible_bins_are_refused(path, options, says):
     with pytest.raises(ContractError, match=says):
         from_nwb(path, **options)
 
@@ -431,11 +431,11 @@ def one_size_too_many(data, options):
         (rows("units/id", 7), "must be unique"),
     ],
 )  # fmt: skip
-def test_what_is_off_is_named_in_one_line(tmp_path, data, change, says):
+def test_each_violation_is_named_in_one_line(tmp_path, data, change, says):
     options = {}
     change(data, options)
     change_file = options.pop("change_file", None)
-    if options.get("id_column") == "image_index":  # numbers, but images that are called by names only
+    if options.get("id_column") == "image_index":  # ids are numbers, but the images have names
         data["images"] = [int(name[2:]) for name in data["images"]]
     path = tmp_path / "one.nwb"
     write_nwb(path, **data, **options)
@@ -457,7 +457,7 @@ def test_what_is_off_is_named_in_one_line(tmp_path, data, change, says):
         (np.zeros((6, SIZE, SIZE + 1), np.uint8), "square"),
     ],
 )
-def test_series_of_images_that_do_not_fit(tmp_path, data, pixels, says):
+def test_image_series_that_do_not_match_are_refused(tmp_path, data, pixels, says):
     data["images"] = [int(name[2:]) for name in data["images"]]
     write_nwb(
         tmp_path / "one.nwb", **{**data, "pixels": pixels}, id_column="stimulus_index", template="series"
@@ -466,7 +466,7 @@ def test_series_of_images_that_do_not_fit(tmp_path, data, pixels, says):
         from_nwb(tmp_path / "one.nwb")
 
 
-def test_numbers_that_could_be_of_two_templates_and_names_in_two(tmp_path, data):
+def test_ambiguous_image_numbers_and_names_are_refused(tmp_path, data):
     def more(nwb):
         nwb.add_stimulus_template(collection("others", data["pixels"]))
 
@@ -480,7 +480,7 @@ def test_numbers_that_could_be_of_two_templates_and_names_in_two(tmp_path, data)
         from_nwb(path)
 
 
-def test_without_pynwb_the_line_says_how_to_get_it(path, monkeypatch):
+def test_without_pynwb_the_error_says_how_to_install_it(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynwb", None)
     with pytest.raises(PluginError, match=r'needs pynwb: pip install "brainfit\[nwb\]"'):
         from_nwb(path)
@@ -497,7 +497,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_what_another_process_reads_is_the_same(path, monkeypatch):
+def test_another_process_reads_the_same_values(path, monkeypatch):
     here = from_nwb(path)
     monkeypatch.setattr(nwb_recording, "in_child", child.in_child)
     there = from_nwb(path)
@@ -508,7 +508,7 @@ def test_what_another_process_reads_is_the_same(path, monkeypatch):
         from_nwb(path, presentations="eye")
 
 
-def test_a_reader_that_crashes_hangs_or_prints(tmp_path, monkeypatch):
+def test_a_reader_that_crashes_hangs_or_prints_is_contained(tmp_path, monkeypatch):
     path = tmp_path / "one.nwb"
     with pytest.raises(
         IntegrityError, match=r"one\.nwb crashed the HDF5 library \(signal 6\): the file is damaged"

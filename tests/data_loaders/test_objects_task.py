@@ -1,4 +1,4 @@
-"""The embedded task: images addressed by position, parts of one another never, difficulty as asked."""
+"""The embedded task: images depend on their address only, and epochs never repeat."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def task(sprites, monkeypatch):
     return Objects(image_size=32, sprites=8, n_train=64, n_val=32)
 
 
-def test_an_image_is_a_function_of_its_address(task):
+def test_an_image_depends_on_its_address_only(task):
     first = [task.train_example(1, k) for k in range(8)]
     for k in reversed(range(8)):
         pixels, label = task.train_example(1, k)
@@ -29,7 +29,7 @@ def test_an_image_is_a_function_of_its_address(task):
     np.testing.assert_array_equal(again.train_example(1, 5)[0], first[5][0])
 
 
-def test_epochs_show_new_images_and_validation_others(task):
+def test_epochs_and_validation_share_no_images(task):
     seen = {
         pixels.tobytes()
         for epoch in range(3)
@@ -41,7 +41,7 @@ def test_epochs_show_new_images_and_validation_others(task):
     assert not train & val
 
 
-def test_every_class_is_shown(task):
+def test_every_class_occurs(task):
     labels = [task.train_example(epoch, k)[1] for epoch in range(20) for k in range(64)]
     assert set(labels) == set(range(64))
     assert task.classes[0] == object_names()[0][0]
@@ -51,7 +51,7 @@ def test_every_class_is_shown(task):
 
 
 @pytest.mark.parametrize("harder", [{"clutter": 3}, {"occlusion": 1.0}, {"noise": 0.1}])
-def test_what_makes_it_harder_changes_the_image_and_not_the_class(task, harder):
+def test_difficulty_changes_the_image_but_not_the_class(task, harder):
     other = Objects(image_size=32, sprites=8, n_train=64, n_val=32, **harder)
     changed = 0
     for k in range(16):
@@ -62,7 +62,7 @@ def test_what_makes_it_harder_changes_the_image_and_not_the_class(task, harder):
     assert other.content != task.content
 
 
-def test_sprites_that_were_rendered_are_not_rendered_again(task, monkeypatch):
+def test_rendered_sprites_are_reused(task, monkeypatch):
     task.prepare()
     monkeypatch.setattr("data_loaders.tasks.objects._render", lambda *_: pytest.fail("rendered again"))
     Objects(image_size=32, sprites=8).prepare()

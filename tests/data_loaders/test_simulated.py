@@ -1,4 +1,4 @@
-"""The simulated recording: its form, its laws, and its noise against what is known to be true."""
+"""The simulated recording: its form, its laws, and its noise compared with the known truth."""
 
 import hashlib
 import time
@@ -35,7 +35,7 @@ def sha256(array):
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_keeps_the_contract(make):
+def test_the_simulation_fulfils_the_contract(make):
     recording = make(n_images=128, n_trials=3)
     check_recording(recording)
     assert recording.simulated
@@ -66,7 +66,7 @@ def test_every_prefix_is_balanced(make):
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_nothing_is_computed_before_it_is_read(make, monkeypatch):
+def test_values_are_computed_only_when_read(make, monkeypatch):
     def refuse(*_):
         raise AssertionError("computed too early")
 
@@ -79,7 +79,7 @@ def test_nothing_is_computed_before_it_is_read(make, monkeypatch):
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_the_whole_catalogue_is_quick_to_open_and_to_read_from(make):
+def test_every_simulation_opens_and_reads_quickly(make):
     start = time.perf_counter()
     recording = make(n_images=5120)
     assert time.perf_counter() - start < 1
@@ -90,7 +90,7 @@ def test_the_whole_catalogue_is_quick_to_open_and_to_read_from(make):
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_more_images_and_trials_never_change_the_first_ones(make):
+def test_more_images_and_trials_do_not_change_the_first_ones(make):
     small = make(n_images=66, n_trials=3).select_images(slice(60, 66))
     large = make(n_images=5120, n_trials=7).select_images(slice(60, 66))
     np.testing.assert_array_equal(small.stimuli.values, large.stimuli.values)
@@ -100,7 +100,7 @@ def test_more_images_and_trials_never_change_the_first_ones(make):
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_selecting_gives_what_the_whole_holds(make, rng):
+def test_any_selection_equals_that_of_the_whole(make, rng):
     recording = make(n_images=12, n_trials=5)
     whole, pixels = recording.responses.values, recording.stimuli.values
     for _ in range(5):
@@ -117,14 +117,14 @@ def test_selecting_gives_what_the_whole_holds(make, rng):
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_another_seed_is_another_experiment(make):
+def test_another_seed_gives_another_experiment(make):
     one, other = make(n_images=4, n_trials=2), make(n_images=4, n_trials=2, seed=1)
     assert (one.stimuli.values != other.stimuli.values).any(axis=(1, 2, 3)).all()
     assert (one.responses.values != other.responses.values).any(axis=(1, 2, 3)).all()
     assert (mean_responses(one) != mean_responses(other)).any()
 
 
-def test_in_the_first_version_the_same_on_every_machine():
+def test_version_1_is_identical_on_every_machine():
     recording = simulated_v1(n_images=5120)
     images = recording.select_images([0, 77, 5119]).stimuli.values[..., 0]
     assert [sha256(image)[:16] for image in images] == IMAGE_HASHES
@@ -135,14 +135,14 @@ def test_in_the_first_version_the_same_on_every_machine():
 
 
 @pytest.mark.parametrize("mean", [0.02, 0.7, 3.0, 40.0, 400.0])
-def test_poisson_is_the_inverse_of_its_distribution(rng, mean):
+def test_poisson_counts_invert_their_distribution_function(rng, mean):
     uniform = np.concatenate([rng.random(2000), [2.0**-54, 1 - 2.0**-53]])
     counts = poisson(uniform, np.full(uniform.shape, mean))
     np.testing.assert_array_equal(counts[:-1], stats.poisson.ppf(uniform[:-1], mean))
     assert np.isfinite(counts[-1])
 
 
-def test_in_the_first_version_mean_and_variance_of_trials_are_the_stated_ones():
+def test_version_1_trials_have_the_stated_mean_and_variance():
     recording = simulated_v1(n_images=6, n_trials=1500)
     units = np.arange(0, 256, 8)
     recording = recording.select_units(units)
@@ -155,7 +155,7 @@ def test_in_the_first_version_mean_and_variance_of_trials_are_the_stated_ones():
     assert np.median(trials.var(1, ddof=1) / variance) == pytest.approx(1, abs=0.02)
 
 
-def test_in_the_first_version_trial_gain_is_shared_within_an_array_only():
+def test_version_1_trial_gain_is_shared_within_an_array_only():
     recording = simulated_v1(n_images=4, n_trials=400)
     summed = recording.responses.sum("time_bin")
     arrays = [
@@ -170,7 +170,7 @@ def test_in_the_first_version_trial_gain_is_shared_within_an_array_only():
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_no_unit_knows_the_image_before_its_latency(make):
+def test_responses_are_independent_of_the_image_before_the_latency(make):
     recording = make(n_images=64)
     mean = mean_responses(recording)
     assert (mean.sel(time_bin=slice(0, 5)).values == 1).all()
@@ -180,7 +180,7 @@ def test_no_unit_knows_the_image_before_its_latency(make):
     assert (mean.values >= 1).all()
 
 
-def test_in_the_first_version_trajectories_depend_on_the_image():
+def test_version_1_trajectories_depend_on_the_image():
     mean = mean_responses(simulated_v1(n_images=64).select_region("pIT"))
     early = mean.isel(time_bin=slice(7, 9)).mean("time_bin")
     late = mean.isel(time_bin=slice(14, 18)).mean("time_bin")
@@ -188,7 +188,7 @@ def test_in_the_first_version_trajectories_depend_on_the_image():
     assert np.median(r) < 0.8
 
 
-def test_in_the_first_version_split_half_ceilings_approach_the_true_ones(rng):
+def test_version_1_split_half_ceilings_approach_the_true_ones(rng):
     recording = simulated_v1(n_images=160).select_region("pIT").select_units(slice(0, 76, 3))
     trials = recording.responses.isel(time_bin=slice(6, 25, 3))
     truth = true_ceiling(recording).isel(time_bin=slice(6, 25, 3)).values
@@ -229,7 +229,7 @@ def test_the_true_mean_reaches_the_true_ceilings(make, peak):
     assert highest.min() < 0.7
 
 
-def test_in_the_first_version_the_model_is_computable_from_pixels():
+def test_version_1_mean_responses_are_computable_from_pixels():
     recording = simulated_v1(n_images=20)
     truth = mean_from_pixels(recording.stimuli.values)
     np.testing.assert_array_equal(truth, mean_responses(recording).values)
@@ -272,7 +272,7 @@ def test_numbers_out_of_range_are_refused(arguments):
         np.arange(3 * 128 * 128).reshape(1, 128, 128, 3) % 251,
     ],
 )
-def test_pixels_of_another_form_are_refused(images):
+def test_pixels_of_another_shape_or_type_are_refused(images):
     with pytest.raises(ContractError):
         mean_from_pixels(images)
 
@@ -284,7 +284,7 @@ def test_coloured_pixels_are_refused():
         mean_from_pixels(images)
 
 
-def test_the_truth_of_another_recording_is_not_known():
+def test_the_truth_of_other_recordings_is_refused():
     recording = simulated(n_images=2)
     other = type(recording)("mine", recording.responses, recording.stimuli)
     with pytest.raises(ContractError, match="mine"):
@@ -293,13 +293,13 @@ def test_the_truth_of_another_recording_is_not_known():
 
 @pytest.fixture(scope="module")
 def session():
-    """The default recording's first 192 images, as counts, with their true means."""
+    """Return the default recording's first 192 images as counts, with their true means."""
     recording = simulated(n_images=192)
     counts = recording.responses.values * version2.blank(0)[:, None]
     return recording, counts, mean_responses(recording)
 
 
-def test_images_have_five_to_fifty_trials_and_some_have_few(session):
+def test_images_have_5_to_50_trials(session):
     _, counts, _ = session
     present = np.isfinite(counts)
     assert (present.all(axis=(2, 3)) == present.any(axis=(2, 3))).all()
@@ -312,7 +312,7 @@ def test_images_have_five_to_fifty_trials_and_some_have_few(session):
 @pytest.mark.parametrize(
     ("region", "noise"), [("V4", (0.01, 0.06)), ("pIT", (0.03, 0.15)), ("cIT", (0.03, 0.15))]
 )
-def test_variability_lies_in_the_published_ranges(session, region, noise):
+def test_variability_is_in_the_published_ranges(session, region, noise):
     recording, counts, _ = session
     units = (recording.responses["region"].values == region) & (recording.responses["animal"].values == "Bo")
     count = counts[:, :, units, 7:17].sum(axis=3)
@@ -324,7 +324,7 @@ def test_variability_lies_in_the_published_ranges(session, region, noise):
 
 
 @pytest.mark.parametrize("region", ["V4", "pIT", "cIT", "aIT"])
-def test_tuning_early_and_late_is_related_but_not_the_same(session, region):
+def test_early_and_late_tuning_are_related_but_not_equal(session, region):
     mean = session[2]
     mean = mean.isel(unit=mean["region"].values == region)
     early, late = (mean.isel(time_bin=slice(*bins)).mean("time_bin").values for bins in ((7, 10), (15, 20)))
@@ -332,20 +332,20 @@ def test_tuning_early_and_late_is_related_but_not_the_same(session, region):
     assert 0.5 < np.median(r) < 0.8
 
 
-def test_three_components_make_a_response(session):
+def test_a_response_has_three_components(session):
     mean = session[2].values
     values = [np.linalg.svd(mean[:, u] - mean[:, u].mean(0), compute_uv=False) for u in range(256)]
     kept = [s for s in values if s[0] > 1e-6]
     assert np.median([(s > 1e-2 * s[0]).sum() for s in kept]) >= 3
 
 
-def test_the_time_course_is_no_longer_most_of_the_response(session):
+def test_the_image_driven_share_is_over_half_of_the_response(session):
     recording, _, _ = session
     window = replace(recording, responses=recording.responses.isel(time_bin=slice(7, 25)))
     assert 0.5 < np.nanmedian(image_driven_share(window).values) < 0.8
 
 
-def test_some_units_are_dead_and_some_tell_no_images_apart(session):
+def test_some_units_are_silent_and_some_are_unselective(session):
     mean = session[2].values
     dead = (mean == 1).all(axis=(0, 2))
     unselective = ~dead & (np.ptp(mean, axis=0).max(axis=1) < 1e-9)
@@ -353,8 +353,8 @@ def test_some_units_are_dead_and_some_tell_no_images_apart(session):
     assert 4 < unselective.sum() < 26
 
 
-def test_late_responses_of_it_depend_on_the_category(session):
-    """Category explains more of the late response than of the early one, and more in IT than in V4."""
+def test_late_responses_depend_more_on_category_most_in_it(session):
+    """Category explains more of late than of early responses, and more in IT than in V4."""
     recording, _, mean = session
     category = recording.responses["category_name"].values
 
@@ -371,7 +371,7 @@ def test_late_responses_of_it_depend_on_the_category(session):
     assert explained("cIT", (15, 20)) > 2 * explained("V4", (15, 20))
 
 
-def test_drift_moves_all_images_of_a_block_alike(session):
+def test_drift_is_shared_by_all_images_of_a_block(session):
     _, counts, _ = session
     drift = version2.known_gain(0, 50)
     total = counts[:, :, :, 7:25].sum(axis=3)
@@ -382,7 +382,7 @@ def test_drift_moves_all_images_of_a_block_alike(session):
     assert 0.7 < lag < 0.95
 
 
-def test_one_object_in_three_is_partly_hidden():
+def test_a_third_of_objects_are_partly_occluded():
     hidden = np.array([render_occluded(0, i)[1] for i in range(192)])
     assert 0.25 < (hidden > 0.02).mean() < 0.4
     assert hidden.max() < 1

@@ -1,4 +1,4 @@
-"""Paired comparison of scores: its arithmetic, what it finds, what it does not find, and what it refuses."""
+"""Paired comparison of scores: arithmetic, power, false positives and refused input."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {"n_units": 12, "n_images": 40}
 
 
 def with_prediction(score: Score, predicted: np.ndarray, **info: object) -> Score:
-    """The same recording, predicted by another model: what `compare` reads is computed anew."""
+    """Return a score with another prediction; all that `compare` reads is recomputed."""
     data = score.data.assign(predicted=(score.data["predicted"].dims, predicted))
     r = np.full((2, *data["window_r"].shape), np.nan)
     for w, bins in enumerate(data["window_bins"].values):
@@ -40,13 +40,13 @@ def with_prediction(score: Score, predicted: np.ndarray, **info: object) -> Scor
 
 
 def noisy(score: Score, amount: float, seed: int) -> Score:
-    """A model that is the response with noise: the more, the worse."""
+    """Predict the response plus noise; more noise makes a worse model."""
     rng = np.random.default_rng(seed)
     response = score.data["response"].values
     return with_prediction(score, response + amount * rng.normal(size=response.shape), model=f"noisy{seed}")
 
 
-def test_resampled_correlation_is_numpys_over_repeated_images(rng) -> None:
+def test_resampled_correlations_equal_numpy_over_repeated_images(rng) -> None:
     predicted, response = rng.normal(size=(2, 20, 3, 7))
     predicted += response
     bins = rng.random(7) > 0.4
@@ -61,7 +61,7 @@ def test_resampled_correlation_is_numpys_over_repeated_images(rng) -> None:
 @pytest.mark.parametrize(
     ("measure", "variable"), [("image_driven", "window_image_driven"), ("plain", "window_normalized")]
 )
-def test_a_better_model_is_found_better(measure: str, variable: str) -> None:
+def test_a_better_model_is_significantly_better(measure: str, variable: str) -> None:
     base = fake_score(**SMALL)
     better, worse = noisy(base, 0.3, 1), noisy(base, 1.5, 2)
     found = {pair.window: pair for pair in compare([better, worse]) if pair.measure == measure}
@@ -83,7 +83,7 @@ def test_the_p_value_and_the_interval_agree() -> None:
     assert len(set(found)) == 2
 
 
-def test_order_only_turns_the_sign() -> None:
+def test_swapping_the_scores_changes_only_the_sign() -> None:
     base = fake_score(**SMALL)
     first, second = noisy(base, 0.5, 1), noisy(base, 0.6, 2)
     for a, b in zip(compare([first, second]), compare([second, first]), strict=True):
@@ -99,7 +99,7 @@ def test_a_model_is_no_better_than_itself() -> None:
 
 
 def test_equally_good_models_rarely_differ() -> None:
-    """Sixty pairs of models whose errors are independent and as large: about three may be found different."""
+    """Of sixty pairs of models with independent, equally large errors, about three may differ by chance."""
     rejected = 0
     for seed in range(60):
         base = fake_score(n_units=10, n_images=30, seed=seed)
@@ -108,13 +108,13 @@ def test_equally_good_models_rarely_differ() -> None:
     assert rejected <= 8  # more than 8 of 60 happens in 0.6 % of cases at a true rate of 5 %
 
 
-def test_holm_is_the_textbooks() -> None:
+def test_holm_correction_equals_the_textbook() -> None:
     pairs = [Difference(0, k, "pooled", 5, 0.1, (0.0, 0.2), p, p) for k, p in enumerate([0.04, 0.01, 0.03])]
     assert [pair.p_holm for pair in _holm(pairs)] == pytest.approx([0.06, 0.03, 0.06])
 
 
-def test_image_driven_differences_come_first_and_a_clock_loses() -> None:
-    """A prediction that is the mean time course beats a poor model in the plain score alone."""
+def test_the_headline_is_image_driven_so_a_time_course_loses() -> None:
+    """The mean time course as a prediction beats a poor model in the plain score only."""
     base = fake_score(**SMALL)
     poor = noisy(base, 4.0, 1)
     course = np.broadcast_to(base.data["response"].values.mean(axis=0), base.data["response"].shape)
@@ -127,7 +127,7 @@ def test_image_driven_differences_come_first_and_a_clock_loses() -> None:
     assert last.difference < 0
 
 
-def test_a_comparison_is_a_table_a_few_lines_and_a_file(tmp_path) -> None:
+def test_a_comparison_has_a_table_a_repr_and_a_file(tmp_path) -> None:
     base = fake_score(**SMALL)
     found = compare([noisy(base, 0.5, 1), noisy(base, 0.6, 2)])
     frame = found.frame()
@@ -157,7 +157,7 @@ def test_undefined_units_are_left_out() -> None:
     assert pooled.to_dict()["p"] is None
 
 
-def test_what_is_not_of_the_same_data_is_refused() -> None:
+def test_scores_of_different_data_are_refused() -> None:
     score = fake_score(**SMALL)
     renamed = score.data.assign_coords(image_id=("image", [f"x{k}" for k in range(40)]))
     provenance = {**score.info["provenance"], "recording": {"sha256": "0" * 64}}
@@ -176,7 +176,7 @@ def test_what_is_not_of_the_same_data_is_refused() -> None:
             brainfit.compare(scores)
 
 
-def test_command(tmp_path) -> None:
+def test_the_command_prints_a_comparison(tmp_path) -> None:
     base = fake_score(**SMALL)
     folders = []
     for name, amount in (("good", 0.4), ("bad", 1.2), ("worse", 2.0)):

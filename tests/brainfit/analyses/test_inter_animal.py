@@ -1,4 +1,4 @@
-"""Inter-animal consistency: what animals share is found, no test response is fitted, few units refused."""
+"""Inter-animal consistency: finds the shared signal, never fits test responses."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ def two_animals(
     shared: float = 1.0,
     noise: float = 1.0,
 ) -> Recording:
-    """Animals whose units mix the same few signals; of each unit's variance the rest is its own."""
+    """Make animals whose units mix the same few signals and add a private part."""
     rng = np.random.default_rng(5)
     latent = rng.normal(size=(n_images, N_LATENT))
     n = sum(units)
@@ -58,7 +58,9 @@ def two_animals(
         },
     )
     pixels = np.zeros((n_images, 2, 2, 3), np.uint8)
-    pixels[:, 0, :, 0] = np.stack(np.divmod(np.arange(n_images), 256), axis=1)  # each its own picture
+    pixels[:, 0, :, 0] = np.stack(
+        np.divmod(np.arange(n_images), 256), axis=1
+    )  # a different picture for each image
     stimuli = xr.DataArray(pixels, dims=("image", "height", "width", "channel"))
     return Recording("two", responses, stimuli, simulated=True)
 
@@ -68,7 +70,7 @@ def consistency(recording: Recording, **options: Any) -> InterAnimalConsistency:
 
 
 def changed(recording: Recording, images: np.ndarray, animal: str) -> Recording:
-    """The same with noise added to what one animal did for some images."""
+    """Add noise to one animal's responses to some images."""
     responses = recording.responses.copy()
     at = np.ix_(images, np.arange(responses.sizes["trial"]), (responses["animal"] == animal).values)
     values = responses.values
@@ -77,8 +79,8 @@ def changed(recording: Recording, images: np.ndarray, animal: str) -> Recording:
 
 
 @pytest.mark.parametrize("shared", [1.0, 0.5])
-def test_the_share_that_animals_have_in_common_is_found(shared) -> None:
-    """What is a unit's own is in no other animal, and hides what is shared where sources are few."""
+def test_the_shared_part_of_responses_is_found(shared) -> None:
+    """A unit's private part is in no other animal, and with few sources it hides the shared part."""
     seen = 40 * shared / (40 * shared + (1 - shared) * N_LATENT)
     found = consistency(two_animals(n_images=480, shared=shared, units=(40, 40)))
     for one in summary(found)["directions"]:
@@ -88,8 +90,8 @@ def test_the_share_that_animals_have_in_common_is_found(shared) -> None:
         assert pooled["r"] < pooled["normalized"] < pooled["consistency"]
 
 
-def test_noise_of_the_source_is_corrected_for() -> None:
-    """A few noisy sources: the map's predictions lack much, and it is the trials' fault."""
+def test_noise_of_the_source_is_corrected() -> None:
+    """With few noisy sources, predictions are poor because of trial noise."""
     noisy = two_animals(n_images=600, n_trials=6, units=(10, 30), noise=1.5)
     one = next(d for d in summary(consistency(noisy, n_halvings=8))["directions"] if d["source"] == "Ada")
     pooled = one["windows"]["pooled"]
@@ -105,7 +107,7 @@ def test_animals_with_nothing_in_common_are_not_consistent() -> None:
 
 
 @pytest.mark.parametrize(("shared", "driven"), [(0.0, 0.0), (1.0, 1.0)])
-def test_a_time_course_in_common_is_not_image_driven(shared, driven) -> None:
+def test_a_shared_time_course_is_not_image_driven(shared, driven) -> None:
     recording = two_animals(shared=shared)
     risen = replace(recording, responses=recording.responses + 4 * COURSE)
     pooled = summary(consistency(risen))["pooled"]["windows"]["pooled"]
@@ -113,7 +115,7 @@ def test_a_time_course_in_common_is_not_image_driven(shared, driven) -> None:
     assert pooled["image_driven"] == pytest.approx(driven, abs=0.15)
 
 
-def test_both_directions_windows_and_labels() -> None:
+def test_the_result_has_both_directions_windows_and_labels() -> None:
     recording = two_animals(units=(12, 15))
     found = consistency(recording)
     assert found.data.sizes["unit"] == 27
@@ -146,16 +148,18 @@ def test_both_directions_windows_and_labels() -> None:
     }
 
 
-def test_reliability_is_that_of_the_unit() -> None:
+def test_reliability_is_that_of_the_target_unit() -> None:
     recording = two_animals(n_images=80, units=(12, 15))
     responses = recording.responses.copy()
-    responses[:, :, 12] = responses[:, :1, 12].values + 0 * responses[:, :, 12].values  # Bo's first: no noise
+    responses[:, :, 12] = (
+        responses[:, :1, 12].values + 0 * responses[:, :, 12].values
+    )  # Bo's first unit has no noise
     found = consistency(replace(recording, responses=responses))
     reliability = found["response_reliability"].sel(window="pooled").values
     assert (reliability > 0.999).tolist() == (found["unit_id"] == "u12").values.tolist()
 
 
-def test_held_out_images_are_those_of_a_score() -> None:
+def test_held_out_images_equal_those_of_a_score() -> None:
     from brainfit.statistics.splits import train_test_split
 
     recording = two_animals(n_images=80)
@@ -165,13 +169,13 @@ def test_held_out_images_are_those_of_a_score() -> None:
     assert found["image_id"].values.tolist() == by_name.responses["image_id"].values[test].tolist()
 
 
-def test_held_out_responses_of_the_target_never_reach_its_map() -> None:
+def test_held_out_target_responses_do_not_change_the_map() -> None:
     recording = two_animals(n_images=80)
     before = consistency(recording)
     held_out = np.isin(recording.responses["image_id"].values, before["image_id"].values)
     to_bo = before["animal"].values == "Bo"
     for images, animal, to_bo_same, to_ada_same in (
-        (held_out, "Bo", True, False),  # Bo's held-out responses are Ada's features, and only that
+        (held_out, "Bo", True, False),  # Bo's held-out responses are features of Ada's map only
         (held_out, "Ada", False, True),
         (~held_out, "Bo", False, False),
     ):
@@ -180,7 +184,7 @@ def test_held_out_responses_of_the_target_never_reach_its_map() -> None:
             assert np.array_equal(after[:, units], before["predicted"].values[:, units]) == same
 
 
-def test_same_seed_same_numbers() -> None:
+def test_a_seed_repeats_the_numbers() -> None:
     recording = two_animals(n_images=80)
     first, again, other = (consistency(recording, seed=seed) for seed in (3, 3, 4))
     xr.testing.assert_identical(first.data, again.data)
@@ -195,7 +199,7 @@ def test_animals_with_too_few_units_are_refused(region, units) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_units_that_miss_images_do_not_count() -> None:
+def test_units_that_lack_images_do_not_count() -> None:
     recording = two_animals(n_images=80, units=(12, 10))
     responses = recording.responses.copy()
     responses[3, 1:, 0] = np.nan
@@ -217,7 +221,7 @@ def test_a_third_animal_with_few_units_is_left_out() -> None:
     assert len(summary(consistency(two_animals(n_images=80, units=(10, 10, 10))))["directions"]) == 6
 
 
-def test_only_images_that_animals_share_are_used() -> None:
+def test_only_shared_images_are_used() -> None:
     recording = two_animals(n_images=80)
     responses = recording.responses.copy()
     bo = (responses["animal"] == "Bo").values

@@ -1,4 +1,4 @@
-"""Layers are given to regions as they should be, from training images alone; projections keep distances."""
+"""Layers are assigned to the right regions, from training images only."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ from data_loaders.simulated.truth import mean_responses
 
 @pytest.fixture(scope="module")
 def simulation():
-    """The simulated recording, and a model two of whose layers are the true means of two regions."""
+    """Return the simulated recording, and a model of which two layers are the true means of two regions."""
     recording = simulated(n_images=72)
     truth = mean_responses(recording)
     pixels = recording.stimuli.values[:, ::16, ::16, 0].reshape(72, 1, -1) / 255.0
@@ -47,7 +47,7 @@ def simulation():
     return recording, Lookup(recording, {}, noise=noise, pixels=pixels * course, **means)
 
 
-def test_the_layer_that_is_the_truth_of_a_region_is_given_to_it(simulation):
+def test_each_region_gets_its_true_layer(simulation):
     recording, model = simulation
     found = brainfit.assign_layers(
         model, recording, regions=["pIT", "V4"], execution=Execution(batch_size=48)
@@ -62,8 +62,8 @@ def test_the_layer_that_is_the_truth_of_a_region_is_given_to_it(simulation):
 
 
 @pytest.mark.parametrize("kind", ["loss", "plain_loss"])
-def test_the_loss_is_that_of_ridge_on_inner_folds_of_the_training_images(kind):
-    """Of all bins and on one scale, however few rows a layer's trajectory is compressed to."""
+def test_the_loss_equals_ridge_on_inner_folds_of_training_images(kind):
+    """The loss covers all bins on one scale, however few rows a trajectory is compressed to."""
     recording, made = made_up()
     second = made.features["second"].numpy()
     layers = {
@@ -103,15 +103,15 @@ def test_the_loss_is_that_of_ridge_on_inner_folds_of_the_training_images(kind):
     ("loss", "units", "layer", "tied"),
     [
         ([[0.5, 0.9, 1.3], [0.4, 0.8, 1.2]], [1, 1, -1], "b", False),
-        ([[0.1, 0.5, 0.9], [0.6, 0.49, 0.8]], [0, 1, 1], "b", False),  # most, not the least loss
+        ([[0.1, 0.5, 0.9], [0.6, 0.49, 0.8]], [0, 1, 1], "b", False),  # most votes, not the least loss
         ([[0.1, 0.7], [0.9, 0.6]], [0, 1], "a", True),
         ([[0.7, 0.1], [0.3, 0.3]], [1, 0], "b", True),  # median 0.4, 0.3
-        ([[1.3, 1.2], [1.2, 1.1]], [-1, -1], "b", True),  # nobody votes
+        ([[1.3, 1.2], [1.2, 1.1]], [-1, -1], "b", True),  # no unit votes
         ([[0.5], [0.5]], [0], "a", False),
         ([[1.0], [1.0]], [-1], "a", True),
     ],
 )
-def test_votes(loss, units, layer, tied):
+def test_the_layer_with_most_votes_is_chosen(loss, units, layer, tied):
     choice = vote(["a", "b"], np.array(loss))
     assert choice.units.tolist() == units
     assert (choice.layer, choice.tied) == (layer, tied)
@@ -121,7 +121,7 @@ def test_votes(loss, units, layer, tied):
     assert sum(shares) == pytest.approx(1 - units.count(-1) / len(units))
 
 
-def test_units_that_nothing_predicts_do_not_vote():
+def test_unpredictable_units_do_not_vote():
     recording, model = made_up()
     responses = recording.responses.copy(deep=True)
     responses[:, :, 1] = np.random.default_rng(9).normal(size=responses[:, :, 1].shape)  # a unit of pIT
@@ -133,7 +133,7 @@ def test_units_that_nothing_predicts_do_not_vote():
     assert "1 unit that no layer predicts did not vote" in layer_votes(found).caption
 
 
-def test_auto_scores_the_layer_that_is_assigned():
+def test_auto_scores_the_assigned_layer():
     recording, model = made_up()
     assigned = brainfit.assign_layers(model, recording)
     for region, layer in (("V4", "first"), ("pIT", "second")):
@@ -156,7 +156,7 @@ def test_auto_scores_the_layer_that_is_assigned():
     assert committed.info["provenance"]["layer_choice"] == {"how": "committed"}
 
 
-def test_auto_chooses_by_ridge_whatever_the_map_that_is_scored():
+def test_auto_chooses_by_ridge_for_every_mapping():
     recording, model = made_up()
     result = brainfit.score(
         model, recording, region="pIT", layer="auto", mapping="pls", control="per-bin", projection=4
@@ -164,13 +164,13 @@ def test_auto_chooses_by_ridge_whatever_the_map_that_is_scored():
     assert result.info["layer"] == "second"
 
 
-def test_responses_to_test_images_change_neither_the_choice_nor_the_map():
+def test_test_responses_change_neither_the_choice_nor_the_map():
     recording, model = made_up()
     first = brainfit.score(model, recording, region="pIT", layer="auto")
     assigned = brainfit.assign_layers(model, recording)
     test = recording.responses["image_id"].isin(first.data["image_id"]).values
     other = model.features["first"].numpy() @ np.random.default_rng(3).normal(size=(6, 8))
-    swapped = recording.responses.copy(deep=True)  # by themselves, they would choose another layer
+    swapped = recording.responses.copy(deep=True)  # alone, they would choose another layer
     swapped[test] = 50 * other.swapaxes(1, 2)[test][:, None] + recording.responses.values[test]
     second = brainfit.score(model, replace(recording, responses=swapped), region="pIT", layer="auto")
     choices = [result.info["provenance"]["layer_choice"] for result in (first, second)]
@@ -181,14 +181,14 @@ def test_responses_to_test_images_change_neither_the_choice_nor_the_map():
     again = brainfit.assign_layers(model, replace(recording, responses=swapped))
     np.testing.assert_array_equal(again["loss"].values, assigned["loss"].values)
 
-    swapped = recording.responses.copy(deep=True)  # the training images', though, do choose it
+    swapped = recording.responses.copy(deep=True)  # responses to training images do change the choice
     swapped[~test] = 50 * other.swapaxes(1, 2)[~test][:, None] + recording.responses.values[~test]
     third = brainfit.score(model, replace(recording, responses=swapped), region="pIT", layer="auto")
     assert third.info["layer"] == "first"
 
 
-def test_responses_to_other_images_score_nothing_under_auto():
-    """The best of many layers that know nothing: anything above noise is a leak."""
+def test_shuffled_responses_score_zero_under_auto():
+    """The best of many uninformative layers must not score above noise."""
     recording, _ = made_up(n_images=200)
     rng = np.random.default_rng(1)
     layers = {f"noise{k}": rng.normal(size=(200, 25, 12)) for k in range(6)}
@@ -197,10 +197,10 @@ def test_responses_to_other_images_score_nothing_under_auto():
 
 
 def test_each_region_keeps_the_split_of_its_own_score():
-    """Images that one region did not see move its split; the other region's stays where it was."""
+    """Images missing in one region change its split, but not the other region's."""
     recording, model = made_up()
     responses = recording.responses.copy(deep=True)
-    responses[:7, :, ::2] = np.nan  # V4 did not see them
+    responses[:7, :, ::2] = np.nan  # missing in V4
     gaps = replace(recording, responses=responses)
     both = brainfit.assign_layers(model, gaps)
     for region in ("V4", "pIT"):
@@ -224,13 +224,13 @@ def test_each_region_keeps_the_split_of_its_own_score():
         ({"layers": []}, ContractError, "layers is empty"),
     ],
 )
-def test_what_cannot_be_assigned_is_refused(options, error, message):
+def test_impossible_assignments_are_refused(options, error, message):
     recording, model = made_up(n_images=16)
     with pytest.raises(error, match=message):
         brainfit.assign_layers(model, recording, **options)
 
 
-def test_auto_is_a_layer_only_where_one_can_be_chosen():
+def test_auto_is_accepted_only_where_a_layer_can_be_chosen():
     recording, model = made_up(n_images=40)
     with pytest.raises(UnknownNameError, match="unknown layer 'auto'"):
         brainfit.mapping_consistency(model, recording, region="V4", layer="auto")
@@ -287,7 +287,7 @@ def test_score_command_takes_auto_and_projections(commanded, tmp_path):
     assert "would not make the layer's 6 features fewer" in refused.stderr
 
 
-def test_the_figure_is_drawn_from_the_votes_and_says_what_is_not_real():
+def test_the_figure_shows_the_votes_and_marks_simulated_data():
     recording, model = made_up(n_images=40)
     found = brainfit.assign_layers(model, recording)
     display = layer_votes(found)
@@ -311,7 +311,7 @@ def shown(features):
     return Trajectory.from_steps(list(torch.as_tensor(features, dtype=torch.float32).unbind(1)))
 
 
-def test_projections_that_make_no_sense_are_refused():
+def test_invalid_projections_are_refused():
     recording, model = made_up(n_images=40)
     refused: list[tuple[dict[str, Any], str]] = [
         ({"projection": 6}, "would not make the layer's 6 features fewer"),
@@ -327,7 +327,7 @@ def test_projections_that_make_no_sense_are_refused():
 
 
 def with_clock(n_images=80):
-    """A recording with a strong time course, a layer that knows images, and one that is a clock."""
+    """Make a recording with a strong time course, a layer that depends on images, and one on time only."""
     recording, model = made_up(n_images)
     course = 30 * np.exp(-np.arange(25) / 5)
     recording = replace(recording, responses=recording.responses + course)
@@ -335,7 +335,7 @@ def with_clock(n_images=80):
     return recording, Lookup(recording, {}, second=model.features["second"].numpy(), clock=clock)
 
 
-def test_layers_are_chosen_for_images_and_the_plain_vote_stands_beside():
+def test_the_vote_is_image_driven_and_the_plain_vote_is_reported():
     recording, model = with_clock()
     found = brainfit.assign_layers(model, recording, regions=["pIT"])
     assert found["chosen"].values.tolist() == ["second"]
@@ -343,7 +343,7 @@ def test_layers_are_chosen_for_images_and_the_plain_vote_stands_beside():
     assert (found["loss"].sel(layer="clock") >= 1).all()
 
 
-def test_readouts_are_candidates_only_if_they_are_named():
+def test_readouts_are_candidates_only_if_named():
     recording, model = with_clock()
     model.readout_layers = ("second",)
     assert brainfit.assign_layers(model, recording, regions=["pIT"])["layer"].values.tolist() == ["clock"]

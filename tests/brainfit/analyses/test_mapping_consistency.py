@@ -1,4 +1,4 @@
-"""Mapping consistency: known values in simulations, halves that are halves, no leak from test to training."""
+"""Mapping consistency: known values in simulations, valid halves, and no leak from test to training."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ ALL_BINS = np.ones((1, 4), bool)
 
 
 class Pixels:
-    """Layer `all` is pixels times a course in time; layer `half` is the first half of them."""
+    """A model whose layer `all` is pixels times a time course, and layer `half` the first half of them."""
 
     name, layers, weights = "pixels", ("all", "half"), "random:0"
     region_layers = {"V4": "all"}  # noqa: RUF012
@@ -90,15 +90,13 @@ def pooled(found: MappingConsistency, name: str) -> float:
 
 
 @pytest.mark.parametrize(("layer", "share"), [("all", 1.0), ("half", 0.5)])
-def test_a_known_share_of_the_truth_is_found_though_map_and_response_are_noisy(layer, share) -> None:
-    """What the layer lacks is noise to the map as well, but the same in both halves: it is not corrected."""
+def test_a_known_share_is_found_despite_noise_of_map_and_response(layer, share) -> None:
+    """The part that the layer lacks acts as noise, but is equal in both halves, so it is not corrected."""
     found = consistency(pixel_recording(n_images=800, n_units=24, noise=2.0), layer=layer)
     lacking = (1 - share) / share * (share * N_PIXELS) / found.info["n_train_images"]
     truth = (share / (1 + lacking)) ** 0.5
     assert pooled(found, "consistency") == pytest.approx(truth, abs=0.03)
-    assert (
-        pooled(found, "normalized") < truth - 0.03
-    )  # what the noise of the map costs if it is not corrected
+    assert pooled(found, "normalized") < truth - 0.03  # the cost of uncorrected noise of the map
     assert 0.5 < pooled(found, "predictor_reliability") < 0.95
 
 
@@ -111,7 +109,7 @@ def test_correcting_for_the_map_never_lowers_a_positive_score() -> None:
     assert (found["normalized"].values >= found["r"].values)[known].all()
 
 
-def test_the_truth_of_the_simulated_recording_scores_one() -> None:
+def test_the_true_features_of_the_simulation_score_one() -> None:
     from data_loaders.simulated.truth import mean_from_pixels
 
     class Truth(Pixels):
@@ -131,7 +129,7 @@ def test_the_truth_of_the_simulated_recording_scores_one() -> None:
     assert pooled(found, "consistency") == pytest.approx(1, abs=0.02)
 
 
-def test_test_images_never_touch_a_fit() -> None:
+def test_test_images_never_influence_a_fit() -> None:
     recording = pixel_recording()
     before = consistency(recording)
     held_out = np.isin(recording.responses["image_id"].values, before["image_id"].values)
@@ -142,14 +140,14 @@ def test_test_images_never_touch_a_fit() -> None:
         after = consistency(replace(recording, responses=changed))
         assert after["image_id"].values.tolist() == before["image_id"].values.tolist()
         assert np.array_equal(after["predicted"].values, before["predicted"].values) == same
-        # Nor do they touch the maps of the halves: how well these agree is as it was, over the same bins.
+        # They do not change the maps of the halves either: their agreement is unchanged over the same bins.
         early = [found["predictor_reliability"].sel(window="early").values for found in (before, after)]
         both = np.isfinite(early).all(axis=0)
         assert both.sum() > 5
         assert np.array_equal(early[0][both], early[1][both]) == same
 
 
-def test_same_seed_same_numbers() -> None:
+def test_a_seed_repeats_the_numbers() -> None:
     recording = pixel_recording()
     first, again, other = (consistency(recording, seed=seed) for seed in (3, 3, 4))
     xr.testing.assert_identical(first.data, again.data)
@@ -157,7 +155,7 @@ def test_same_seed_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", MAPPINGS)
-def test_maps_that_share_rows_are_those_fitted_alone(name, rng) -> None:
+def test_maps_fitted_together_equal_those_fitted_alone(name, rng) -> None:
     blocks = [torch.from_numpy(rng.normal(size=(40, 2, 3, 3))).float() for _ in range(3)]
     shown, folds = Trajectory.from_steps(blocks), np.arange(40) % 5
     weights = rng.normal(size=(18, 4))
@@ -170,14 +168,14 @@ def test_maps_that_share_rows_are_those_fitted_alone(name, rng) -> None:
 
 
 def coded_trials(n_images: int, n_trials: int) -> xr.DataArray:
-    """Trial k is 2 ** k, so that a sum says which trials are in it."""
+    """Give trial k the value 2 ** k, so that a sum identifies its trials."""
     values = np.broadcast_to(2.0 ** np.arange(n_trials)[:, None, None], (n_images, n_trials, 3, 2)).copy()
     return xr.DataArray(values, dims=("image", "trial", "unit", "time_bin"))
 
 
-def test_halves_part_the_trials_of_each_image(rng) -> None:
+def test_halves_partition_the_trials_of_each_image(rng) -> None:
     trials = coded_trials(70, 7)  # more images than are read at once
-    trials[5, 2, 1, 0] = np.nan  # of this unit the image has 6 trials
+    trials[5, 2, 1, 0] = np.nan  # this unit has 6 trials of the image
     first, second = halve(trials, 20, rng)
     assert first.shape == (20, 70, 3, 2)
     size = np.array([3, 4])
@@ -203,7 +201,7 @@ def test_trials_that_are_only_counted_are_halved_for_each_image(rng) -> None:
     np.testing.assert_allclose(3 * first[:, 40] + 4 * second[:, 40], 2**7 - 1, rtol=1e-5)
 
 
-def test_every_trial_is_in_a_half_as_often_as_the_others(rng) -> None:
+def test_trials_are_in_each_half_equally_often(rng) -> None:
     sums = np.rint(halve(coded_trials(1, 12), 400, rng)[0][:, 0, 0, 0] * 6).astype(int)
     share = [((sums >> k) & 1).mean() for k in range(12)]
     np.testing.assert_allclose(share, 0.5, atol=0.1)  # 4 standard errors
@@ -213,7 +211,7 @@ def test_a_single_trial_has_no_halves(rng) -> None:
     assert np.isnan(halve(coded_trials(2, 1), 3, rng)[0]).all()
 
 
-def test_the_formula_by_hand(rng) -> None:
+def test_the_formula_equals_a_calculation_by_hand(rng) -> None:
     x, y = rng.normal(size=(2, 30, 2, 4))
     y += x
     x_halves = x + rng.normal(size=(2, 3, 30, 2, 4))
@@ -231,7 +229,7 @@ def test_the_formula_by_hand(rng) -> None:
 
 
 def test_both_noises_are_corrected_to_the_known_correlation(rng) -> None:
-    """Signals that correlate at 0.6, seen through independent noise in each half."""
+    """Signals that correlate at 0.6 are seen through independent noise in each half."""
     truth = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], size=(4000, 1, 4))
     x_halves, y_halves = (truth[..., k] + rng.normal(size=(2, 5, 4000, 1, 4)) for k in (0, 1))
     full = [v[:, 0].mean(axis=0) for v in (x_halves, y_halves)]
@@ -240,7 +238,7 @@ def test_both_noises_are_corrected_to_the_known_correlation(rng) -> None:
     assert found["r"].item() == pytest.approx(0.6 / 1.5, abs=0.02)
 
 
-def test_a_map_that_fails_scores_zero_and_only_unknown_units_are_nan(rng) -> None:
+def test_a_failed_map_scores_zero_and_only_unknown_units_are_nan(rng) -> None:
     x = rng.normal(size=(20, 5, 4))
     halves = np.stack([np.stack([x, x])] * 2)
     y, reliability = x.copy(), np.array([[1, 1, 1, 1, np.nan]])
@@ -255,8 +253,8 @@ def test_a_map_that_fails_scores_zero_and_only_unknown_units_are_nan(rng) -> Non
     np.testing.assert_allclose(found["consistency"], [0, half**-0.5, 0, 1, np.nan], atol=1e-6)
 
 
-def test_the_median_counts_the_units_that_a_model_fails_on() -> None:
-    """Six units are of the pixels, six tell images apart by what no pixel says; failures stay in."""
+def test_the_median_includes_units_that_a_model_fails_on() -> None:
+    """Six units follow pixels and six a signal outside the pixels; the failures stay in the median."""
     recording = pixel_recording(n_images=400, n_units=12)
     rng, responses = np.random.default_rng(7), recording.responses.copy()
     responses[:, :, 6:] = (
@@ -272,7 +270,7 @@ def test_the_median_counts_the_units_that_a_model_fails_on() -> None:
     assert found["consistency"].median().item() < 0.8
 
 
-def test_a_model_that_says_the_same_of_all_images_scores_zero() -> None:
+def test_a_constant_model_scores_zero() -> None:
     class Blank(Pixels):
         def unroll(self, images: Any, presentation: Any, layers: Any) -> dict[str, Trajectory]:
             return super().unroll(torch.zeros_like(images), presentation, layers)
@@ -285,7 +283,7 @@ def test_a_model_that_says_the_same_of_all_images_scores_zero() -> None:
         assert abs(np.nanmedian(values)) <= limit
 
 
-def test_units_without_signal_are_undefined_and_units_that_cannot_be_halved_are_dropped() -> None:
+def test_units_without_signal_are_undefined_and_unhalvable_ones_dropped() -> None:
     recording = pixel_recording()
     responses = recording.responses.copy()
     rng = np.random.default_rng(0)

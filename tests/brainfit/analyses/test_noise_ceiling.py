@@ -1,4 +1,4 @@
-"""The noise ceiling without a model: the Score's own numbers, and what it refuses."""
+"""The noise ceiling without a model equals the score's; invalid input is refused."""
 
 import json
 from dataclasses import replace
@@ -15,7 +15,7 @@ from brainfit.errors import ContractError, UnknownNameError
 SHARED = ("split_half", "reliability", "ceiling", "pearson_reliability", "defined", "window_ceiling")
 
 
-def test_it_is_the_ceiling_of_a_score_of_the_same_images() -> None:
+def test_the_ceiling_equals_that_of_a_score_of_the_same_images() -> None:
     recording = tiny_recording(n_images=60)
     score = brainfit.score(TinyModel(), recording, region="pIT")
     held_out = np.isin(recording.responses["image_id"].values, score.data["image_id"].values)
@@ -25,7 +25,7 @@ def test_it_is_the_ceiling_of_a_score_of_the_same_images() -> None:
     assert ours["unit_id"].values.tolist() == score.data["unit_id"].values.tolist()
 
 
-def test_more_trials_are_more_reliable_and_all_images_count() -> None:
+def test_more_trials_raise_the_ceiling_and_all_images_count() -> None:
     recording = tiny_recording(n_images=80, n_trials=16)
     few = replace(recording, responses=recording.responses.isel(trial=slice(4)))
     medians = [
@@ -53,7 +53,7 @@ def test_two_units_have_no_interval() -> None:
     assert np.isnan(brainfit.noise_ceiling(recording, region="V4")["window_ci95"]).all()
 
 
-def test_what_cannot_be_estimated_is_refused_or_dropped() -> None:
+def test_missing_trials_are_refused_and_units_without_repeats_dropped() -> None:
     recording = tiny_recording()
     with pytest.raises(ContractError, match="no single trials"):
         brainfit.noise_ceiling(
@@ -62,7 +62,7 @@ def test_what_cannot_be_estimated_is_refused_or_dropped() -> None:
     with pytest.raises(UnknownNameError, match="region"):
         brainfit.noise_ceiling(recording, region="V5")
     gaps = recording.responses.copy()
-    gaps[3, 1:, 0] = np.nan  # one unit, the first of V4, has one trial of one image
+    gaps[3, 1:, 0] = np.nan  # the first unit of V4 has one trial of one image
     found = brainfit.noise_ceiling(replace(recording, responses=gaps), region="V4")
     assert found.data.sizes["unit"] == 2
     assert found.info["dropped"] == ["1 units: under two trials of some image"]

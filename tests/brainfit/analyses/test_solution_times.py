@@ -1,4 +1,4 @@
-"""Object solution times: d' and times by hand, and a decoder that finds when objects can be told apart."""
+"""Object solution times: d' and times by hand, and a decoder that finds known onsets."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ CENTERS = np.arange(N_BINS) * 10.0 + 5
 
 
 def features_with_onsets(onsets: np.ndarray, noise: float = 0.1, n_features: int = 9) -> np.ndarray:
-    """Objects are told apart from the bin of an image's onset on, and not at all before."""
+    """Make features that separate objects from the bin of each image's onset on, and not before."""
     rng = np.random.default_rng(0)
     prototype = rng.normal(size=(3, n_features))[np.arange(len(onsets)) % 3]
     on = np.arange(N_BINS) >= onsets[:, None]
@@ -43,10 +43,10 @@ def test_dprime_is_bounded_and_chance_is_zero() -> None:
     objects = np.array(["a", "b", "c"])
     np.testing.assert_array_equal(image_dprime(np.eye(3), objects), 5)
     np.testing.assert_array_equal(image_dprime(1 - np.eye(3), objects), -5)
-    # Always the next object: against it an image loses, against the third it ties.
+    # The next object always wins: an image loses against it and ties with the third.
     np.testing.assert_allclose(image_dprime(np.eye(3)[[1, 2, 0]], objects), z(0.25) - z(0.75))
     np.testing.assert_allclose(image_dprime(np.full((3, 3), 1 / 3), objects), 0, atol=1e-12)
-    biased = np.tile([0.8, 0.1, 0.1], (3, 1))  # always says a: many hits, as many false alarms
+    biased = np.tile([0.8, 0.1, 0.1], (3, 1))  # always chooses a: many hits, equally many false alarms
     np.testing.assert_allclose(image_dprime(biased, objects), 0, atol=1e-12)
 
 
@@ -57,14 +57,14 @@ def test_dprime_is_bounded_and_chance_is_zero() -> None:
         ([0, 1.5, 2, 3], 2, 25),  # in the bin itself
         ([0, 1, 0.5, 2], 1, 15),  # the first time counts
         ([3, 0, 0, 0], 2, 5),  # solved in the first bin or before it
-        ([0, 1, 1, 1], 2, np.nan),  # never
+        ([0, 1, 1, 1], 2, np.nan),  # never reached
         ([0, np.nan, 3, 3], 2, 25),  # nothing to interpolate from
-        ([0, 1, 2, 3], np.nan, np.nan),  # the primates' is not known
+        ([0, 1, 2, 3], np.nan, np.nan),  # the primates' criterion is not known
         ([np.nan] * 4, 0, np.nan),
         ([-1, 0, 3, 3], 0.75, 17.5),
     ],
 )
-def test_times_by_hand(dprime, criterion, time) -> None:
+def test_times_equal_calculations_by_hand(dprime, criterion, time) -> None:
     found = object_solution_times(np.array([dprime]), np.array([criterion]), np.array([5, 15, 25, 35]))
     np.testing.assert_allclose(found, [time])
 
@@ -83,8 +83,8 @@ def test_known_onsets_are_found() -> None:
     assert result.n == np.isfinite(found).sum()
 
 
-def test_no_image_is_decoded_by_a_decoder_that_saw_it() -> None:
-    """Noise of many dimensions: a decoder knows every image that it was fitted to, and no other."""
+def test_images_are_decoded_by_decoders_that_never_saw_them() -> None:
+    """In high-dimensional noise a decoder is perfect for images it was fitted to only."""
     noise = np.random.default_rng(0).normal(size=(N_IMAGES, 4, 400))
     dprime = decode_dprime(noise, OBJECTS, n_folds=4)
     assert abs(dprime.mean()) < 0.2  # a decoder that saw the images gives more than 4
@@ -97,7 +97,7 @@ def test_a_bin_is_decoded_by_itself() -> None:
     np.testing.assert_array_equal(decode_dprime(features, OBJECTS)[:, 3:4], one)
 
 
-def test_bins_that_hold_nothing_or_rounding_are_chance() -> None:
+def test_constant_bins_and_rounding_errors_are_at_chance() -> None:
     features = features_with_onsets(np.zeros(N_IMAGES, int))
     features[:, 0] = 7.0
     features[:, 1] = 7.0 + 1e-9 * features[:, 1]
@@ -106,7 +106,7 @@ def test_bins_that_hold_nothing_or_rounding_are_chance() -> None:
     assert np.median(dprime[:, 2]) > 3
 
 
-def test_scale_and_rotation_of_features_are_no_matter(rng) -> None:
+def test_scale_and_rotation_of_features_do_not_matter(rng) -> None:
     features = features_with_onsets(np.zeros(N_IMAGES, int), noise=1.0)[:, :1]
     once = decode_dprime(features, OBJECTS)
     np.testing.assert_allclose(decode_dprime(1e3 * features + 5, OBJECTS), once, atol=1e-3)
@@ -114,14 +114,14 @@ def test_scale_and_rotation_of_features_are_no_matter(rng) -> None:
     np.testing.assert_allclose(decode_dprime(wide, OBJECTS), once, atol=0.1)
 
 
-def test_same_seed_same_folds() -> None:
+def test_a_seed_repeats_the_folds() -> None:
     features = features_with_onsets(np.full(N_IMAGES, 0), noise=1.5)[:, :1]
     first, again, other = (decode_dprime(features, OBJECTS, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_consistency_is_scipys_over_images_that_both_solved(rng) -> None:
+def test_consistency_equals_scipy_over_images_solved_by_both(rng) -> None:
     a, b = rng.normal(size=(2, 40))
     b += a
     a[:5], b[3:9] = np.nan, np.nan
@@ -134,14 +134,14 @@ def test_consistency_is_scipys_over_images_that_both_solved(rng) -> None:
     assert found.ci95 != ost_consistency(a, b, seed=1).ci95
 
 
-def test_interval_covers_no_correlation() -> None:
-    """Of 60 pairs of unrelated times an interval of 95 % misses zero in about 3."""
+def test_intervals_of_unrelated_times_cover_zero() -> None:
+    """For 60 pairs of unrelated times, a 95 % interval misses zero about 3 times."""
     rng = np.random.default_rng(0)
     intervals = [ost_consistency(*rng.normal(size=(2, 40)), n_resamples=200).ci95 for _ in range(60)]
     assert sum(not low < 0 < high for low, high in intervals) <= 8
 
 
-def test_too_few_or_equal_times() -> None:
+def test_too_few_times_are_refused_and_equal_ones_undefined() -> None:
     times = np.arange(9.0)
     with pytest.raises(ContractError, match="9 of 9 images were solved by both, and ranking takes 10"):
         ost_consistency(times, times)
@@ -150,7 +150,7 @@ def test_too_few_or_equal_times() -> None:
     assert np.isnan([constant.r, *constant.ci95]).all()
 
 
-def test_what_has_another_form_is_refused() -> None:
+def test_arrays_of_another_shape_are_refused() -> None:
     features = np.zeros((6, 2, 3))
     objects = np.array(["a", "b"] * 3)
     table: dict[str, Any] = {
@@ -171,8 +171,8 @@ def test_what_has_another_form_is_refused() -> None:
         model_solution_times(TinyModel(), tiny_recording(), np.zeros(16), layer="smal", region="pIT")
 
 
-def test_units_of_a_recording() -> None:
-    """The object is put into the trials from 50 ms on; one unit that missed an image is not used."""
+def test_solution_times_of_units_follow_the_added_information() -> None:
+    """Object information is added from 50 ms on; a unit that lacks an image is not used."""
     recording = tiny_recording(n_images=40, n_units=12)
     responses = recording.responses.copy()
     told = np.where(responses["object_name"].values == "o1", 3.0, 0.0)
@@ -190,8 +190,8 @@ def test_units_of_a_recording() -> None:
         neural_solution_times(replace(recording, responses=responses), np.full(40, 2.0), region="pIT")
 
 
-def test_layer_of_a_model() -> None:
-    """The tiny model sees the image one step late, and gray one step after that is gone."""
+def test_solution_times_of_a_layer_follow_the_image() -> None:
+    """The tiny model sees image and gray one step late."""
     recording = tiny_recording(n_images=40)
     stimuli = recording.stimuli.copy()
     bright = recording.responses["object_name"].values == "o1"
@@ -207,15 +207,15 @@ def test_layer_of_a_model() -> None:
     )
     dprime = found["dprime"].values
     assert dprime.shape == (40, 10)
-    assert (dprime[:, [0, 6, 7, 8, 9]] == 0).all()  # nothing yet, and gray
+    assert (dprime[:, [0, 6, 7, 8, 9]] == 0).all()  # before the image arrives, and during gray
     np.testing.assert_array_equal(dprime[:, 1:6], np.repeat(dprime[:, [1]], 5, axis=1))
     assert np.median(dprime[:, 1]) > 3
     assert 5 < float(found["solution_time"].median()) < 15
     assert found["time_bin_end"].values[-1] == 100
 
 
-def test_each_image_keeps_its_own_criterion_whatever_the_order() -> None:
-    """What is given and got by position stays with its image, though images are decoded by name."""
+def test_each_image_keeps_its_criterion_in_any_order() -> None:
+    """Criteria and times passed by position stay with their image, although images are decoded by name."""
     recording = tiny_recording(n_images=40, n_units=12)
     criterion = np.linspace(-3, 3, 40)
     order = np.random.default_rng(0).permutation(40)
@@ -247,7 +247,7 @@ def test_each_image_keeps_its_own_criterion_whatever_the_order() -> None:
         (np.ones(15), "wanted a d' for each of 16 images"),
     ],
 )
-def test_a_criterion_that_is_none_is_one_line(criterion, message):
+def test_an_invalid_criterion_is_one_line(criterion, message):
     with pytest.raises(ContractError, match=message) as error:
         neural_solution_times(tiny_recording(n_images=16), criterion, region="pIT")
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The matrix of trained and tested bins: its diagonal, its meaning, its edges."""
+"""The matrix of trained and tested bins: its diagonal and its off-diagonal structure."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from brainfit.contracts.trajectory import Trajectory
 
 
 class Turning(TinyModel):
-    """Half of the time its features mean the opposite."""
+    """A model whose features change sign halfway through time."""
 
     def unroll(self, images, presentation, layers):
         pooled = torch.nn.functional.avg_pool2d(images, self.image_size // 4) - 0.5
@@ -20,7 +20,7 @@ class Turning(TinyModel):
 
 
 def recording_of(model: TinyModel, n_images: int = 80):
-    """Units whose response is a pixel of what the model sees, the same at all times."""
+    """Make units that respond with one pixel of the model's input, at all times alike."""
     recording = tiny_recording(n_images=n_images, n_units=4)
     pixels = torch.from_numpy(recording.stimuli.values).permute(0, 3, 1, 2).float() / 255
     shown = torch.nn.functional.interpolate(pixels, (16, 16), mode="bilinear", antialias=True)
@@ -31,7 +31,7 @@ def recording_of(model: TinyModel, n_images: int = 80):
     return type(recording)("linear", responses, recording.stimuli, simulated=True)
 
 
-def test_diagonal_is_the_score_of_a_map_a_bin() -> None:
+def test_the_diagonal_equals_the_score_of_a_map_per_bin() -> None:
     recording = tiny_recording(n_images=60)
     options = {"region": "pIT", "seed": 3}
     matrix = brainfit.temporal_generalization(TinyModel(), recording, **options)["r"]
@@ -39,12 +39,12 @@ def test_diagonal_is_the_score_of_a_map_a_bin() -> None:
     diagonal = np.einsum("utt->ut", matrix.values)
     expected = score.data["r"].values
     both = np.isfinite(diagonal) & np.isfinite(expected) & (expected != 0)
-    assert both[:, 1:11].all()  # the image; then every image looks the same gray
+    assert both[:, 1:11].all()  # during the image; afterwards all images are the same gray
     np.testing.assert_allclose(diagonal[both], expected[both], atol=1e-5)
     assert np.isnan(diagonal[:, 12:]).all()
 
 
-def test_a_code_that_turns_generalizes_within_each_half_and_turns_between() -> None:
+def test_a_code_that_changes_sign_generalises_within_halves_only() -> None:
     model = Turning()
     found = brainfit.temporal_generalization(model, recording_of(model), region="pIT")
     medians = found["r"].median("unit").values
