@@ -55,7 +55,8 @@ def extract(
         if alone and layer in alone and not same(image_of(seen[layer], -1), alone[layer], rounding):
             raise ContractError(
                 f"model {model.name!r}, layer {layer!r}: answers to an image depend on the other images of "
-                "its batch, or change from call to call; `brainfit check` says which"
+                "its batch, change from call to call, or grow until rounding decides them; `brainfit check` "
+                "says which"
             )
     return seen
 

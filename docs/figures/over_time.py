@@ -1,4 +1,4 @@
-"""Draw docs/figures/over_time.svg: two untrained networks over time on the simulated recording.
+"""Draw docs/figures/over_time.svg: two small trained networks over time on the simulated recording.
 
 Usage: python docs/figures/over_time.py (a minute or two)
 """
