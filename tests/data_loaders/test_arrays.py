@@ -1,4 +1,4 @@
-"""Recordings from plain arrays and .npz files: what is taken, and how the rest is refused."""
+"""Recordings from plain arrays and .npz files: accepted and refused input."""
 
 import io
 import itertools
@@ -37,7 +37,7 @@ def arrays(rng):
     }
 
 
-def test_defaults_are_the_stated_ones(arrays):
+def test_defaults_are_as_documented(arrays):
     recording = from_arrays(**arrays)
     check_recording(recording)
     responses = recording.responses
@@ -51,7 +51,7 @@ def test_defaults_are_the_stated_ones(arrays):
     np.testing.assert_array_equal(recording.stimuli.values, arrays["images"])
 
 
-def test_averaged_responses_gray_images_one_bin_and_one_region(rng):
+def test_averages_gray_images_one_bin_and_one_region_are_accepted(rng):
     images = rng.random((5, 8, 8)).astype(np.float32)
     recording = from_arrays(
         rng.normal(size=(5, 4, 1)).astype(np.float32),
@@ -73,7 +73,7 @@ def test_missing_trials_are_nan(arrays):
     assert np.isnan(from_arrays(**arrays).responses.values[2, 1:]).all()
 
 
-def test_arrays_of_the_other_byte_order_and_of_odd_widths_become_native(arrays):
+def test_other_byte_orders_and_widths_become_native(arrays):
     recording = from_arrays(
         arrays["responses"].astype(">f4"),
         (arrays["images"] / 255).astype(">f8"),
@@ -87,8 +87,8 @@ def test_arrays_of_the_other_byte_order_and_of_odd_widths_become_native(arrays):
     np.testing.assert_array_equal(recording.responses.values, arrays["responses"].astype(np.float32))
 
 
-def test_a_bin_without_a_number_is_named(arrays):
-    arrays["responses"][:, :, 0, 2] = np.nan  # of one unit only
+def test_an_entirely_missing_bin_is_named(arrays):
+    arrays["responses"][:, :, 0, 2] = np.nan  # in one unit only
     from_arrays(**arrays)
     arrays["responses"][..., 3] = np.nan
     with pytest.raises(ContractError, match=r"time bin 3 \(30-40 ms\) is NaN in every trial; drop it"):
@@ -132,14 +132,14 @@ def test_a_bin_without_a_number_is_named(arrays):
         ({"responses": np.where(np.arange(25) == 3, -9999.0, np.zeros((6, 4, 25)))}, "24 values are -9999"),
     ],
 )
-def test_what_is_off_is_named_in_one_line(arrays, change, says):
+def test_each_violation_is_named_in_one_line(arrays, change, says):
     with pytest.raises(ContractError, match=says) as error:
         from_arrays(**{**arrays, **change})
     assert "\n" not in str(error.value)
 
 
 def named(arrays, **coords):
-    """The arrays as xarray has them, their dims named, without arguments beside them."""
+    """Return the arrays as xarray with named dims, and no further arguments."""
     responses = xr.DataArray(
         arrays["responses"],
         dims=("image", "trial", "unit", "time_bin"),
@@ -156,7 +156,7 @@ EDGES = {
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(("image", "trial", "unit", "time_bin"))))
-def test_named_responses_are_taken_by_name_in_any_order(arrays, order):
+def test_named_dims_of_responses_may_be_in_any_order(arrays, order):
     responses, images = named(arrays)
     got = from_arrays(responses.transpose(*order), images)
     np.testing.assert_array_equal(got.responses.values, arrays["responses"])
@@ -164,7 +164,7 @@ def test_named_responses_are_taken_by_name_in_any_order(arrays, order):
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(("image", "height", "width", "channel"))))
-def test_named_images_are_taken_by_name_in_any_order(arrays, order):
+def test_named_dims_of_images_may_be_in_any_order(arrays, order):
     responses, images = named(arrays)
     got = from_arrays(responses, images.transpose(*order))
     np.testing.assert_array_equal(got.stimuli.values, arrays["images"])
@@ -172,14 +172,14 @@ def test_named_images_are_taken_by_name_in_any_order(arrays, order):
     np.testing.assert_array_equal(gray.stimuli.values[..., 1], arrays["images"][..., 0])
 
 
-def test_dims_without_names_are_taken_by_position(arrays):
+def test_unnamed_dims_are_read_by_position(arrays):
     responses, images = xr.DataArray(arrays["responses"]), xr.DataArray(arrays["images"])
     got = from_arrays(responses, images, region=arrays["region"])
     np.testing.assert_array_equal(got.responses.values, arrays["responses"])
     np.testing.assert_array_equal(got.stimuli.values, arrays["images"])
 
 
-def test_coordinates_of_named_responses_are_its_labels_unless_others_are_given(arrays):
+def test_coordinates_become_labels_unless_others_are_given(arrays):
     ids = [f"i{k}" for k in (4, 2, 0, 1, 3, 5)]
     coords = {**EDGES, "image": ids, "unit": list("abcd"), "animal": ("unit", list("mmnn"))}
     responses, images = named(arrays, **coords)
@@ -200,7 +200,7 @@ def test_coordinates_of_named_responses_are_its_labels_unless_others_are_given(a
         ({"time_bin": np.arange(25) * 10.0, **EDGES}, "does not lie in the bins"),
     ],
 )
-def test_a_time_axis_is_never_left_out_of_account(arrays, coords, says):
+def test_a_time_axis_is_never_ignored(arrays, coords, says):
     responses, images = named(arrays, **coords)
     with pytest.raises(ContractError, match=says):
         from_arrays(responses, images)
@@ -219,7 +219,7 @@ def test_a_time_axis_of_starts_centres_or_ends_agrees_with_the_edges(arrays, shi
         ({"images": ("image", "a", "b", "channel")}, r"dims of images are \(image, a, b, channel\)"),
     ],
 )
-def test_other_names_of_dims_are_refused(arrays, change, says):
+def test_unknown_names_of_dims_are_refused(arrays, change, says):
     given = {key: xr.DataArray(arrays[key], dims=dims) for key, dims in change.items()}
     with pytest.raises(ContractError, match=says):
         from_arrays(**{**arrays, **given})
@@ -236,7 +236,7 @@ def test_labels_along_another_dim_are_refused(arrays):
         from_arrays(**{**arrays, "region": xr.DataArray(arrays["region"], dims="image")})
 
 
-def test_a_variable_of_netcdf4_keeps_its_names_and_its_mask(arrays, tmp_path):
+def test_a_netcdf4_variable_keeps_its_names_and_mask(arrays, tmp_path):
     with netCDF4.Dataset(tmp_path / "a.nc", "w") as data:
         for dim, size in {"image": 6, "trial": 3, "unit": 4, "time_bin": 25}.items():
             data.createDimension(dim, size)
@@ -248,7 +248,7 @@ def test_a_variable_of_netcdf4_keeps_its_names_and_its_mask(arrays, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["i2", "i4", "f4", "f8", ">f4"])
-def test_masked_responses_are_missing_whatever_is_under_the_mask(arrays, dtype):
+def test_masked_responses_are_missing_for_any_hidden_values(arrays, dtype):
     values = np.ma.masked_array(np.rint(arrays["responses"]).astype(dtype))
     values[2, 1:] = np.ma.masked
     values.data[2, 1:] = 77
@@ -271,7 +271,7 @@ def test_masked_responses_are_missing_whatever_is_under_the_mask(arrays, dtype):
     ],
     ids=lambda labels: type(labels).__name__,
 )
-def test_text_of_any_library_is_text(arrays, labels):
+def test_text_types_of_every_library_are_accepted(arrays, labels):
     got = from_arrays(**arrays, image_id=labels).responses["image_id"].values
     assert got.tolist() == list("abcdef")
     assert got.dtype.kind == "U"
@@ -304,7 +304,7 @@ def test_missing_labels_are_refused(arrays, labels):
         (0, 65535, "divide by the value of white"),
     ],
 )
-def test_advice_on_the_range_of_float_images_fits_it(arrays, low, high, advice):
+def test_advice_on_the_range_of_float_images_fits_the_values(arrays, low, high, advice):
     images = np.linspace(low, high, 6 * 8 * 8 * 3).reshape(6, 8, 8, 3)
     with pytest.raises(ContractError, match=advice) as error:
         from_arrays(**{**arrays, "images": images})
@@ -334,14 +334,14 @@ def test_images_of_0_and_1_only_are_refused_unless_one_is_brighter(arrays, n_dar
             assert from_arrays(**{**arrays, **place}).stimuli.values.max() > 1
 
 
-def test_images_that_are_all_but_black_are_remarked_on(arrays):
+def test_nearly_black_images_are_noted(arrays):
     dark = from_arrays(**{**arrays, "images": arrays["images"] / 255.0**2})
     assert "no pixel is brighter than 0.0039" in dark.provenance["images"]
     assert "images" not in from_arrays(**{**arrays, "images": arrays["images"] / 255.0}).provenance
     assert "images" not in from_arrays(**{**arrays, "images": np.zeros((6, 8, 8))}).provenance
 
 
-def test_units_that_two_animals_number_alike_stay_two(arrays):
+def test_equal_unit_ids_of_two_animals_stay_distinct(arrays):
     recording = from_arrays(**arrays, unit_id=[0, 1, 0, 1], animal=list("aabb"))
     assert recording.responses["unit_id"].values.tolist() == ["a_0", "a_1", "b_0", "b_1"]
     assert recording.provenance["unit_ids"] == "made unique with the animal's name"
@@ -381,13 +381,13 @@ RUBBISH = st.one_of(
     value=RUBBISH,
     more=st.dictionaries(st.sampled_from(OPTIONAL), RUBBISH, max_size=2),
 )
-def test_rubbish_is_refused_or_taken_whole(key, value, more):
+def test_random_arguments_are_refused_or_accepted_whole(key, value, more):
     good = {"responses": np.ones((4, 2, 3, 25)), "images": np.zeros((4, 8, 8)), "region": "pIT"}
     with suppress(BrainfitError):
         check_recording(from_arrays(**{**good, **more, key: value}))
 
 
-def test_npz_gives_what_the_arrays_give(tmp_path, arrays):
+def test_an_npz_file_equals_its_arrays(tmp_path, arrays):
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays)
     recording, same = from_npz(path), from_arrays(**arrays, name="mine")
@@ -407,7 +407,7 @@ def test_npz_gives_what_the_arrays_give(tmp_path, arrays):
         ({"responses": np.zeros(3)}, ContractError, "responses"),
     ],
 )
-def test_npz_with_wrong_keys(tmp_path, arrays, change, error, says):
+def test_an_npz_file_with_wrong_keys_is_refused(tmp_path, arrays, change, error, says):
     path = tmp_path / "mine.npz"
     np.savez(path, **{key: v for key, v in {**arrays, **change}.items() if v is not None})
     with pytest.raises(error, match=says) as caught:
@@ -416,7 +416,7 @@ def test_npz_with_wrong_keys(tmp_path, arrays, change, error, says):
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_no_npz(tmp_path, arrays):
+def test_files_that_are_not_npz_are_refused(tmp_path, arrays):
     np.save(tmp_path / "one.npy", arrays["responses"])
     (tmp_path / "empty.npz").write_bytes(b"")
     (tmp_path / "text.npz").write_text("responses,images\n")
@@ -428,7 +428,7 @@ def test_files_that_are_no_npz(tmp_path, arrays):
 
 
 def npy(header, content=b""):
-    """One array as numpy stores it, whatever its header says."""
+    """Store an array in numpy's format with any header."""
     header = header.encode().ljust(118) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
 
@@ -446,7 +446,7 @@ def with_responses(path, arrays, stored, method=zipfile.ZIP_STORED):
     "header",
     ["{'descr': '<f8', 'fortran_order': False, 'shape': (3,", "  {'descr'", "(" * 3000, " " * 30000, "{}"],
 )
-def test_a_header_that_is_none_gets_one_line(tmp_path, arrays, header):
+def test_an_invalid_header_is_one_line(tmp_path, arrays, header):
     path = tmp_path / "mine.npz"
     with_responses(path, arrays, npy(header))
     with pytest.raises(IntegrityError, match="cannot read key 'responses'") as caught:
@@ -454,7 +454,7 @@ def test_a_header_that_is_none_gets_one_line(tmp_path, arrays, header):
     assert "\n" not in str(caught.value)
 
 
-def test_what_python_2_wrote_is_read_without_a_word(tmp_path, arrays):
+def test_files_of_python_2_are_read_without_a_warning(tmp_path, arrays):
     path = tmp_path / "mine.npz"
     shape = ", ".join(f"{size}L" for size in arrays["responses"].shape)
     values = arrays["responses"].astype("<f8")
@@ -464,14 +464,14 @@ def test_what_python_2_wrote_is_read_without_a_word(tmp_path, arrays):
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
-def test_only_what_numpy_writes_is_unpacked(tmp_path, arrays, method):
+def test_only_members_written_by_numpy_are_unpacked(tmp_path, arrays, method):
     path = tmp_path / "mine.npz"
     with_responses(path, arrays, npy("{"), method)
     with pytest.raises(IntegrityError, match=r"responses\.npy is neither stored nor deflated"):
         from_npz(path)
 
 
-def test_what_does_not_fit_into_memory_is_not_unpacked(tmp_path, arrays, monkeypatch):
+def test_members_beyond_memory_are_not_unpacked(tmp_path, arrays, monkeypatch):
     path = tmp_path / "mine.npz"
     np.savez_compressed(path, **{**arrays, "responses": np.zeros((6, 200, 4, 25))})
     monkeypatch.setattr("brainfit.support.memory.available_bytes", lambda: 2 * path.stat().st_size)
@@ -479,7 +479,7 @@ def test_what_does_not_fit_into_memory_is_not_unpacked(tmp_path, arrays, monkeyp
         from_npz(path)
 
 
-def test_a_member_that_is_no_array(tmp_path, arrays):
+def test_a_member_that_is_not_an_array_is_refused(tmp_path, arrays):
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays)
     with zipfile.ZipFile(path, "a") as archive:
@@ -489,7 +489,7 @@ def test_a_member_that_is_no_array(tmp_path, arrays):
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-def test_damaged_files_never_give_a_bare_traceback(tmp_path, arrays, rng, compressed):
+def test_damaged_files_never_give_a_traceback(tmp_path, arrays, rng, compressed):
     buffer = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     whole = buffer.getvalue()
@@ -506,7 +506,7 @@ def test_damaged_files_never_give_a_bare_traceback(tmp_path, arrays, rng, compre
 
 @pytest.fixture
 def folder(tmp_path, arrays):
-    """The images as files in a folder, in a zip, and in a table beside the folder's files."""
+    """Write the images as files in a folder, in a zip, and listed by a table."""
     ids = np.array([f"i{k}" for k in (4, 2, 0, 1, 3, 5)])
     stimuli = xr.DataArray(arrays["images"], dims=("image", "height", "width", "channel"))
     columns = {"image_id": ids, "object_name": np.array(list("aabbab")), "variation": np.arange(6)}
@@ -521,7 +521,7 @@ FILES = ["i4.png", "i2.png", "i0.png", "i1.png", "i3.png", "i5.png"]
 
 @pytest.mark.parametrize("place", ["", "images.zip"])
 @pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
-def test_images_in_files_are_those_in_memory(folder, arrays, place, kind):
+def test_images_in_files_equal_those_in_memory(folder, arrays, place, kind):
     same = from_arrays(**arrays)
     recording = from_arrays(**{**arrays, "images": kind(folder / place)}, image_file=FILES)
     assert recording.responses.identical(same.responses)
@@ -535,7 +535,7 @@ def test_images_in_files_are_those_in_memory(folder, arrays, place, kind):
     np.testing.assert_array_equal(some.stimuli.values, arrays["images"][[3, 0]])
 
 
-def test_images_of_a_table_in_its_order_or_by_their_ids(folder, arrays):
+def test_images_of_a_table_are_matched_by_order_or_id(folder, arrays):
     arrays = {**arrays, "images": folder / "table.csv"}
     recording = from_arrays(**arrays)
     assert recording.responses["image_id"].values.tolist() == ["i4", "i2", "i0", "i1", "i3", "i5"]
@@ -568,7 +568,7 @@ def test_images_of_a_table_in_its_order_or_by_their_ids(folder, arrays):
         ({"images": "absent.csv"}, "No such file"),
     ],
 )
-def test_images_in_files_that_are_off(folder, arrays, change, says):
+def test_invalid_image_files_are_refused(folder, arrays, change, says):
     if "images" in change:
         change = {**change, "images": folder / change["images"]}
     with pytest.raises(BrainfitError, match=says) as error:
@@ -576,7 +576,7 @@ def test_images_in_files_that_are_off(folder, arrays, change, says):
     assert "\n" not in str(error.value)
 
 
-def test_npz_with_the_names_of_files_beside_it_scores_as_the_arrays_do(tmp_path, rng):
+def test_an_npz_file_with_image_files_has_the_score_of_its_arrays(tmp_path, rng):
     images = rng.integers(0, 256, (16, 8, 8, 3), np.uint8)
     signal = rng.normal(size=(16, 1, 3, 2))
     arrays = {

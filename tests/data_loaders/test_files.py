@@ -1,4 +1,4 @@
-"""A file reads no other files, takes no memory beyond its size, and is named where it cannot be read."""
+"""Files cannot read other files or claim memory beyond their size, and unreadable files are named."""
 
 # h5py types a member of a file as a group, data set or type.
 # pyright: reportAttributeAccessIssue=false, reportIndexIssue=false, reportArgumentType=false
@@ -87,7 +87,7 @@ WAYS_OUT = [
 @pytest.mark.parametrize("put", WAYS_OUT)
 @pytest.mark.parametrize("write", WRITERS)
 def test_no_reader_reads_another_file(tmp_path, write, put, elsewhere):
-    """Not even where the values that lie elsewhere are none that the reader asks for."""
+    """This holds even if the reader does not need the values stored elsewhere."""
     path, secret = tmp_path / "mine.nc", tmp_path / "secret"
     secret.write_bytes(SECRET)
     facts = write(path)
@@ -102,7 +102,7 @@ def test_no_reader_reads_another_file(tmp_path, write, put, elsewhere):
 
 
 @pytest.mark.parametrize("put", WAYS_OUT)
-def test_what_is_converted_holds_nothing_of_other_files(tmp_path, put):
+def test_a_converted_file_holds_no_data_of_other_files(tmp_path, put):
     path, secret = tmp_path / "mine.nc", tmp_path / "secret"
     secret.write_bytes(SECRET)
     facts = write_plain(path)
@@ -134,8 +134,8 @@ def test_links_within_a_file_are_followed(tmp_path, write):
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_what_a_file_may_claim_is_bounded_by_its_size(tmp_path, data):
-    """Exactly, also where the product of the lengths does not fit into 64 bits."""
+def test_the_claimed_length_is_bounded_by_the_file_size(tmp_path, data):
+    """The bound is exact, even if the product of lengths exceeds 64 bits."""
     path = tmp_path / "mine.h5"
     path.unlink(missing_ok=True)
     shape = tuple(data.draw(st.lists(st.integers(0, 2**40), min_size=1, max_size=5)))
@@ -148,7 +148,7 @@ def test_what_a_file_may_claim_is_bounded_by_its_size(tmp_path, data):
             made.set_chunk(tuple(min(n or 1, 4) for n in shape))
         try:
             h5d.create(file.id, b"x", h5t.py_create(np.dtype(dtype)), h5s.create_simple(shape), made)
-        except (ValueError, RuntimeError):  # which HDF5 itself refuses: no such file exists
+        except (ValueError, RuntimeError):  # HDF5 itself refuses to write such a file
             return
     claimed = math.prod(shape) * size
     if claimed <= MOST_SQUEEZED * path.stat().st_size:
@@ -159,21 +159,21 @@ def test_what_a_file_may_claim_is_bounded_by_its_size(tmp_path, data):
 
 
 def small_file_of_many(path, n, compression):
-    """A data set of zeros, which packs well: `n` bytes."""
+    """Write a data set of `n` zero bytes, which compresses well."""
     with h5py.File(path, "w") as file:
         file.create_dataset("x", (n,), "u1", compression=compression, chunks=(min(n, 2**20),))
         file["x"][...] = 0
 
 
-def test_zeros_that_deflate_packs_are_believed(tmp_path):
+def test_well_compressed_zeros_are_accepted(tmp_path):
     small_file_of_many(tmp_path / "x.h5", 10**8, "gzip")
     assert (tmp_path / "x.h5").stat().st_size < 150_000
     with Hdf5File.at(tmp_path / "x.h5").opened() as file:
         assert not read_values(file["x"]).any()
 
 
-def test_one_long_text_that_is_repeated_takes_no_memory(tmp_path):
-    """Entries of text are pointers, of which all may lead to one text, and which deflate packs well."""
+def test_a_repeated_long_text_does_not_exhaust_memory(tmp_path):
+    """Text entries are pointers that may all lead to one text, and that compress well."""
     path, n = tmp_path / "mine.h5", 200_000
     with h5py.File(path, "w") as file:
         file.create_dataset("x", (n,), h5py.string_dtype(), compression="gzip")
@@ -196,7 +196,7 @@ def test_one_long_text_that_is_repeated_takes_no_memory(tmp_path):
 
 
 @pytest.mark.parametrize("write", WRITERS[:4])
-def test_a_small_file_that_claims_to_be_huge_takes_no_memory(tmp_path, write):
+def test_a_small_file_that_claims_to_be_huge_allocates_no_memory(tmp_path, write):
     path = tmp_path / "mine.nc"
     facts = write(path)
     huge = tuple(2**31 if k in (1, 2) else 16 for k in range(len(facts["shape"])))
@@ -277,7 +277,7 @@ def put_latin1(path):
         (put_latin1, "not in UTF-8"),
     ],
 )
-def test_sound_values_that_cannot_be_read_are_named_and_not_called_damaged(tmp_path, write, says):
+def test_unsupported_values_are_named_and_not_called_damaged(tmp_path, write, says):
     write(tmp_path / "mine.h5")
     with pytest.raises(ContractError, match=rf"mine\.h5:/x .*{says}") as caught:
         opened(tmp_path / "mine.h5")
@@ -293,7 +293,7 @@ def test_sound_values_that_cannot_be_read_are_named_and_not_called_damaged(tmp_p
         OSError(12, "Cannot allocate memory"),
     ],
 )
-def test_lack_of_memory_is_no_damage(tmp_path, monkeypatch, error):
+def test_lack_of_memory_is_not_reported_as_damage(tmp_path, monkeypatch, error):
     def fail(*_):
         raise error
 
@@ -305,7 +305,7 @@ def test_lack_of_memory_is_no_damage(tmp_path, monkeypatch, error):
 
 
 @pytest.mark.parametrize("read", [layouts.read, opened])
-def test_matlab_files_get_a_line_of_their_own(tmp_path, read):
+def test_matlab_files_have_their_own_message(tmp_path, read):
     savemat(tmp_path / "five.mat", {"responses": np.zeros((2, 3))})
     with pytest.raises(ContractError, match=r"MATLAB 5 file; read it with scipy\.io\.loadmat"):
         read(tmp_path / "five.mat")
@@ -322,8 +322,8 @@ def test_matlab_files_get_a_line_of_their_own(tmp_path, read):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_variables_are_those_of_the_netcdf_library(tmp_path, data):
-    """Names of dimensions, lengths, attributes and values, whatever the kind of file."""
+def test_variables_equal_those_of_the_netcdf_library(tmp_path, data):
+    """Compare names of dimensions, lengths, attributes and values for every kind of file."""
     path = tmp_path / "mine.nc"
     path.unlink(missing_ok=True)
     kind = data.draw(st.sampled_from(["NETCDF4", "NETCDF4_CLASSIC", "NETCDF3_CLASSIC", "NETCDF3_64BIT_DATA"]))
@@ -367,7 +367,7 @@ def test_dimensions_without_names_are_distinguished_by_their_lengths(tmp_path):
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_a_selection_in_any_order_is_that_of_the_whole(tmp_path, rng, write):
+def test_any_selection_equals_that_of_the_whole(tmp_path, rng, write):
     path = tmp_path / "mine.nc"
     facts = write(path)
     with Hdf5File.at(path).opened() as file:
@@ -378,7 +378,7 @@ def test_a_selection_in_any_order_is_that_of_the_whole(tmp_path, rng, write):
             np.testing.assert_array_equal(select(data, at), whole[np.ix_(*at)])
 
 
-def test_errors_are_of_brainfit_and_name_the_file(tmp_path):
+def test_errors_are_brainfit_errors_and_name_the_file(tmp_path):
     for content in (b"", b"text", b"\x89HDF\r\n\x1a\n", b"CDF\x05" + b"\xff" * 90):
         path = Path(tmp_path, "mine.nc")
         path.write_bytes(content)

@@ -33,7 +33,7 @@ STORED = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
     ids=str,
 )
 def test_stored_numbers_decode_as_netcdf4_decodes_them(tmp_path, dtype, attributes):
-    """Some values are left unwritten, so that the default fill value of the type is among them."""
+    """Some values are left unwritten, so the type's default fill value occurs."""
     cast = {
         name: value if name in ("scale_factor", "add_offset") else np.array(value, dtype)
         for name, value in attributes.items()
@@ -89,7 +89,7 @@ def test_big_endian_numbers_keep_their_values_and_marks():
         ("i2", {"scale_factor": np.inf}, "must be finite"),
     ],
 )
-def test_attributes_that_do_not_fit_are_refused(dtype, attributes, message):
+def test_inconsistent_attributes_are_refused(dtype, attributes, message):
     with pytest.raises(ContractError, match=message) as error:
         decoding("file: v", np.dtype(dtype), attributes)
     assert "\n" not in str(error.value)
@@ -127,7 +127,7 @@ def test_numbers_that_mark_missing_values_are_named(value, rest, dtype):
         check_responses("mine", values)
 
 
-def test_two_marks_on_both_sides_do_not_hide_each_other():
+def test_sentinels_on_both_sides_are_both_found():
     values = np.append(np.linspace(0, 5, 50), [-9999, 9999])
     with pytest.raises(ContractError, match="seems to mark missing values"):
         check_responses("mine", values)
@@ -139,7 +139,7 @@ def test_a_value_within_the_range_of_the_others_is_a_response(low):
 
 
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan], [0.0], [-7.5]])
-def test_few_values_pass(values):
+def test_few_values_are_accepted(values):
     check_responses("mine", np.array(values))
 
 
@@ -149,7 +149,7 @@ def test_infinite_values_are_counted():
 
 
 @pytest.mark.parametrize("chunks", [(2, 5), None])
-def test_values_that_were_never_written_are_no_zeros(tmp_path, chunks):
+def test_unwritten_values_are_not_zeros(tmp_path, chunks):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("whole", data=np.ones((4, 5)), chunks=chunks)
         lacking = file.create_dataset("lacking", (4, 5), "f4", chunks=chunks)
@@ -166,7 +166,7 @@ def test_values_that_were_never_written_are_no_zeros(tmp_path, chunks):
             check_written(name, data, plain)
 
 
-def test_values_that_netcdf_never_wrote_read_as_missing(tmp_path):
+def test_unwritten_netcdf_values_are_missing(tmp_path):
     with netCDF4.Dataset(tmp_path / "a.nc", "w") as data:
         data.createDimension("x", 10)
         data.createVariable("filled", "f4", "x", chunksizes=(2,))[:4] = 1

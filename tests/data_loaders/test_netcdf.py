@@ -1,4 +1,4 @@
-"""Recordings in netCDF: what is written comes back equal, what others wrote loads, and damage is found."""
+"""Recordings in netCDF are read back equal, files of others load, and damage is detected."""
 
 import errno
 import itertools
@@ -68,7 +68,7 @@ def with_coords(recording, **coords):
     "dtype", [np.float32, np.float64, np.float16, ">f4", np.int16, np.uint32, np.int64], ids=str
 )
 @pytest.mark.parametrize("averaged", [False, True])
-def test_responses_of_any_type_come_back(path, dtype, averaged):
+def test_responses_of_any_type_are_read_back(path, dtype, averaged):
     tiny = tiny_recording()
     responses = (tiny.responses.isel(trial=0) if averaged else tiny.responses) * 10
     wanted = replace(tiny, responses=np.abs(responses).astype(dtype))
@@ -93,7 +93,7 @@ def test_responses_of_any_type_come_back(path, dtype, averaged):
     ],
     ids=repr,
 )
-def test_labels_of_any_type_come_back(path, dim, values):
+def test_labels_of_any_type_are_read_back(path, dim, values):
     wanted = with_coords(tiny_recording(), extra=(dim, values))
     assert_equal(round_trip(wanted, path), wanted)
 
@@ -111,7 +111,7 @@ def test_labels_of_the_images_may_differ_from_those_of_the_responses(path):
     assert_equal(round_trip(wanted, path), wanted)
 
 
-def test_name_attributes_and_provenance_come_back(path):
+def test_name_attributes_and_provenance_are_read_back(path):
     tiny = tiny_recording()
     responses = tiny.responses.rename("rate").assign_attrs(units="Hz", window=[1, 2])
     responses["animal"].attrs["species"] = "macaque"
@@ -120,7 +120,7 @@ def test_name_attributes_and_provenance_come_back(path):
     assert_equal(round_trip(wanted, path), wanted)
 
 
-def test_nan_infinity_and_float_images_come_back(path, rng):
+def test_nan_infinity_and_float_images_are_read_back(path, rng):
     tiny = tiny_recording()
     responses = tiny.responses.copy(deep=True)
     responses[3, 2:] = np.nan
@@ -131,7 +131,7 @@ def test_nan_infinity_and_float_images_come_back(path, rng):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_recording_comes_back(tmp_path, data):
+def test_any_recording_is_read_back_equal(tmp_path, data):
     n = {dim: data.draw(st.integers(1, 5), dim) for dim in ("image", "trial", "unit", "time_bin")}
     text = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=5)
 
@@ -170,7 +170,7 @@ def test_any_recording_comes_back(tmp_path, data):
     assert_equal(from_netcdf(path), recording)
 
 
-def test_xarray_reads_what_is_written(path):
+def test_xarray_reads_written_files(path):
     tiny = tiny_recording()
     to_netcdf(tiny, path)
     with xr.open_dataset(path) as data:
@@ -184,7 +184,7 @@ def test_xarray_reads_what_is_written(path):
 # Lazily and in pieces
 
 
-def test_any_selection_is_what_the_array_has(path, rng, monkeypatch):
+def test_any_selection_equals_that_of_the_array(path, rng, monkeypatch):
     monkeypatch.setattr(slabs, "CHUNK_BYTES", 2000)
     monkeypatch.setattr(slabs, "BLOCK_BYTES", 3000)
     wanted = tiny_recording(n_images=30, n_units=40)
@@ -202,7 +202,7 @@ def test_any_selection_is_what_the_array_has(path, rng, monkeypatch):
     assert_equal(pickle.loads(pickle.dumps(got)), wanted)
 
 
-def test_only_the_chunks_that_are_asked_for_are_read(path, monkeypatch):
+def test_only_requested_chunks_are_read(path, monkeypatch):
     to_netcdf(tiny_recording(n_units=64), path)
     asked = []
     monkeypatch.setattr(
@@ -218,7 +218,7 @@ def test_only_the_chunks_that_are_asked_for_are_read(path, monkeypatch):
     ]
 
 
-def test_what_is_lazy_is_never_held_whole(path):
+def test_lazy_values_are_never_in_memory_at_once(path):
     tiny, largest = tiny_recording(), [0]
     shape = (2000, 10, 16, 25)  # 64 MB
 
@@ -272,7 +272,7 @@ def test_three_variables_are_a_recording(path, how):
     assert got.provenance == {"source": "netcdf", "file": "mine.nc"}
 
 
-def test_labels_more_labels_and_averages_are_taken(path, rng):
+def test_optional_labels_and_averages_are_accepted(path, rng):
     change: dict[str, Any] = {
         "responses": (("image", "unit", "time_bin"), rng.normal(size=(16, 6, 2)).astype("f4")),
         "images": (("image", "y", "x"), rng.random((16, 8, 8))),
@@ -309,7 +309,7 @@ def test_images_may_be_files_beside_it(path):
         _ = from_netcdf(path).stimuli.values
 
 
-def test_packed_numbers_and_missing_ones_are_decoded(path):
+def test_packed_and_missing_numbers_are_decoded(path):
     whole = dataset()
     whole["responses"] = whole["responses"].round(1)
     whole["responses"][2, 1] = np.nan
@@ -320,7 +320,7 @@ def test_packed_numbers_and_missing_ones_are_decoded(path):
     assert np.isnan(got[2, 1]).all()
 
 
-def test_white_is_a_value_and_counts_are_numbers(path):
+def test_the_value_255_and_counts_are_not_fill_values(path):
     images = np.full((16, 8, 8, 3), 255, np.uint8)
     counts = np.arange(16 * 4 * 6 * 25).reshape(16, 4, 6, 25)
     dataset(images=(("image", "y", "x", "c"), images), responses=(DIMS, counts)).to_netcdf(path)
@@ -373,7 +373,7 @@ def test_white_is_a_value_and_counts_are_numbers(path):
         ({"variation": ("unit", np.arange(6))}, r"dims of variation are \(unit\)"),
     ],
 )  # fmt: skip
-def test_what_others_wrote_wrongly_is_named(path, change, says):
+def test_mistakes_in_files_of_others_are_named(path, change, says):
     dataset(**change).to_netcdf(path)
     with pytest.raises(ContractError, match=says) as caught:
         from_netcdf(path)
@@ -391,7 +391,7 @@ def test_what_others_wrote_wrongly_is_named(path, change, says):
         ({"images": (("image", "y", "x"), np.ones((16, 8, 8), np.uint8))}, "stimuli", "0 and 1 only"),
     ],
 )  # fmt: skip
-def test_values_that_no_recording_has_are_refused_before_they_are_used(path, change, part, says):
+def test_impossible_values_are_refused_before_use(path, change, part, says):
     dataset(**change).to_netcdf(path)
     with pytest.raises(ContractError, match=f"mine.nc: .*{says}"):
         _ = getattr(from_netcdf(path), part).values
@@ -400,7 +400,7 @@ def test_values_that_no_recording_has_are_refused_before_they_are_used(path, cha
 # Damage
 
 
-def test_coordinates_that_are_called_as_their_dims_give_ids(path):
+def test_coordinates_named_like_their_dims_give_ids(path):
     ids, units = [f"a{k}" for k in range(16)], [f"b{k}" for k in range(6)]
     edges = {
         "time_bin_start": ("time_bin", np.arange(25) * 10.0),
@@ -418,7 +418,7 @@ def test_coordinates_that_are_called_as_their_dims_give_ids(path):
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(DIMS)))
-def test_dims_are_taken_by_name_in_any_order(path, order):
+def test_named_dims_may_be_in_any_order(path, order):
     whole = dataset()
     whole["responses"] = whole["responses"].transpose(*order)
     whole["images"] = whole["images"].transpose("width", "image", "channel", "height")
@@ -431,7 +431,7 @@ def test_dims_are_taken_by_name_in_any_order(path, order):
 
 
 @pytest.mark.parametrize("n_units", [6, 16])
-def test_plain_hdf5_without_names_of_dims_is_taken_by_position(path, rng, n_units):
+def test_unnamed_dims_of_plain_hdf5_are_read_by_position(path, rng, n_units):
     responses = rng.normal(size=(16, 3, n_units, 25)).astype("f2")
     images = rng.integers(0, 256, (16, 8, 8, 3), np.uint8)
     region = np.array(["V4", *["pIT"] * (n_units - 1)], object)
@@ -464,7 +464,7 @@ def test_window_split_and_presentation_come_with_the_file(path, how):
 
 @pytest.mark.parametrize("kind", ["NETCDF3_64BIT", "NETCDF4"])
 @pytest.mark.parametrize("dtype", ["i2", "i4", "f4", "f8"])
-def test_responses_that_were_never_written_are_missing(path, kind, dtype):
+def test_unwritten_responses_are_missing(path, kind, dtype):
     tiny = tiny_recording()
     with netCDF4.Dataset(path, "w", format=kind) as data:
         sizes = {**tiny.responses.sizes, "height": 8, "width": 8, "letter": 2}
@@ -481,7 +481,7 @@ def test_responses_that_were_never_written_are_missing(path, kind, dtype):
     assert (got[5] == 5).all()
 
 
-def test_chunks_that_were_never_written_are_refused(path):
+def test_unwritten_chunks_are_refused(path):
     with h5py.File(path, "w") as file:
         responses = file.create_dataset("responses", (16, 4, 6, 25), "f4", chunks=(1, 4, 6, 25))
         responses[:9] = 1.0
@@ -521,7 +521,7 @@ def test_files_that_read_other_files_are_refused(path, how):
 
 
 @pytest.mark.parametrize("kind", ["NETCDF3_64BIT", "NETCDF4"])
-def test_text_of_single_characters_is_text(path, kind):
+def test_text_stored_as_characters_is_read(path, kind):
     regions = tiny_recording().responses["region"].values
     dataset(images=None, region=None).to_netcdf(path, format=kind, engine="netcdf4")
     with netCDF4.Dataset(path, "a") as data:
@@ -534,7 +534,7 @@ def test_text_of_single_characters_is_text(path, kind):
 
 
 @pytest.mark.parametrize("attribute", ["scale_factor", "missing_value"])
-def test_attributes_that_do_not_fit_are_named(path, attribute):
+def test_inconsistent_attributes_are_named(path, attribute):
     dataset().to_netcdf(path)
     with netCDF4.Dataset(path, "a") as data:
         data["responses"].setncattr(attribute, "abc")
@@ -542,7 +542,7 @@ def test_attributes_that_do_not_fit_are_named(path, attribute):
         from_netcdf(path)
 
 
-def test_a_data_set_that_is_no_label_is_named(path):
+def test_a_data_set_that_is_not_a_label_is_named(path):
     dataset().to_netcdf(path)
     with h5py.File(path, "a") as file:
         file["opaque"] = np.void(b"abcd")
@@ -551,7 +551,7 @@ def test_a_data_set_that_is_no_label_is_named(path):
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", "{}", '{"format": 2}', "{", "[" * 10**5])
-def test_what_is_no_description_is_said_in_plain_words(path, content):
+def test_an_invalid_description_is_reported_plainly(path, content):
     dataset().assign_attrs(brainfit_recording=content).to_netcdf(path)
     with pytest.raises(IntegrityError, match=r"cannot read .*mine\.nc as netCDF") as caught:
         from_netcdf(path)
@@ -560,7 +560,7 @@ def test_what_is_no_description_is_said_in_plain_words(path, content):
 
 
 @pytest.mark.parametrize("name", ["absent.nc", "", "empty.nc", "text.nc", "folder"])
-def test_files_that_are_no_netcdf(tmp_path, name):
+def test_files_that_are_not_netcdf_are_refused(tmp_path, name):
     (tmp_path / "empty.nc").touch()
     (tmp_path / "text.nc").write_text("responses\n" * 100)
     (tmp_path / "folder").mkdir()
@@ -569,7 +569,7 @@ def test_files_that_are_no_netcdf(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_was_cut_short_is_found_at_once(path, rng):
+def test_a_truncated_file_is_detected_on_opening(path, rng):
     to_netcdf(tiny_recording(), path)
     whole = path.read_bytes()
     for n in [*rng.integers(0, len(whole), 20), len(whole) - 1]:
@@ -578,7 +578,7 @@ def test_a_file_that_was_cut_short_is_found_at_once(path, rng):
             from_netcdf(path)
 
 
-def test_a_classic_file_that_was_cut_short_is_found_at_once(path, rng):
+def test_a_truncated_classic_file_is_detected_on_opening(path, rng):
     gray = (("image", "y", "x"), np.zeros((16, 8, 8)))
     dataset(images=gray).to_netcdf(path, format="NETCDF3_64BIT", engine="netcdf4")
     whole = path.read_bytes()
@@ -588,7 +588,7 @@ def test_a_classic_file_that_was_cut_short_is_found_at_once(path, rng):
             from_netcdf(path)
 
 
-def test_a_file_that_says_it_holds_far_more_than_it_can(path):
+def test_a_file_that_claims_more_than_it_can_hold_is_refused(path):
     with netCDF4.Dataset(path, "w") as data:
         for dim, size in {"image": 10**6, "unit": 10**5, "time_bin": 25}.items():
             data.createDimension(dim, size)
@@ -598,7 +598,7 @@ def test_a_file_that_says_it_holds_far_more_than_it_can(path):
         from_netcdf(path)
 
 
-def test_wrong_bytes_among_the_values_are_found_when_they_are_read(path):
+def test_wrong_bytes_among_values_are_detected_on_reading(path):
     to_netcdf(tiny_recording(), path)
     whole = bytearray(path.read_bytes())
     with netCDF4.Dataset(path) as data:
@@ -623,8 +623,8 @@ def read_all(path, wanted=None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plain", [False, True])
-def test_no_damage_gives_anything_but_one_line(path, rng, plain):
-    """A file of `to_netcdf` is refused or whole. In another process: HDF5 may hang or crash on damage."""
+def test_any_damage_is_one_line(path, rng, plain):
+    """A damaged file is refused or read whole, in another process because HDF5 may hang or crash."""
     small = tiny_recording(n_images=4, n_units=2, n_trials=2)
     if plain:
         dataset().isel(image=slice(4), trial=slice(2)).to_netcdf(path)
@@ -647,8 +647,8 @@ def test_no_damage_gives_anything_but_one_line(path, rng, plain):
         assert process.exitcode == 0
 
 
-def test_a_wrong_bit_in_the_index_of_chunks_changes_no_value(path, rng):
-    """HDF5 has no checksum there, and reads a chunk that it does not find as fill values."""
+def test_a_wrong_bit_in_the_chunk_index_never_changes_values(path, rng):
+    """HDF5 has no checksum for the index, and reads a missing chunk as fill values."""
     tiny = tiny_recording(n_images=200, n_trials=20)
     to_netcdf(tiny, path)
     whole, n_changed = path.read_bytes(), 0
@@ -666,7 +666,7 @@ def test_a_wrong_bit_in_the_index_of_chunks_changes_no_value(path, rng):
     assert n_changed
 
 
-def test_values_that_were_changed_are_found(path):
+def test_changed_values_are_detected(path):
     to_netcdf(tiny_recording(), path)
     with netCDF4.Dataset(path, "a") as data:
         data["responses"][3, 2, 1, 0] = 7.0
@@ -676,7 +676,7 @@ def test_values_that_were_changed_are_found(path):
         _ = recording.responses.isel(image=[3]).values
 
 
-def test_labels_that_were_changed_are_found(path):
+def test_changed_labels_are_detected(path):
     to_netcdf(tiny_recording(), path)
     with netCDF4.Dataset(path, "a") as data:
         data["unit_id"][0] = "another"
@@ -695,7 +695,7 @@ def test_labels_that_were_changed_are_found(path):
         ("brainfit_recording_sha256", "0" * 64),
     ],
 )
-def test_attributes_that_were_changed_are_found(path, attribute, value):
+def test_changed_attributes_are_detected(path, attribute, value):
     to_netcdf(tiny_recording(), path)
     with netCDF4.Dataset(path, "a") as data:
         data.setncattr_string(attribute, value)
@@ -703,7 +703,7 @@ def test_attributes_that_were_changed_are_found(path, attribute, value):
         from_netcdf(path)
 
 
-def test_another_file_in_its_place_is_not_read(path):
+def test_a_file_replaced_after_opening_is_not_read(path):
     recording = round_trip(tiny_recording(), path)
     to_netcdf(tiny_recording(n_images=8), path, overwrite=True)
     with pytest.raises(IntegrityError, match="has changed since it was loaded"):
@@ -720,7 +720,7 @@ def names(folder):
     return [item.name for item in folder.iterdir()]
 
 
-def test_what_is_there_is_not_replaced_unless_asked(path):
+def test_an_existing_file_is_replaced_only_on_request(path):
     path.write_text("mine")
     with pytest.raises(ContractError, match="is there already"):
         to_netcdf(tiny_recording(), path)
@@ -732,7 +732,7 @@ def test_what_is_there_is_not_replaced_unless_asked(path):
         to_netcdf(tiny_recording(), path.parent / "folder", overwrite=True)
 
 
-def test_what_another_wrote_meanwhile_is_not_replaced(path, monkeypatch):
+def test_a_file_written_meanwhile_is_not_replaced(path, monkeypatch):
     write = netcdf._write_label
 
     def slowly(*given):
@@ -748,7 +748,7 @@ def test_what_another_wrote_meanwhile_is_not_replaced(path, monkeypatch):
     assert from_netcdf(path).name == "tiny"
 
 
-def test_a_recording_is_written_over_the_file_that_it_reads(path):
+def test_a_recording_can_overwrite_the_file_it_reads(path):
     to_netcdf(tiny_recording(), path)
     to_netcdf(from_netcdf(path), path, overwrite=True)
     assert_equal(from_netcdf(path), tiny_recording())
@@ -779,7 +779,7 @@ class Broken(Exception):
     ],
     ids=repr,
 )
-def test_what_fails_in_the_middle_leaves_nothing(path, error, raised, says):
+def test_a_failed_write_leaves_no_files(path, error, raised, says):
     def read(*positions):
         raise error
 
@@ -794,20 +794,20 @@ def test_what_fails_in_the_middle_leaves_nothing(path, error, raised, says):
     assert names(path.parent) == [path.name]
 
 
-def test_a_disk_that_is_full(small_disk):
+def test_a_full_disk_is_one_line(small_disk):
     tiny = tiny_recording(n_images=64, n_trials=20)
     with pytest.raises(IntegrityError, match="No space left on device; free some"):
         to_netcdf(tiny, small_disk / "mine.nc")
     assert names(small_disk) == []
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(IntegrityError, match="No such file or directory; choose another folder"):
         to_netcdf(tiny_recording(), tmp_path / "none" / "mine.nc")
 
 
 @pytest.mark.skipif(ROOT, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written(tmp_path):
+def test_an_unwritable_folder_is_named(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(IntegrityError, match="Permission denied"):
         to_netcdf(tiny_recording(), tmp_path / "mine.nc")
@@ -822,7 +822,7 @@ def test_a_folder_that_may_not_be_written(tmp_path):
         (replace(tiny_recording(), responses=tiny_recording().responses.astype(np.longdouble)), "float128"),
     ],
 )
-def test_what_cannot_be_written_is_named(path, recording, says):
+def test_unwritable_values_are_named(path, recording, says):
     with pytest.raises(ContractError, match=says) as caught:
         to_netcdf(recording, path)
     assert "\n" not in str(caught.value)
@@ -830,7 +830,7 @@ def test_what_cannot_be_written_is_named(path, recording, says):
 
 
 @pytest.mark.parametrize("name", ["a#b=c.nc", "ä ö.nc", "[x].nc", "no suffix", "http:x.nc"])
-def test_odd_names_are_names(tmp_path, monkeypatch, name):
+def test_unusual_file_names_are_accepted(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     assert_equal(round_trip(tiny_recording(), Path(name)), tiny_recording())
     assert netcdf.from_netcdf(tmp_path / name).name == "tiny"

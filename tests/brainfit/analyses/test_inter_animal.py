@@ -1,4 +1,4 @@
-"""Inter-animal consistency: finds the shared signal, never fits test responses."""
+"""Inter-animal consistency finds the shared signal and never fits test responses."""
 
 import json
 from dataclasses import replace

@@ -46,7 +46,7 @@ def signal(images: torch.Tensor) -> torch.Tensor:
 def pixel_recording(
     n_images: int = 120, n_trials: int = 6, n_units: int = 16, noise: float = 1.0
 ) -> Recording:
-    """A weighted sum of the pixels, half of its variance from each half of them, times the course in time.
+    """Make responses that are weighted sums of pixels times a time course; each half gives half the variance.
 
     A trial's noise is one number times that course: maps that pool bins cannot average it away.
     """

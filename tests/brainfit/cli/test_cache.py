@@ -1,4 +1,4 @@
-"""`brainfit cache`, and what a score on the command line says of it."""
+"""`brainfit cache`, and the notes about the cache that a score prints."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def notes(result):
     return [line for line in result.stderr.splitlines() if line.startswith("brainfit: ")]
 
 
-def test_a_second_score_reads_what_the_first_one_kept():
+def test_a_second_score_reads_the_features_of_the_first():
     first, second = run(*RUN), run(*RUN, "--mapping", "pls")
     assert first.exit_code == second.exit_code == 0, first.output + second.output
     assert "brainfit: features: 4 batches computed, 0 found in the cache" in notes(first)
@@ -51,7 +51,7 @@ def test_no_cache_keeps_nothing():
     assert not cache_folder.folder().exists() or not list(cache_folder.folder().iterdir())
 
 
-def test_damage_is_one_note():
+def test_a_damaged_file_is_one_note():
     run(*RUN)
     path = open_store().shards()[0].path
     path.write_bytes(b"x" * 100)
@@ -71,7 +71,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
 
 
 class Filling(TinyModel):
-    """Something else fills the disk while it is shown the third batch."""
+    """A model during whose third batch another program fills the disk."""
 
     junk: Path | None = None
 
@@ -84,7 +84,7 @@ class Filling(TinyModel):
         return super().unroll(images, presentation, layers)
 
 
-def test_a_disk_that_fills_up_is_one_line_and_the_next_run_goes_on(small_disk, monkeypatch, tmp_path):
+def test_a_full_disk_is_one_line_and_the_next_run_resumes(small_disk, monkeypatch, tmp_path):
     monkeypatch.setitem(lookup._REGISTERED["model"], "tiny", Filling)
     monkeypatch.setattr(Filling, "cache_token", lambda self: "the same with and without junk", raising=False)
     wanted = run(*RUN, "--no-cache", "--json")
@@ -105,7 +105,7 @@ def test_a_disk_that_fills_up_is_one_line_and_the_next_run_goes_on(small_disk, m
     assert told["pooled"] == other["pooled"]
 
 
-def test_a_cache_on_a_disk_that_may_only_be_read_is_one_line(small_disk, monkeypatch):
+def test_a_cache_on_a_read_only_disk_is_one_line(small_disk, monkeypatch):
     monkeypatch.setenv("BRAINFIT_CACHE", str(small_disk))
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     result = run(*RUN)
@@ -115,7 +115,7 @@ def test_a_cache_on_a_disk_that_may_only_be_read_is_one_line(small_disk, monkeyp
     assert run(*RUN, "--no-cache").exit_code == 0
 
 
-def test_precision_is_recorded_and_names_the_run(tmp_path):
+def test_precision_is_recorded_and_part_of_the_name_of_the_run(tmp_path):
     assert run(*RUN, "--precision", "bfloat16").exit_code == 0
     assert run(*RUN).exit_code == 0
     names = sorted(item.name for item in (tmp_path / "runs").iterdir())
@@ -124,7 +124,7 @@ def test_precision_is_recorded_and_names_the_run(tmp_path):
     assert found == ["bfloat16", "float32"]
 
 
-def test_layers_take_the_same_options():
+def test_the_layers_command_takes_the_same_options():
     layers = ["layers", "--model", "tiny", "--recording", "tiny", "--json", "--batch-size", "4"]
     kept = run(*layers)
     assert kept.exit_code == 0, kept.output
@@ -134,7 +134,7 @@ def test_layers_take_the_same_options():
     assert any("0 batches computed, 4 found" in line for line in notes(score))
 
 
-def test_info_says_how_much_there_is_of_what():
+def test_info_lists_the_sizes_of_each_kind_of_file():
     empty = json.loads(run("cache", "info", "--json").stdout)
     assert empty["parts"] == {"features": 0, "recordings": 0, "tasks": 0, "weights": 0}
     run(*RUN)
@@ -153,7 +153,7 @@ def test_info_says_how_much_there_is_of_what():
 
 
 @pytest.mark.parametrize("option", [[], ["--features"], ["--all"]])
-def test_clear_removes_features_and_all_if_asked(option):
+def test_clear_removes_features_and_on_request_everything(option):
     run(*RUN)
     with cache_folder.writing("weights") as folder:
         (folder / "file").write_bytes(b"x" * 1234)
@@ -169,11 +169,11 @@ def test_clear_removes_features_and_all_if_asked(option):
     assert "removed 0 B" in run("cache", "clear").stderr
 
 
-def test_clear_takes_one_of_its_options():
+def test_the_options_of_clear_exclude_each_other():
     assert run("cache", "clear", "--features", "--all").exit_code == 2
 
 
-def test_a_limit_that_is_no_size_is_one_line(monkeypatch):
+def test_an_invalid_limit_is_one_line(monkeypatch):
     monkeypatch.setenv("BRAINFIT_CACHE_LIMIT", "much")
     for arguments in (RUN, ["cache", "info"]):
         result = run(*arguments)

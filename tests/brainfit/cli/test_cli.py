@@ -36,7 +36,7 @@ def _place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Scoring is replaced by a ready score, and its report by a stub; what was asked for is kept."""
+    """Replace scoring by a ready score and its report by a stub; record the arguments."""
     asked = {}
 
     def score(model, recording, **options):
@@ -63,7 +63,7 @@ def run(*arguments):
 
 
 def assert_one_line(result, says):
-    """One line about the error, exit code 1, nothing on stdout."""
+    """Check for one line about the error, exit code 1, and an empty stdout."""
     errors = [line for line in result.stderr.splitlines() if "error:" in line]
     assert result.exit_code == 1, result.output
     assert len(errors) == 1, result.stderr
@@ -74,7 +74,7 @@ def assert_one_line(result, says):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["list", "models"], ["--version"]])
-def test_starts_fast_and_imports_nothing_heavy(arguments):
+def test_the_command_starts_fast_without_heavy_imports(arguments):
     code = (
         f"import sys; sys.argv[1:] = {arguments}\n"
         "from brainfit.cli import main\n"
@@ -94,14 +94,14 @@ def test_help_has_an_example_for_every_command():
 
 
 @pytest.mark.parametrize("what", ["models", "recordings", "benchmarks"])
-def test_list(what):
+def test_list_prints_models_recordings_and_benchmarks(what):
     rows = json.loads(run("list", what, "--json").stdout)
     table = run("list", what).stdout
     assert rows
     assert all(row["name"] in table for row in rows)
 
 
-def test_list_models_gives_the_promised_facts():
+def test_list_models_prints_the_documented_facts():
     row = json.loads(run("list", "models", "--json").stdout)[0]
     assert list(row) == ["name", "parameters", "layers", "steps", "image_sizes", "source", "weights"]
 
@@ -119,7 +119,7 @@ def test_score_writes_a_run_and_prints_its_report_last(asked, tmp_path):
     assert asked["layer"] == "committed"
 
 
-def test_score_as_json(asked, tmp_path):
+def test_score_prints_json(asked, tmp_path):
     result = run(*RUN, "--json", "--out", tmp_path / "mine")
     printed = json.loads(result.stdout)
     assert printed.pop("run") == str(tmp_path / "mine")
@@ -139,7 +139,7 @@ def test_score_as_json(asked, tmp_path):
     }
 
 
-def test_score_hands_its_options_on(asked):
+def test_score_passes_its_options_on(asked):
     options = ["--layer", "small", "--images", 12, "--image-size", 8, "--batch-size", 4, "--seed", 3]
     assert run(*RUN, *options).exit_code == 0
     assert (asked["layer"], asked["execution"].batch_size, asked["seed"]) == ("small", 4, 3)
@@ -147,13 +147,13 @@ def test_score_hands_its_options_on(asked):
     assert (asked["model"].image_size, asked["model"].seed) == (8, 3)
 
 
-def test_a_recording_that_is_not_generated_is_sampled_with_the_seed(asked, monkeypatch):
+def test_images_of_a_real_recording_are_sampled_with_the_seed(asked, monkeypatch):
     monkeypatch.setitem(lookup._REGISTERED["recording"], "tiny", lambda: tiny_recording())
     assert run(*RUN, "--images", 12, "--seed", 3).exit_code == 0
     assert (asked["n_images"], asked["seed"], asked["recording"].n_images) == (12, 3, 16)
 
 
-def test_the_table_fits_a_narrow_terminal_and_has_what_to_hold_the_score_against(asked):
+def test_the_table_fits_a_narrow_terminal_and_has_the_reference_values(asked):
     lines = run(*RUN).stdout.splitlines()[:-1]
     assert max(map(len, lines)) <= 80
     heads = " ".join(lines)
@@ -182,7 +182,7 @@ def test_another_model_of_the_same_name_does_not_replace_a_run(asked, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["x" * 400, "a\0b", "a\nb", "a\u202eb", "é" * 200, "a/../b"])
-def test_any_name_makes_a_name_of_a_folder(asked, monkeypatch, name, tmp_path):
+def test_any_model_name_gives_a_valid_folder_name(asked, monkeypatch, name, tmp_path):
     named = replace(tiny_recording(), name=name)
     monkeypatch.setitem(lookup._REGISTERED["recording"], "tiny", lambda: named)
     result = run(*RUN)
@@ -193,7 +193,7 @@ def test_any_name_makes_a_name_of_a_folder(asked, monkeypatch, name, tmp_path):
     assert all(line.startswith("brainfit: ") for line in result.stderr.splitlines())
 
 
-def test_what_others_code_prints_is_no_result_and_it_cannot_end_the_command(asked, monkeypatch, tmp_path):
+def test_user_code_can_neither_print_results_nor_end_the_command(asked, monkeypatch, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from tiny import TinyModel\ndef net(): print('built'); return TinyModel()\n"
     )
@@ -206,7 +206,7 @@ def test_what_others_code_prints_is_no_result_and_it_cannot_end_the_command(aske
     assert_one_line(run(*RUN, "--out", "mine"), "called sys.exit(0)")
 
 
-def test_score_on_a_benchmark(asked, monkeypatch, tmp_path):
+def test_score_runs_a_benchmark(asked, monkeypatch, tmp_path):
     monkeypatch.setattr(lookup, "load_recording", lambda name, n_images: tiny_recording())
     result = run("score", "--model", "tiny", "--benchmark", "simulated-pIT")
     assert result.exit_code == 0, result.output
@@ -265,24 +265,24 @@ def test_wrong_usage_exits_with_2(arguments):
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
-def test_wrong_input_gets_one_line(arguments, says, tmp_path):
+def test_wrong_input_is_one_line(arguments, says, tmp_path):
     assert_one_line(run(*arguments), says)
     assert not list((tmp_path / "runs").glob("*"))
 
 
-def test_a_damaged_recording_gets_one_line(tmp_path):
+def test_a_damaged_recording_is_one_line(tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 but no more")
     assert_one_line(run(*changed("--recording", "bad.npz")), "bad.npz")
 
 
-def test_a_users_file_with_a_syntax_error_gets_one_line_and_debug_a_traceback(tmp_path):
+def test_a_syntax_error_is_one_line_and_a_traceback_with_debug(tmp_path):
     (tmp_path / "mine.py").write_text("def f(:\n")
     wrong = ["score", "--model", "mine.py:f", "--region", "pIT"]
     assert_one_line(run(*wrong), "SyntaxError: invalid syntax (mine.py, line 1)")
     assert "Traceback" in run("--debug", *wrong).stderr
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_any_work(asked, tmp_path):
+def test_an_unwritable_folder_is_refused_before_any_work(asked, tmp_path):
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.tex").write_text("kept")
@@ -300,7 +300,7 @@ def test_a_read_only_folder_is_refused(asked, tmp_path):
     assert not asked
 
 
-def test_an_earlier_run_is_replaced_and_a_run_with_notes_is_not(asked, tmp_path):
+def test_an_earlier_run_is_replaced_unless_it_holds_other_files(asked, tmp_path):
     assert run(*RUN, "--out", "mine").exit_code == 0
     stamp = (tmp_path / "mine" / "score.nc").stat().st_ino
     assert run(*RUN, "--out", "mine").exit_code == 0
@@ -309,7 +309,7 @@ def test_an_earlier_run_is_replaced_and_a_run_with_notes_is_not(asked, tmp_path)
     assert_one_line(run(*RUN, "--out", "mine"), "mine holds 'notes.txt'")
 
 
-def test_a_run_that_fails_at_the_end_leaves_the_earlier_one(asked, tmp_path, monkeypatch):
+def test_a_run_that_fails_at_the_end_keeps_the_earlier_one(asked, tmp_path, monkeypatch):
     assert run(*RUN, "--out", "mine").exit_code == 0
     before = (tmp_path / "mine" / "score.json").stat().st_ino
 
@@ -322,12 +322,12 @@ def test_a_run_that_fails_at_the_end_leaves_the_earlier_one(asked, tmp_path, mon
     (error,) = (line for line in result.stderr.splitlines() if "error:" in line)
     assert "No space left on device; the score was kept in " in error
     assert run_folder.read_run(re.findall(r"kept in (\S+):", error)[0]).info["model"] == "tiny"
-    assert "image-driven" in result.stdout  # the finished work is shown, too
+    assert "image-driven" in result.stdout  # the finished score is printed too
     assert (tmp_path / "mine" / "score.json").stat().st_ino == before
     assert [item.name for item in tmp_path.iterdir()] == ["mine"]
 
 
-def test_an_interrupt_while_writing_leaves_nothing_behind(asked, tmp_path, monkeypatch):
+def test_an_interrupt_while_writing_leaves_no_files(asked, tmp_path, monkeypatch):
     def interrupted(score, folder):
         raise KeyboardInterrupt
 
@@ -354,7 +354,7 @@ def test_a_run_is_read_back(tmp_path):
     np.testing.assert_equal(run_folder.read_run(tmp_path / "mine").to_dict(), score.to_dict())
 
 
-def test_check_says_which_recordings_cannot_be_scored(monkeypatch):
+def test_check_names_the_reason_why_a_recording_cannot_be_scored(monkeypatch):
     recording = tiny_recording()
     averaged = replace(recording, responses=recording.responses.mean("trial"))
     monkeypatch.setitem(lookup._REGISTERED["recording"], "averaged", lambda: averaged)
@@ -362,7 +362,7 @@ def test_check_says_which_recordings_cannot_be_scored(monkeypatch):
     assert "cannot be scored: recording 'tiny' has no single trials" in run("check", "averaged").stdout
 
 
-def test_check_of_a_model_and_of_a_recording():
+def test_check_accepts_a_model_and_a_recording():
     checked = run("check", "tiny:TinyModel")
     assert "a valid model" in checked.stdout, checked.output
     assert "(3, 4, 4)" in checked.stdout
@@ -372,11 +372,11 @@ def test_check_of_a_model_and_of_a_recording():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
+def test_an_interrupt_leaves_no_files(tmp_path, number):
     code = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may have been started by nohup
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have started the tests
 import brainfit, brainfit.scoring.score
 from brainfit.cli import main
 from tiny import TinyModel, tiny_recording
@@ -409,7 +409,7 @@ main()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_that_stops_reading_is_no_error():
+def test_a_closed_pipe_on_stdout_is_not_an_error():
     command = (
         f"{sys.executable} -c 'from brainfit.cli import main; main()' list benchmarks --json | head -n 1"
     )
@@ -433,7 +433,7 @@ def in_a_shell(tail, **environment):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
 @pytest.mark.parametrize("tail", ["list models", "list models --json", "--help"])
-def test_a_result_that_cannot_be_printed_is_one_line(tail):
+def test_an_unwritable_stdout_is_one_line(tail):
     done = in_a_shell(f"{tail} > /dev/full")
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["brainfit: error: [Errno 28] No space left on device"]
@@ -441,7 +441,7 @@ def test_a_result_that_cannot_be_printed_is_one_line(tail):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
 @pytest.mark.parametrize("stderr", ["/dev/full", "&-"])
-def test_neither_stderr_nor_ascii_nor_a_bad_backend_costs_a_run(tmp_path, stderr):
+def test_a_closed_stderr_ascii_or_a_bad_backend_do_not_cost_a_run(tmp_path, stderr):
     done = in_a_shell(
         f"{shlex.join(RUN)} --out mine 2>{stderr}", PYTHONIOENCODING="ascii", MPLBACKEND="nonsense"
     )
@@ -451,7 +451,7 @@ def test_neither_stderr_nor_ascii_nor_a_bad_backend_costs_a_run(tmp_path, stderr
     assert {item.name for item in (tmp_path / "mine").iterdir()} == FILES
 
 
-def test_a_folder_that_is_gone_is_one_line(tmp_path):
+def test_a_deleted_current_folder_is_one_line(tmp_path):
     (tmp_path / "gone").mkdir()
     code = "import os; from brainfit.cli import main; os.rmdir(os.getcwd()); main()"
     done = subprocess.run(
@@ -467,7 +467,7 @@ def test_a_folder_that_is_gone_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--model", "--region", "--seed", "--device", "--out"])
-def test_an_option_given_twice_is_wrong_usage(option):
+def test_a_repeated_option_is_a_usage_error(option):
     value = "cpu" if option == "--device" else "1"
     result = run("score", "--model=tiny", "--region=pIT", *[f"{option}={value}"] * 2)
     assert result.exit_code == 2
@@ -475,14 +475,14 @@ def test_an_option_given_twice_is_wrong_usage(option):
     assert "times" in result.stderr
 
 
-def test_options_that_take_several_values_and_repeated_flags_are_fine(monkeypatch):
+def test_multiple_values_and_repeated_flags_are_accepted(monkeypatch):
     monkeypatch.setattr("brainfit.analyses.layer_assignment.assign_layers", lambda *_, **__: 1 / 0)
     twice = ("--region", "V4", "--region", "pIT", "--json", "--json")
     result = run("layers", "--model", "tiny", "--recording", "tiny", *twice)
     assert isinstance(result.exception, ZeroDivisionError)
 
 
-def test_short_help():
+def test_the_short_help_option_works():
     assert run("-h").stdout == run("--help").stdout
     assert run("data", "info", "-h").stdout == run("data", "info", "--help").stdout
 

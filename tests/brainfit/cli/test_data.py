@@ -1,4 +1,4 @@
-"""`brainfit data` and `brainfit check` on recordings: what they say, and what they do with bad files."""
+"""`brainfit data` and `brainfit check` on recordings: their output, and errors for invalid files."""
 
 import dataclasses
 import hashlib
@@ -33,7 +33,7 @@ def _place(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    for loader in (layouts, nwb_recording):  # most tests would start too many processes
+    for loader in (layouts, nwb_recording):  # otherwise the tests start too many processes
         monkeypatch.setattr(loader, "in_child", lambda path, function, *arguments: function(*arguments))
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "cache"))
     tiny = {"model": {"tiny": TinyModel}, "recording": {"tiny": tiny_recording}, "benchmark": {}}
@@ -82,7 +82,7 @@ def test_help_has_an_example(command):
 
 
 @pytest.mark.slow
-def test_help_and_lists_import_nothing_heavy():
+def test_help_and_lists_have_no_heavy_imports():
     for arguments in (
         ["data", "--help"],
         ["data", "fetch", "nobody"],
@@ -102,7 +102,7 @@ def test_help_and_lists_import_nothing_heavy():
 # Info
 
 
-def test_info_says_what_a_file_holds():
+def test_info_describes_a_file():
     np.savez("mine.npz", **arrays())
     found = json.loads(done("data", "info", "mine.npz", "--json").stdout)
     assert found["layout"] == "npz"
@@ -131,7 +131,7 @@ def test_info_says_what_a_file_holds():
     assert "trials: 4 to 4 per image\n" in text
 
 
-def test_info_says_what_would_be_dropped_and_why():
+def test_info_lists_what_would_be_dropped_and_why():
     responses = np.random.default_rng(0).poisson(3, (32, 4, 6, 40)).astype(float)
     responses[:, :, 1] = 4.0
     responses[5, 2:] = np.nan
@@ -153,14 +153,14 @@ def test_info_says_what_would_be_dropped_and_why():
     )
 
 
-def test_info_says_what_cannot_be_scored():
+def test_info_names_the_reason_why_a_file_cannot_be_scored():
     np.savez("mine.npz", **arrays(responses=tiny_recording().responses.values[:, 0]))
     text = done("data", "info", "mine.npz").stdout
     assert "trials: averaged, so there is no noise ceiling\n" in text
     assert "V4: cannot be scored: recording 'mine' has no single trials" in text
 
 
-def test_info_of_a_name():
+def test_info_describes_a_named_recording():
     found = json.loads(done("data", "info", "tiny", "--json").stdout)
     assert "layout" not in found
     assert found["simulated"] is True
@@ -169,7 +169,7 @@ def test_info_of_a_name():
     assert_one_line(run("data", "info", "majaj2015"), "brainfit data fetch majaj2015")
 
 
-def test_info_says_what_the_loader_says(monkeypatch):
+def test_info_shows_the_provenance_of_the_loader(monkeypatch):
     said = {
         "source": "there\x1b",
         "rate": float("nan"),
@@ -186,7 +186,7 @@ def test_info_says_what_the_loader_says(monkeypatch):
     assert "its source: there\\x1b\n" in text
 
 
-def test_of_a_large_recording_some_units_are_read(monkeypatch):
+def test_only_some_units_of_a_large_recording_are_read(monkeypatch):
     monkeypatch.setattr("brainfit.analyses.recording_summary.SAMPLE_BYTES", 1)
     found = json.loads(done("data", "info", "tiny", "--json").stdout)
     assert found["read"] == {"units": 2, "of": 6}
@@ -197,7 +197,7 @@ def test_of_a_large_recording_some_units_are_read(monkeypatch):
 
 
 @pytest.mark.parametrize("n_bins", [1, 25])
-def test_check_says_what_it_read(n_bins):
+def test_check_describes_what_it_read(n_bins):
     bins: dict[str, Any] = {"time_bin_start": [70.0], "time_bin_end": [170.0]} if n_bins == 1 else {}
     np.savez("mine.npz", **arrays(responses=tiny_recording(n_bins=n_bins).responses.values, **bins))
     found = json.loads(done("check", "mine.npz", "--json").stdout)
@@ -206,7 +206,7 @@ def test_check_says_what_it_read(n_bins):
 
 
 @pytest.mark.parametrize("name", ["a:b.nc", "a b ö.nc", "c:mine", "folder/with:colon", "link.nc"])
-def test_any_name_of_a_file_is_one(tmp_path, name):
+def test_any_file_name_is_accepted(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     to_netcdf(tiny_recording(), path if name != "link.nc" else tmp_path / "there.nc")
@@ -217,13 +217,13 @@ def test_any_name_of_a_file_is_one(tmp_path, name):
     done("data", "convert", name, "new.nc")
 
 
-def test_what_is_no_file_may_still_be_a_factory():
+def test_a_name_without_a_file_may_be_a_factory():
     Path("mine.py").write_text("from tiny import tiny_recording as make")
     assert json.loads(done("check", "./mine.py:make", "--json").stdout)["ok"] is True
     assert "layout" not in json.loads(done("data", "info", "mine.py:make", "--json").stdout)
 
 
-def test_there_is_no_bar_where_nobody_watches():
+def test_there_is_no_progress_bar_without_a_terminal():
     late = tiny_recording().responses.values
     late[9] = np.inf  # beyond the images that are read before there is a bar
     plain(responses=(TRIALS, late))(Path("mine.nc"))
@@ -237,7 +237,7 @@ def test_there_is_no_bar_where_nobody_watches():
 
 
 @pytest.mark.parametrize("source", ["tiny", "mine.npz", "mine.nc"])
-def test_convert_writes_what_reads_the_same(source):
+def test_a_converted_recording_reads_the_same(source):
     np.savez("mine.npz", **arrays())
     to_netcdf(tiny_recording(), "mine.nc")
     before = {name: Path(name).read_bytes() for name in ("mine.npz", "mine.nc")}
@@ -251,7 +251,7 @@ def test_convert_writes_what_reads_the_same(source):
     assert before == {name: Path(name).read_bytes() for name in ("mine.npz", "mine.nc")}
 
 
-def test_convert_replaces_nothing_unless_told_to():
+def test_convert_replaces_a_file_only_on_request():
     Path("new.nc").write_text("mine")
     assert_one_line(run("data", "convert", "tiny", "new.nc"), "new.nc is there already", "--force")
     assert Path("new.nc").read_text() == "mine"
@@ -259,7 +259,7 @@ def test_convert_replaces_nothing_unless_told_to():
     assert from_netcdf("new.nc").name == "tiny"
 
 
-def test_convert_to_brainio_and_back():
+def test_converting_to_brainio_and_back_gives_the_same():
     pytest.importorskip("data_loaders.brainio.write")
     assert done("data", "convert", "tiny", "folder", "--to", "brainio").stdout == "folder/assy_tiny.nc\n"
     assert_one_line(run("data", "convert", "tiny", "folder", "--to", "brainio"), "folder")
@@ -307,7 +307,7 @@ def test_every_layout_is_described_checked_and_converted(tmp_path, rng, layout):
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
-def test_a_disk_that_is_full_leaves_nothing(monkeypatch):
+def test_a_full_disk_leaves_no_files(monkeypatch):
     def full(path, mode):
         raise OSError(28, "No space left on device")
 
@@ -390,7 +390,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("command", [["check"], ["data", "info"], ["data", "info", "--json"]])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_bad_file_gets_one_line_and_is_left_as_it_was(tmp_path, command, kind):
+def test_an_invalid_file_is_one_line_and_is_left_unchanged(tmp_path, command, kind):
     write, says = HOSTILE[kind]
     path = tmp_path / "mine.dat"
     write(path)
@@ -401,7 +401,7 @@ def test_a_bad_file_gets_one_line_and_is_left_as_it_was(tmp_path, command, kind)
 
 
 @pytest.mark.skipif(ROOT, reason="root may read anything")
-def test_a_file_that_may_not_be_read(tmp_path):
+def test_an_unreadable_file_is_one_line(tmp_path):
     path = tmp_path / "mine.npz"
     npz()(path)
     path.chmod(0)
@@ -409,6 +409,6 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["none.nc", "none.npz", "none.h5", "none.hdf5", "none.nwb", "folder/none"])
-def test_a_file_that_is_not_there(name):
+def test_a_missing_file_is_one_line(name):
     for command in (["check"], ["data", "info"]):
         assert_one_line(run(*command, name), "there is no such file")

@@ -1,4 +1,4 @@
-"""`brainfit doctor`: what it says of this machine is so, and what is broken is found."""
+"""`brainfit doctor` describes this machine correctly, and finds what is broken."""
 
 import importlib
 import json
@@ -28,7 +28,7 @@ def told(result):
     return facts
 
 
-def test_a_machine_that_works():
+def test_a_working_machine_has_no_problems():
     result = run("--json")
     facts = told(result)
     assert result.exit_code == 0
@@ -43,12 +43,12 @@ def test_a_machine_that_works():
     assert facts["extras"]["test"] == {"missing": [], "install": None}
 
 
-def test_it_looks_and_makes_nothing(tmp_path):
+def test_doctor_creates_no_files(tmp_path):
     run()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lines_say_the_same():
+def test_the_lines_and_json_agree():
     facts, lines = told(run("--json")), run().stdout.splitlines()
     assert f"torch: {facts['packages']['torch']}" in lines
     assert f"cache: {facts['cache']['folder']}, can be written" in lines
@@ -56,7 +56,7 @@ def test_lines_say_the_same():
     assert all(": " in line for line in lines)
 
 
-def test_the_device_is_that_of_torch():
+def test_the_device_is_the_one_torch_finds():
     import torch
 
     device = told(run("--json"))["device"]
@@ -64,7 +64,7 @@ def test_the_device_is_that_of_torch():
     assert device["why"]
 
 
-def test_an_extra_that_is_missing_is_no_problem_and_can_be_installed(monkeypatch):
+def test_a_missing_extra_is_not_a_problem_and_names_its_command(monkeypatch):
     missing(monkeypatch, "pynwb")
     result = run("--json")
     assert result.exit_code == 0
@@ -72,7 +72,7 @@ def test_an_extra_that_is_missing_is_no_problem_and_can_be_installed(monkeypatch
     assert 'extra nwb: lacks pynwb; pip install "brainfit[nwb]"' in run().stdout.splitlines()
 
 
-def test_a_package_that_is_missing(monkeypatch):
+def test_a_missing_package_is_a_problem(monkeypatch):
     missing(monkeypatch, "scipy")
     facts = told(run("--json"))
     assert facts["packages"]["scipy"] is None
@@ -80,7 +80,7 @@ def test_a_package_that_is_missing(monkeypatch):
     assert "scipy: missing" in run().stdout.splitlines()
 
 
-def test_a_package_that_is_too_old(monkeypatch):
+def test_a_too_old_package_is_a_problem(monkeypatch):
     ours = module._version
     monkeypatch.setattr(module, "_version", lambda name: "1.26.4" if name == "numpy" else ours(name))
     [least] = {line.partition(">=")[2] for line in requires("brainfit") if line.startswith("numpy>=")}
@@ -93,7 +93,7 @@ def test_a_package_that_is_too_old(monkeypatch):
     "error",
     [ImportError("libfoo.so: no such file"), OSError(5, "broken\nlibrary"), ValueError("size changed")],
 )
-def test_a_package_that_cannot_be_imported(monkeypatch, error):
+def test_a_package_that_fails_to_import_is_a_problem(monkeypatch, error):
     def failing(name):
         if name == "sklearn":
             raise error
@@ -105,7 +105,7 @@ def test_a_package_that_cannot_be_imported(monkeypatch, error):
     assert problem.endswith("; reinstall it")
 
 
-def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
+def test_an_unwritable_cache_is_a_problem(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "file" / "cache"))
     facts = told(run("--json"))
@@ -113,13 +113,13 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     assert any("set BRAINFIT_CACHE" in problem for problem in facts["problems"])
 
 
-def test_what_the_cache_holds(tmp_path):
+def test_the_size_of_the_cache_is_reported(tmp_path):
     (tmp_path / "cache" / "features").mkdir(parents=True)
     (tmp_path / "cache" / "features" / "one").write_bytes(bytes(12_000))
     assert told(run("--json"))["cache"]["bytes"] == 12_000
 
 
-def test_a_limit_that_is_no_size(monkeypatch):
+def test_an_invalid_limit_is_a_problem(monkeypatch):
     monkeypatch.setenv("BRAINFIT_CACHE_LIMIT", "much")
     (problem,) = told(run("--json"))["problems"]
     assert "BRAINFIT_CACHE_LIMIT is 'much'" in problem
@@ -127,7 +127,7 @@ def test_a_limit_that_is_no_size(monkeypatch):
 
 
 def missing(monkeypatch, name):
-    """Let a package seem not to be installed."""
+    """Make a package appear not to be installed."""
 
     def found(asked):
         if asked == name:

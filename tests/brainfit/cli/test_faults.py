@@ -30,7 +30,7 @@ SAYS = "brainfit: error: "
 
 
 def in_process(function, *arguments, seconds=240):
-    """Its exit status; None where it did not come to an end by itself and was killed."""
+    """Return the exit status, or None if the process did not end and was killed."""
     process = PROCESSES.Process(target=function, args=arguments)
     process.start()
     process.join(seconds)
@@ -53,7 +53,7 @@ def files(folder):
 
 
 def goes_on(folder, cache, wanted):
-    """Whether the next run, which has memory, takes what is whole and ends in the same bytes."""
+    """Check that the next run, with enough memory, reuses whole files and gives the same bytes."""
     left = shards(cache)
     for path in left:
         read_shard(path, path.stem)
@@ -92,7 +92,7 @@ def test_an_allocation_that_fails_is_one_line(tmp_path, wanted, stage, takes):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
-def test_memory_that_ends_anywhere_leaves_nothing_half_done(tmp_path, wanted):
+def test_running_out_of_memory_anywhere_leaves_no_partial_files(tmp_path, wanted):
     """What is said depends on whose code gets no memory: some crashes, some loses the error.
 
     Python itself waits for ever for a new thread that got no memory to say that it has started; such a
@@ -143,7 +143,7 @@ def test_memory_that_ends_anywhere_leaves_nothing_half_done(tmp_path, wanted):
         (ResourceError("as it was"), "as it was"),
     ],
 )
-def test_whoever_says_it_one_line_says_that_memory_ran_out(error, says):
+def test_memory_errors_of_every_library_become_one_line(error, says):
     after = ValueError("then")
     after.__context__ = error
     told = out_of_memory(error)
@@ -156,11 +156,11 @@ def test_whoever_says_it_one_line_says_that_memory_ran_out(error, says):
 @pytest.mark.parametrize(
     "error", [ValueError("bad"), RuntimeError("shape mismatch"), OSError(28, "No space")]
 )
-def test_other_errors_are_not_said_to_be_memory(error):
+def test_other_errors_are_not_reported_as_memory_errors(error):
     assert out_of_memory(error) is None
 
 
-def test_the_command_says_it_and_exits_with_1_and_bugs_stay_bugs(monkeypatch):
+def test_the_command_exits_with_1_and_bugs_keep_their_traceback(monkeypatch):
     def run(error):
         def fail():
             raise error
@@ -176,7 +176,7 @@ def test_the_command_says_it_and_exits_with_1_and_bugs_stay_bugs(monkeypatch):
     assert run(bug).exception is bug
 
 
-def test_a_reader_that_is_killed_or_runs_out_of_memory_is_one_line(tmp_path):
+def test_a_reading_process_killed_or_out_of_memory_is_one_line(tmp_path):
     path = tmp_path / "one.nwb"
     with pytest.raises(
         ResourceError, match=r"read .*one\.nwb was killed \(signal 9\), probably because memory"

@@ -1,4 +1,4 @@
-"""The help of every command, the commands that README and docs/ say to type, and what a shell completes."""
+"""The help of every command, the commands shown in README and docs/, and shell completion."""
 
 import os
 import re
@@ -25,12 +25,12 @@ MORE = "…"
 
 
 def below(command):
-    """The commands of a group; of a command there are none."""
+    """Return the commands of a group; a plain command has none."""
     return getattr(command, "commands", {})
 
 
 def commands(command=BRAINFIT, path=("brainfit",)):
-    """All commands and groups with their full names."""
+    """Yield all commands and groups with their full names."""
     yield " ".join(path), command
     for name, part in below(command).items():
         yield from commands(part, (*path, name))
@@ -40,13 +40,13 @@ COMMANDS = dict(commands())
 
 
 def find(line):
-    """The command that a line calls, and the words that are left for it."""
+    """Return the command that a line calls, and the remaining words."""
     words = shlex.split(line, comments=True)
     assert words.pop(0) == "brainfit"
     command = BRAINFIT
     while words and words[0] in below(command):
         command = below(command)[words.pop(0)]
-    if below(command):  # a group by itself is fine, as long as nothing follows that should be one
+    if below(command):  # a group alone is valid, unless an unknown command follows
         assert not words or words[0].startswith(("-", MORE)), f"{line}: no command {words[0]!r}"
     return command, words
 
@@ -56,7 +56,7 @@ def options(command):
 
 
 def check(line):
-    """Whether a line can be typed; one that ends on … may lack what is needed."""
+    """Check that a line is valid; one that ends with … may lack required arguments."""
     command, words = find(line)
     known = {**options(command), "--help": None}
     if command is BRAINFIT and words and words[0] == "--debug":
@@ -65,11 +65,11 @@ def check(line):
         if word.startswith("-"):
             assert word.partition("=")[0] in known, f"{line}: no option {word}"
     if MORE not in words and "--help" not in words and not below(command):
-        command.make_context("brainfit", words)  # parses, and calls nothing
+        command.make_context("brainfit", words)  # parses without calling
 
 
 def lines(page):
-    """Commands that stand in blocks of a page, and those within a sentence."""
+    """Return the commands in blocks of a page, and those within sentences."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^(?:    )?(?:\$ )?(brainfit [^`\n]+)$", text, flags=re.MULTILINE)
     blocks = [line for line in blocks if f"    {line}" in text or f"$ {line}" in text]
@@ -77,7 +77,7 @@ def lines(page):
     return blocks, [" ".join(line.split()) for line in spoken if "COMMAND" not in line]
 
 
-def test_a_wrong_line_is_found_out():
+def test_an_invalid_line_is_detected():
     for line in (
         "brainfit scor --model ff",
         "brainfit score --model ff --regions pIT",
@@ -92,7 +92,7 @@ def test_a_wrong_line_is_found_out():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_on_pages_can_be_typed(page):
+def test_commands_on_pages_are_valid(page):
     blocks, spoken = lines(page)
     for line in blocks:
         check(line)
@@ -100,13 +100,13 @@ def test_commands_on_pages_can_be_typed(page):
         check(line if line.split()[-1] == MORE else f"{line} {MORE}")
 
 
-def test_pages_have_commands():
+def test_pages_contain_commands():
     assert len(lines(ROOT / "README.md")[0]) > 10
     assert sum(len(spoken) for _, spoken in map(lines, PAGES)) > 20
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_has_one_sentence_and_an_example_that_can_be_typed(name):
+def test_help_has_one_sentence_and_a_valid_example(name):
     command = COMMANDS[name]
     first, *paragraphs = [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
     assert re.fullmatch(r"[A-Z][^.]*\.", first), first
@@ -118,13 +118,13 @@ def test_help_has_one_sentence_and_an_example_that_can_be_typed(name):
 
 
 @pytest.mark.parametrize("name", [name for name, c in COMMANDS.items() if below(c)])
-def test_the_list_of_commands_cuts_no_sentence(name):
+def test_the_list_of_commands_shows_whole_sentences(name):
     for part in below(COMMANDS[name]).values():
         assert not part.get_short_help_str(62).endswith("..."), part.name
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_and_argument_says_what_it_is(name):
+def test_every_option_and_argument_has_a_help_text(name):
     for parameter in COMMANDS[name].params:
         said = getattr(parameter, "help", None)
         assert said, parameter.name
@@ -139,7 +139,7 @@ def test_every_command_that_prints_a_result_can_print_json():
 
 
 def complete(line):
-    """What bash would be told, for the last word of a line."""
+    """Return the completions of the last word of a line, as bash receives them."""
     words = line.split(" ")
     place = {"_BRAINFIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     code = (
@@ -175,13 +175,13 @@ COMPLETED = [
 
 
 @pytest.mark.parametrize(("line", "wanted"), COMPLETED, ids=lambda value: str(value)[:50])
-def test_a_shell_completes_names_and_loads_nothing(line, wanted):
+def test_completion_offers_names_without_heavy_imports(line, wanted):
     start = time.perf_counter()
     assert complete(line) == wanted
     assert time.perf_counter() - start < 10  # 0.3 s on an idle machine
 
 
-def test_what_is_registered_is_completed(monkeypatch):
+def test_registered_names_are_completed(monkeypatch):
     from brainfit.cli import completion
 
     monkeypatch.setitem(lookup._REGISTERED["model"], "mine", object)

@@ -65,7 +65,7 @@ def test_help_has_an_example(command):
     assert f"Example: brainfit weights {' '.join(command)}" in done("weights", *command, "--help").stdout
 
 
-def test_help_and_the_table_import_nothing_heavy():
+def test_help_and_the_table_have_no_heavy_imports():
     for arguments in (["weights", "--help"], ["weights", "info"]):
         code = (
             f"import sys; sys.argv[1:] = {arguments}\n"
@@ -78,7 +78,7 @@ def test_help_and_the_table_import_nothing_heavy():
         assert result.stdout
 
 
-def test_a_checkpoint_becomes_a_file_that_is_named_and_checked(monkeypatch):
+def test_a_converted_checkpoint_is_named_and_verified(monkeypatch):
     result = done("weights", "convert", CKPT, "--model", "mine.py:small", "-o", "rgc.safetensors")
     assert result.stdout == "rgc.safetensors\n"
     assert "for small at 224 pixels" in result.stderr
@@ -102,14 +102,14 @@ def test_a_checkpoint_becomes_a_file_that_is_named_and_checked(monkeypatch):
     assert_one_line(again, "is there already")
 
 
-def test_convert_as_json_and_for_another_size():
+def test_convert_prints_json_and_takes_an_image_size():
     arguments = ("weights", "convert", CKPT, "--model", "mine.py:small", "-o", "w.safetensors")
     printed = json.loads(done(*arguments, "--image-size", 128, "--json").stdout)
     assert printed == json.loads(done("weights", "info", "w.safetensors", "--json").stdout)
     assert (printed["file"], printed["image_size"]) == ("w.safetensors", 128)
 
 
-def test_weights_whose_shape_depends_on_the_size():
+def test_weights_whose_shape_depends_on_the_image_size_need_that_size():
     import torch
 
     torch.save({"1.weight": torch.randn(2, 192), "1.bias": torch.zeros(2)}, "theirs.pth")
@@ -118,7 +118,7 @@ def test_weights_whose_shape_depends_on_the_size():
     assert json.loads(done(*arguments, "--image-size", 8, "--json").stdout)["image_size"] == 8
 
 
-def test_what_cannot_be_converted():
+def test_inconvertible_files_are_refused():
     def convert(source, model, out="w.safetensors"):
         return run("weights", "convert", source, "--model", model, "-o", out)
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_converted():
     assert "got an empty text, wanted a path" in nothing.stderr
 
 
-def test_score_takes_a_file(tmp_path):
+def test_score_takes_a_weights_file(tmp_path):
     import torch
 
     torch.save({"0.weight": torch.randn(2, 3, 3, 3), "0.bias": torch.zeros(2)}, "theirs.pth")
@@ -161,7 +161,7 @@ def test_score_takes_a_file(tmp_path):
     assert "drawn and not trained" in Path(scores["random", 0]["report"]).read_text()
 
 
-def test_weights_for_what_takes_none():
+def test_weights_for_a_model_without_weights_are_refused():
     score = (
         "score",
         "--recording",
@@ -179,7 +179,7 @@ def test_weights_for_what_takes_none():
     assert_one_line(run("check", "simulated", "--weights", "random"), "unknown model 'simulated'")
 
 
-def test_the_table_says_what_is_published_and_what_is_here(monkeypatch):
+def test_the_table_lists_published_and_fetched_weights(monkeypatch):
     path = Path("here.safetensors").absolute()
     monkeypatch.setattr(published, "stored", {"gru_shallow": path}.get)
     rows = json.loads(done("weights", "info", "--json").stdout)
@@ -191,7 +191,7 @@ def test_the_table_says_what_is_published_and_what_is_here(monkeypatch):
     assert sum(" yes" in line for line in table.splitlines()) == 1
 
 
-def test_a_file_of_others_cannot_write_to_the_terminal():
+def test_control_characters_in_files_do_not_reach_the_terminal():
     import torch
     from safetensors.torch import save_file
 
@@ -203,13 +203,13 @@ def test_a_file_of_others_cannot_write_to_the_terminal():
     assert "\x1b" not in text
 
 
-def test_names(monkeypatch):
+def test_unfetched_and_unknown_names_give_advice(monkeypatch):
     assert_one_line(run("weights", "info", "gru_shallow"), "brainfit weights fetch gru_shallow")
     assert_one_line(run("weights", "info", "gru_shalow"), "did you mean 'gru_shallow'")
     assert_one_line(run("weights", "fetch", "gru_shalow"), "did you mean 'gru_shallow'")
     assert_one_line(run("check", "gru_shallow", "--weights", "gru_shallow"), "fetch gru_shallow")
 
 
-def test_fetch_prints_where_they_are(monkeypatch):
+def test_fetch_prints_the_path_of_the_weights(monkeypatch):
     monkeypatch.setattr(published, "fetch", lambda name: Path("somewhere", name))
     assert done("weights", "fetch", "gru_shallow").stdout == "somewhere/gru_shallow\n"

@@ -1,4 +1,4 @@
-"""Controls take away from a model what its own dynamics are, and nothing else."""
+"""Controls remove the dynamics of a model, and nothing else."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def steps_of(features: np.ndarray) -> Trajectory:
     return Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
 
 
-def test_bins_are_reordered_for_all_images_alike(rng) -> None:
+def test_bins_are_shuffled_equally_for_all_images(rng) -> None:
     features = rng.normal(size=(40, 6, 8)).astype(np.float32)
     order = [3, 0, 5, 1, 4, 2]
     np.testing.assert_array_equal(reorder_bins(steps_of(features), order).dense(), features[:, order])
@@ -28,7 +28,7 @@ def test_bins_are_reordered_for_all_images_alike(rng) -> None:
     ]  # shared ones stay so
 
 
-def test_the_order_depends_on_the_seed_alone(rng) -> None:
+def test_the_order_of_bins_depends_on_the_seed_only(rng) -> None:
     bins = Trajectory.from_steps([torch.full((1, 1), float(k)) for k in range(25)])
     orders = []
     for seed in (0, 0, 1):
@@ -46,7 +46,7 @@ def test_graded_is_the_last_bin_at_several_scales(rng) -> None:
     np.testing.assert_allclose(seen, np.stack([0.5 * last, last, -2 * last], axis=1))
 
 
-def test_shared_time_course_is_found(rng) -> None:
+def test_a_shared_time_course_is_recovered(rng) -> None:
     course = np.exp(-((np.arange(25) - 9) ** 2) / 20)
     size = rng.lognormal(size=(60, 8, 1)) * np.array([1, 10, 100, 1, 1, 0.1, 1, 1])[:, None]
     found = shared_time_course(size * course + 0.01 * size * rng.normal(size=(60, 8, 25)))
@@ -57,8 +57,8 @@ def test_shared_time_course_is_found(rng) -> None:
     assert shared_time_course(np.zeros((4, 2, 5))).shape == (5,)
 
 
-def test_graded_explains_what_has_one_time_course_and_no_more(rng) -> None:
-    """Units that all rise and fall alike are fitted exactly; a shift in time is not."""
+def test_the_graded_control_explains_exactly_one_time_course(rng) -> None:
+    """Units with a common time course are fitted exactly; a shift in time is not."""
     features = rng.normal(size=(80, 6))
     course = np.array([0.0, 0.3, 1.0, 0.6, 0.2])
     held = steps_of(np.repeat(features[:, None], 5, axis=1).astype(np.float32))
@@ -77,25 +77,25 @@ def test_graded_explains_what_has_one_time_course_and_no_more(rng) -> None:
 
 
 @pytest.mark.parametrize("control", [None, "per-bin"])
-def test_other_controls_leave_trajectories_as_they_are(control: str | None, rng) -> None:
+def test_other_controls_do_not_change_trajectories(control: str | None, rng) -> None:
     steps = steps_of(rng.normal(size=(3, 5, 2)))
     assert make_control(control, np.ones((3, 2, 5)), 0)(steps) is steps
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_a_score_says_its_control(control: str) -> None:
+def test_a_score_names_its_control(control: str) -> None:
     score = brainfit.score(TinyModel(), tiny_recording(n_images=40), region="pIT", control=control)
     assert score.info["control"] == control
     shown = score.info["provenance"]["presentation"]
     assert (shown["on_ms"], shown["off_ms"]) == ((250, 0) if control == "graded" else (100, 150))
 
 
-def test_one_bin_has_no_time_to_control() -> None:
+def test_controls_in_time_are_refused_for_one_bin() -> None:
     with pytest.raises(ContractError, match="the recording has one time bin"):
         brainfit.score(TinyModel(), tiny_recording(n_images=40, n_bins=1), region="pIT", control="per-bin")
 
 
-def test_controls_are_named(tmp_path) -> None:
+def test_unknown_controls_are_refused_and_known_ones_reported(tmp_path) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'per-bin'"):
         brainfit.score(TinyModel(), tiny_recording(), region="pIT", control="perbin")
     score = brainfit.score(TinyModel(), tiny_recording(n_images=40), region="pIT", control="time-shuffled")

@@ -16,7 +16,7 @@ ALPHAS = np.logspace(-3, 5, 17)
 
 
 def make_folds(rng, n_rows, dtype=torch.float64, n_features=N_FEATURES, rank=None):
-    """Two batches a fold; rows of falling variance, far from zero, of no more dimensions than `rank`."""
+    """Make two batches per fold of rows far from zero, with a falling spectrum of rank `rank`."""
     mixing = torch.from_numpy(rng.normal(size=(rank or n_features, n_features)))
     scale = torch.arange(1, len(mixing) + 1) ** -1.0
 
@@ -33,7 +33,7 @@ def spelled(folds, name):
 
 
 def refit(folds, held_out, alpha):
-    """Fit all folds but one by augmented least squares, an intercept included; None holds out no fold."""
+    """Fit all folds but one by augmented least squares with an intercept; None holds out no fold."""
     rest = [fold for k, fold in enumerate(folds) if k != held_out]
     x, ones, y = (spelled(rest, name) for name in ("features", "ones", "targets"))
     penalty = np.sqrt(alpha) * np.eye(x.shape[1])
@@ -46,7 +46,7 @@ def refit(folds, held_out, alpha):
     "n_rows", [[(5, 3), (4, 1)], [(60, 40), (50, 49), (1, 30)], [(20, 2), (1, 1)]], ids=str
 )
 @pytest.mark.parametrize("n_features", [7, 200])
-def test_losses_and_maps_are_those_of_refitting(solve, n_rows, n_features, rng):
+def test_losses_and_maps_equal_those_of_refitting(solve, n_rows, n_features, rng):
     folds = make_folds(rng, n_rows, n_features=n_features)
     found = solve(folds, ALPHAS)
     x, ones, y = (spelled(folds, name) for name in ("features", "ones", "targets"))
@@ -90,7 +90,7 @@ def test_a_penalty_below_rounding_is_refused(rng):
         solve_primal(folds, np.array([1e-25]))
 
 
-def test_problems_are_solved_directly_where_rows_or_features_are_few():
+def test_problems_with_few_rows_or_features_are_solved_directly():
     assert choose_solver(9, 10) == "dual"
     assert choose_solver(10, 10) == "primal"
     assert choose_solver(MAX_ROWS, 10**6) == "dual"
@@ -98,22 +98,22 @@ def test_problems_are_solved_directly_where_rows_or_features_are_few():
     assert choose_solver(MAX_ROWS + 1, MAX_FEATURES + 1) == "krylov"
 
 
-def test_few_rows_of_many_features_take_little_memory():
+def test_few_rows_of_many_features_need_little_memory():
     few, many = (Ridge().working_bytes(n, 50_000, 200, 5) for n in (600, 7000))
     assert few < many / 3
     assert all(Ridge().working_bytes(n, 50, 200, 5) > 0 for n in (0, 0.6, 1, 23.6, 49.9, 50))
 
 
-def test_more_rows_never_take_less():
+def test_more_rows_never_need_less_memory():
     taken = [Ridge().working_bytes(n, 50_000, 200, 5) for n in range(0, 2000, 50)]
     assert taken == sorted(taken)
 
 
 @pytest.mark.parametrize("size", [1e-25, 1, 1e30])
-def test_features_of_any_size(size, rng):
+def test_features_of_any_magnitude_are_fitted(size, rng):
     x = rng.normal(size=(20, 2, 60))
     y = (x @ rng.normal(size=(60, 3))).swapaxes(1, 2)
-    x[0] = 0  # which sets the unit of measurement
+    x[0] = 0  # the first image sets the unit of measurement
     x = (x * size).astype(np.float32)
     ridge = Ridge().fit(x, y)
     predicted = (x.astype(float) @ ridge._coef.double().numpy())[1:].swapaxes(1, 2)
@@ -121,8 +121,8 @@ def test_features_of_any_size(size, rng):
 
 
 @pytest.mark.parametrize("n_features", [2000, 20_000])
-def test_the_way_back_is_exact(n_features, rng):
-    """Of a steep spectrum the map is a small difference of large combinations of rows."""
+def test_the_map_from_dual_coefficients_is_exact(n_features, rng):
+    """With a steep spectrum the map is a small difference of large combinations of rows."""
     x = rng.normal(size=(20, 3, n_features)) * np.arange(1, n_features + 1) ** -2.0
     y = (x @ rng.normal(size=(n_features, 2))).swapaxes(1, 2)
     x = x.astype(np.float32)
@@ -136,7 +136,7 @@ def test_the_way_back_is_exact(n_features, rng):
 
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-6), (np.float32, 1e-3)])
 @pytest.mark.parametrize("store", ["float32", "bfloat16"])
-def test_the_map_is_that_of_the_rows_as_they_are(store, dtype, limit, rng, monkeypatch):
+def test_direct_and_iterative_solvers_give_the_same_map(store, dtype, limit, rng, monkeypatch):
     features = 5 + rng.normal(size=(40, 3, 300)) * np.arange(1, 301) ** -0.5
     weights = rng.normal(size=(300, 6))
     responses = (features @ weights + 3 * rng.normal(size=(40, 3, 6))).swapaxes(1, 2)

@@ -47,7 +47,7 @@ def differences(ridge: Ridge, problem: Problem, dense: Dense) -> tuple[float, fl
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_default_ridge_is_the_dense_solution(shape: str, spectrum: str) -> None:
+def test_default_ridge_equals_the_dense_solution(shape: str, spectrum: str) -> None:
     problem, dense = solved(spectrum, shape)
     n = problem.n_train
     ridge = Ridge().partial_fit(trajectory(problem.features[:n]), problem.responses[:n], FOLDS[n]).solve()
@@ -58,7 +58,7 @@ def test_default_ridge_is_the_dense_solution(shape: str, spectrum: str) -> None:
 
 
 @pytest.mark.parametrize("spectrum", ["1/k2", *SPECTRA[-2:]])
-def test_a_map_for_each_bin_is_the_dense_solution_of_its_bin(spectrum: str) -> None:
+def test_a_map_per_bin_equals_the_dense_solution_of_its_bin(spectrum: str) -> None:
     problem, _ = solved(spectrum, "bins, few features")
     n = problem.n_train
     maps = PerBin(Ridge).partial_fit(trajectory(problem.features[:n]), problem.responses[:n], FOLDS[n])
@@ -71,7 +71,7 @@ def test_a_map_for_each_bin_is_the_dense_solution_of_its_bin(spectrum: str) -> N
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize("shape", SEARCHED)
-def test_a_converged_search_is_the_dense_solution(shape: str, spectrum: str, monkeypatch) -> None:
+def test_a_converged_iteration_equals_the_dense_solution(shape: str, spectrum: str, monkeypatch) -> None:
     """The solver of layers too large for a direct solution, on the same problems."""
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")
     problem, dense = solved(spectrum, shape)
@@ -82,10 +82,10 @@ def test_a_converged_search_is_the_dense_solution(shape: str, spectrum: str, mon
     assert worst < LARGEST_DIFFERENCE
     chosen = ridge.solution_.validation_loss.argmin(axis=0)
     regret = np.take_along_axis(dense.losses, chosen[None], axis=0)[0] - dense.losses.min(0)
-    assert regret.max() < 1e-3  # in float32, penalties that are equally good may change places
+    assert regret.max() < 1e-3  # float32 may swap equally good penalties
 
 
-def test_a_search_that_ends_early_admits_it(monkeypatch, caplog) -> None:
+def test_an_iteration_that_stops_early_is_reported(monkeypatch, caplog) -> None:
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")
     problem, dense = solved(SPECTRA[-2], "bins")
     n, ridge = problem.n_train, Ridge(max_blocks=1)
@@ -99,7 +99,7 @@ def test_a_search_that_ends_early_admits_it(monkeypatch, caplog) -> None:
     assert "did not converge" in caplog.text
 
 
-def test_a_search_that_cannot_end_within_its_budget_ends_once_the_chosen_penalties_are_solved(
+def test_a_hopeless_iteration_stops_once_the_chosen_penalties_are_solved(
     monkeypatch,
 ) -> None:
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")

@@ -18,8 +18,8 @@ def trajectory(features):
     return Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
 
 
-def test_rows_are_separated_by_their_share_of_an_image_s_variance(rng):
-    """However far the image is from the origin, and however much larger another is."""
+def test_rows_are_separated_by_their_share_of_the_variance_of_an_image(rng):
+    """This holds at any distance of an image from the origin, and beside much larger images."""
     x = rng.normal(size=(6, 10, 40)) * 0.3 ** np.arange(10)[:, None]
     x = (x + 3 * rng.normal(size=(6, 1, 40))) * 10.0 ** np.arange(6)[:, None, None]
     rows = compress(
@@ -46,7 +46,7 @@ def test_rows_that_are_not_rotated_have_no_low_energy(rng):
 
 @pytest.fixture(scope="module")
 def course():
-    """A layer of which nearly all is a time course that all images share, and responses to the rest."""
+    """Make a layer that is nearly all a shared time course, and responses to the remainder."""
     rng = np.random.default_rng(0)
     own = np.einsum("itk,kf->itf", rng.normal(size=(100, 16, 10)), rng.normal(size=(10, 4000)))
     features = 3000 * rng.normal(size=(16, 4000)) * 0.5 ** np.arange(16)[:, None] + own
@@ -57,13 +57,15 @@ def course():
 def predicted(features, responses):
     ridge = Ridge(tolerance=0, max_blocks=24).partial_fit(trajectory(features), responses, FOLDS)
     ridge.solve()
-    assert (ridge.solution_.validation_loss.argmin(0) == 0).all()  # so that all counts
+    assert (
+        ridge.solution_.validation_loss.argmin(0) == 0
+    ).all()  # at the lowest penalty every direction matters
     return ridge.predict(trajectory(features))
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["in 16 bits", "widened"])
 def test_dropped_rows_do_not_matter_at_low_penalties(fast, course, monkeypatch):
-    """Beside float64, which test_ridge.py holds to sklearn's; a tolerance of 2e-3 costs much more."""
+    """Compare with float64, which test_ridge.py compares with sklearn; 2e-3 costs much more."""
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")
     monkeypatch.setattr(products, "multiplies_in_bfloat16", lambda _: fast)
     features, responses = course
@@ -76,7 +78,7 @@ def test_dropped_rows_do_not_matter_at_low_penalties(fast, course, monkeypatch):
     assert np.sqrt(((coarse - wanted) ** 2).mean()) / wanted.std() > 3 * error
 
 
-def test_low_energy_rows_are_kept_in_sixteen_bits_and_those_of_float64_are_not(course):
+def test_low_energy_rows_are_stored_in_16_bits_except_in_float64(course):
     features, responses = course
     for dtype, expected in ((np.float32, {torch.float32, torch.bfloat16}), (np.float64, {torch.float64})):
         ridge = Ridge().partial_fit(trajectory(features.astype(dtype)), responses, FOLDS)

@@ -1,4 +1,4 @@
-"""Maps other than ridge: against independent oracles, at the edges, and by what holds for all of them."""
+"""Mappings other than ridge: independent oracles, edge cases, and laws that hold for all of them."""
 
 from functools import partial
 
@@ -21,7 +21,7 @@ from brainfit.mappings.sgd import SGD
 from brainfit.mappings.solvers.descent import descend
 from brainfit.mappings.solvers.rows import compress
 
-FLAT = sorted(set(MAPPINGS) - {"factorized"})  # those that take features of any shape
+FLAT = sorted(set(MAPPINGS) - {"factorized"})  # mappings that accept features of any shape
 
 
 def make_data(n_images=60, n_features=12, n_units=4, n_bins=5, noise=0.3, dtype=np.float32):
@@ -44,7 +44,7 @@ def predict(mapping, features: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("n_images", "n_features"), [(60, 12), (8, 90)], ids=["tall", "wide"])
 @pytest.mark.parametrize("n_units", [1, 4])
-def test_pls_is_sklearns(dtype, n_images, n_features, n_units) -> None:
+def test_pls_equals_sklearn(dtype, n_images, n_features, n_units) -> None:
     features, responses = make_data(n_images, n_features, n_units, dtype=dtype)
     ours = PLS(6).fit(features, responses)
     x, y = features.reshape(-1, n_features).astype(float), rows_of(responses).astype(float)
@@ -56,7 +56,7 @@ def test_pls_is_sklearns(dtype, n_images, n_features, n_units) -> None:
     np.testing.assert_allclose(predict(ours, features), expected, atol=1e-3 * y.std())
 
 
-def test_pls_with_all_components_is_least_squares() -> None:
+def test_pls_with_all_components_equals_least_squares() -> None:
     features, responses = make_data(n_features=5, n_units=2)
     ours = PLS(25).fit(features, responses)
     theirs = LinearRegression().fit(features.reshape(-1, 5), rows_of(responses))
@@ -66,14 +66,14 @@ def test_pls_with_all_components_is_least_squares() -> None:
     assert ours.summary() == {"n_features": 5, "n_components": 5, "n_components_asked": 25}
 
 
-def test_pls_finds_no_more_components_than_there_are() -> None:
+def test_pls_uses_at_most_the_available_components() -> None:
     features, responses = make_data(n_features=6, n_units=2, noise=0)
     doubled = np.concatenate([features, features], axis=2)
     assert PLS().fit(doubled, responses).n_components_ == 6
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_descent_without_noise_is_least_squares(dtype) -> None:
+def test_descent_without_noise_equals_least_squares(dtype) -> None:
     features, responses = make_data(noise=0, dtype=dtype)
     ours = SGD(learning_rate=0.05, max_epochs=2000, patience=300).fit(features, responses)
     theirs = LinearRegression().fit(features.reshape(-1, 12), rows_of(responses))
@@ -91,8 +91,8 @@ def test_descent_predicts_new_images_as_well_as_ridge() -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "factorized"])
-def test_descent_does_not_depend_on_scale_bins_or_company(name) -> None:
-    """One bin or many, large features, an offset, other units beside it: the same map of the same unit."""
+def test_descent_does_not_depend_on_scale_bins_or_other_units(name) -> None:
+    """The map of a unit is the same for any number of bins, scale, offset and other units."""
     rng = np.random.default_rng(3)
     maps = rng.normal(size=(120, 1, 3, 2, 2)).astype(np.float32)
     responses = (maps.reshape(120, 1, 12) @ rng.normal(size=(12, 3))).swapaxes(1, 2)
@@ -110,7 +110,7 @@ def test_descent_does_not_depend_on_scale_bins_or_company(name) -> None:
 
 
 def test_each_unit_keeps_its_best_epoch() -> None:
-    """One unit is a line and keeps getting better; the other is noise, and the start is best."""
+    """One unit is linear and improves at every epoch; the other is noise and is best at the start."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 1, 3)).astype(np.float32)
     y = np.stack([x[:, 0] @ [1, 2, 3], rng.normal(size=80)], 1)[:, :, None].astype(np.float32)
@@ -147,18 +147,18 @@ def test_factorized_recovers_a_place_and_a_mixture() -> None:
     truth = np.einsum("uc,uhw->uchw", mixture, place).reshape(2, -1)
     np.testing.assert_allclose(mapping.coef_, truth, atol=0.05 * np.abs(truth).max())
     weights = mapping.coef_.reshape(2, 3, 25)
-    for unit in weights:  # of rank one, whatever it found
+    for unit in weights:  # always of rank one
         values = np.linalg.svd(unit, compute_uv=False)
         assert values[1] < 1e-5 * values[0]
 
 
-def test_factorized_needs_a_map() -> None:
+def test_factorized_needs_spatial_features() -> None:
     features, responses = make_data()
     with pytest.raises(ContractError, match=r"needs features \(channel, height, width\), got \(12,\)"):
         Factorized().fit(features, responses)
 
 
-def test_a_map_a_bin_is_a_ridge_for_each_bin() -> None:
+def test_a_map_per_bin_equals_ridge_for_each_bin() -> None:
     features, responses = make_data(80, 30, noise=1)
     steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
     maps: list[Ridge] = []
@@ -186,8 +186,8 @@ def test_a_map_a_bin_is_a_ridge_for_each_bin() -> None:
 
 @pytest.mark.parametrize("per_bin", [False, True], ids=["shared", "per bin"])
 @pytest.mark.parametrize("name", FLAT)
-def test_edges(name: str, per_bin: bool) -> None:
-    """One feature, one unit, constant features, a constant unit: finite, and sensible."""
+def test_edge_cases_give_finite_predictions(name: str, per_bin: bool) -> None:
+    """Predictions are finite for one feature, one unit, constant features and a constant unit."""
     make = partial(make_mapping, name, 0)
     for n_features, n_units in ((1, 1), (1, 3), (6, 1)):
         features, responses = make_data(40, n_features, n_units)
@@ -198,7 +198,7 @@ def test_edges(name: str, per_bin: bool) -> None:
         assert mapping.alpha_.shape == (n_units,)
         predicted = mapping.predict(steps)
         assert np.corrcoef(predicted.ravel(), responses.ravel())[0, 1] > 0.8
-    features[:], responses[:, 0] = 3, 7  # nothing to see; then nothing to predict
+    features[:], responses[:, 0] = 3, 7  # constant features, then a constant unit
     steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
     mapping = PerBin(make) if per_bin else make()
     mapping.partial_fit(steps, responses, np.arange(40) % 5).solve()
@@ -206,8 +206,8 @@ def test_edges(name: str, per_bin: bool) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(MAPPINGS))
-def test_laws(name: str) -> None:
-    """Units do not see each other's order; an affine change of a unit changes nothing but itself."""
+def test_units_are_fitted_independently_of_order_and_scale(name: str) -> None:
+    """The order of units does not matter, and an affine change of a unit affects that unit only."""
     rng = np.random.default_rng(2)
     maps = torch.from_numpy(rng.normal(size=(60, 5, 3, 2, 2)).astype(np.float32))
     responses = (maps.flatten(2).numpy() @ rng.normal(size=(12, 4)) + 1).swapaxes(1, 2)
@@ -219,11 +219,11 @@ def test_laws(name: str) -> None:
         return make_mapping(name, 0).partial_fit(steps, y, folds).solve().predict(steps)
 
     plain = predictions(responses)
-    np.testing.assert_array_equal(predictions(responses), plain)  # the same seed, the same bits
+    np.testing.assert_array_equal(predictions(responses), plain)  # equal seeds give equal bits
     order = [2, 0, 3, 1]
     close = {"atol": 5e-3 * responses.std()}
     np.testing.assert_allclose(predictions(responses[:, order]), plain[:, order], **close)
-    if name != "pls":  # whose components all units share, each according to its variance
+    if name != "pls":  # its components are shared by all units, weighted by variance
         slope, offset = np.array([1, 10, 0.1, 3])[:, None], np.array([0, 5, -3, 100])[:, None]
         changed = (predictions(responses * slope + offset) - offset) / slope
         np.testing.assert_allclose(changed, plain, **close)

@@ -1,4 +1,4 @@
-"""Products through convolutions against plain ones in float64."""
+"""Products computed by convolutions, compared with plain ones in float64."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def convolved(request, monkeypatch):
 @pytest.mark.usefixtures("columns", "convolved")
 @pytest.mark.parametrize("dtype", KINDS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_products_are_those_in_float64(shape, dtype, rng):
+def test_products_equal_those_in_float64(shape, dtype, rng):
     n, n_features, width = shape
     x, directions = draw(rng, n, n_features, dtype=dtype), draw(rng, width, n_features, dtype=dtype)
     near(times(x, directions), x.double() @ directions.double().T, KINDS[dtype])
@@ -58,7 +58,7 @@ def test_products_are_those_in_float64(shape, dtype, rng):
 
 
 @pytest.mark.usefixtures("columns")
-def test_sixteen_bits_are_widened_and_not_rounded_again(rng):
+def test_16_bit_factors_are_widened_without_further_rounding(rng):
     x, directions = draw(rng, 60, 70, dtype=torch.bfloat16), draw(rng, 20, 70, dtype=torch.float32)
     near(times(x, directions), x.double() @ directions.double().T, 2e-6)
     y, total = draw(rng, 60, 20, dtype=torch.float32), torch.zeros(20, 70)
@@ -76,7 +76,7 @@ def test_matrices_may_be_views(rng):
 
 
 @pytest.mark.parametrize("has", [{}, {"avx512_bf16": False}, {"avx512_bf16": True}], ids=str)
-def test_a_gpu_multiplies_in_bfloat16_and_a_processor_that_says_so(has, monkeypatch):
+def test_bfloat16_is_used_on_a_gpu_and_on_processors_that_support_it(has, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     assert multiplies_in_bfloat16(torch.device("cuda"))

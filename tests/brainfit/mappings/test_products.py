@@ -1,4 +1,4 @@
-"""Products of rows against sums computed in float64."""
+"""Products of rows compared with sums computed in float64."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ N_FOLDS = 3
 
 
 def make_folds(rng, n_features, dtype, offset=3.0, n_units=4, n_rows=(40, 25)):
-    """Batches of rows that are far from zero, not all of them of weight one; two batches a fold."""
+    """Make two batches per fold of rows far from zero, with different weights."""
 
     def rows(n):
         features = rng.normal(size=(n, n_features)) + offset
@@ -25,7 +25,7 @@ def make_folds(rng, n_features, dtype, offset=3.0, n_units=4, n_rows=(40, 25)):
 
 
 def spelled(batches):
-    """Features and ones of all batches of a fold, float64."""
+    """Return features and ones of all batches of a fold, float64."""
     return tuple(
         np.concatenate([getattr(rows, name).double().numpy() for rows in batches])
         for name in ("features", "ones")
@@ -34,7 +34,7 @@ def spelled(batches):
 
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 @pytest.mark.parametrize("n_features", [1, 7, 300], ids=["one feature", "tall", "wide"])
-def test_products_are_those_of_the_centred_rows(n_features, dtype, limit, rng):
+def test_products_equal_those_of_centred_rows(n_features, dtype, limit, rng):
     folds = make_folds(rng, n_features, dtype)
     means = [torch.from_numpy(rng.normal(size=n_features).astype(dtype)) + 3 for _ in range(N_FOLDS + 1)]
     widths = (2, 1, 3, 2)
@@ -54,7 +54,7 @@ def test_products_are_those_of_the_centred_rows(n_features, dtype, limit, rng):
             np.testing.assert_allclose(inside[k], each[k], atol=limit * scale, rtol=0)
 
 
-def test_moments_are_those_of_the_rows(rng):
+def test_moments_equal_those_of_the_rows(rng):
     batches = make_folds(rng, 6, np.float64)[0]
     found = sum_rows(batches)
     x, ones = spelled(batches)
@@ -68,7 +68,7 @@ def test_moments_are_those_of_the_rows(rng):
 
 
 def test_the_residual_is_that_of_the_ridge_equations(rng):
-    """It is zero within the basis, and everywhere once the basis is the whole space."""
+    """The residual is zero within the basis, and everywhere once the basis spans the whole space."""
     folds = make_folds(rng, 12, np.float64)
     sums = [sum_rows(batches) for batches in folds]
     total: Sums = sums[0] + sums[1] + sums[2]

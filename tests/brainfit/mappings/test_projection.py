@@ -1,4 +1,4 @@
-"""Random projections keep distances, depend on the seed and the number of features alone, and cost little."""
+"""Random projections preserve distances, and depend on the seed and the number of features only."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def trajectory(features: np.ndarray) -> Trajectory:
 
 
 def matrix_of(projection: Projection) -> np.ndarray:
-    """The matrix, found from outside: the projections of the unit vectors."""
+    """Return the matrix, found by projecting unit vectors."""
     basis = torch.eye(projection.matrix.shape[1])
     return projection(Trajectory((basis,), (0,))).blocks[0].numpy()
 
@@ -52,7 +52,7 @@ def test_predictions_are_close_where_features_have_low_rank(make: Callable[[], R
     np.testing.assert_allclose(projected, responses[45:], atol=0.1 * responses.std())
 
 
-def test_a_projection_depends_on_the_seed_and_the_number_of_features_alone(rng) -> None:
+def test_a_projection_depends_on_seed_and_number_of_features_only(rng) -> None:
     first = draw(400, 150)
     again = draw_projection(
         Trajectory((torch.from_numpy(rng.normal(size=(9, 4, 10, 10))).float(),), (0,)), 150
@@ -61,7 +61,7 @@ def test_a_projection_depends_on_the_seed_and_the_number_of_features_alone(rng) 
     assert (matrix_of(first) != matrix_of(draw(400, 150, seed=1))).any()
 
 
-def test_distinct_blocks_stay_distinct_and_shared_ones_shared() -> None:
+def test_projected_blocks_stay_distinct_or_shared() -> None:
     projected = draw(2000, 50)(Trajectory((torch.zeros(1, 2000), torch.ones(60, 2000)), (0, 1, 1, 0)))
     assert [tuple(block.shape) for block in projected.blocks] == [(1, 50), (60, 50)]
     assert projected.index == (0, 1, 1, 0)

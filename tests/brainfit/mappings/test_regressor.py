@@ -24,14 +24,14 @@ from brainfit.mappings.regressor import ResponseRegressor
         ResponseRegressor("sgd", options={"learning_rate": 0.1, "max_epochs": 40}),
     ]
 )
-def test_scikit_learn_conventions(estimator, check) -> None:
-    """Every check applies but to "factorized", which needs the places of features and these have none."""
+def test_the_checks_of_scikit_learn_pass(estimator, check) -> None:
+    """All checks apply except to "factorized", which needs spatial features."""
     check(estimator)
 
 
 @pytest.fixture
 def data(rng):
-    """Features (image, time_bin, feature) and noisy responses (image, unit, time_bin)."""
+    """Make features (image, time_bin, feature) and noisy responses (image, unit, time_bin)."""
     features = rng.normal(size=(40, 4, 6)) + 3
     responses = features @ rng.normal(size=(6, 3)) + 5 + 0.3 * rng.normal(size=(40, 4, 3))
     return features, responses.swapaxes(1, 2)
@@ -50,7 +50,7 @@ def test_rows_with_groups_are_fitted_like_images(mapping: str, data) -> None:
     assert by_row.score(rows[order], targets[order]) == pytest.approx(by_image.score(features, responses))
 
 
-def test_a_fitted_map_is_scikit_learn_s_at_the_chosen_penalties(data) -> None:
+def test_a_fitted_map_equals_scikit_learn_at_the_chosen_penalties(data) -> None:
     features, responses = data
     rows, targets = features.reshape(160, 6), responses.swapaxes(1, 2).reshape(160, 3)
     ours = ResponseRegressor().fit(features, responses)
@@ -61,7 +61,7 @@ def test_a_fitted_map_is_scikit_learn_s_at_the_chosen_penalties(data) -> None:
 
 
 def test_groups_keep_the_rows_of_an_image_in_one_fold(rng) -> None:
-    """Rows of one image predict each other; only grouped folds see that features explain nothing."""
+    """Rows of one image predict each other; only grouped folds show that features explain nothing."""
     rows = np.repeat(rng.normal(size=(20, 50)), 5, axis=0)
     targets = np.repeat(rng.normal(size=20), 5)
     grouped = ResponseRegressor().fit(rows, targets, groups=np.repeat(np.arange(20), 5))
@@ -69,7 +69,7 @@ def test_groups_keep_the_rows_of_an_image_in_one_fold(rng) -> None:
     assert grouped.alpha_[0] > 100 * leaked.alpha_[0]
 
 
-def test_it_works_in_pipelines_and_cross_validation(data) -> None:
+def test_the_regressor_works_in_pipelines_and_cross_validation(data) -> None:
     features, responses = data
     rows, targets = features.reshape(160, 6), responses.swapaxes(1, 2).reshape(160, 3)
     pipeline = make_pipeline(StandardScaler(), ResponseRegressor())
@@ -77,7 +77,7 @@ def test_it_works_in_pipelines_and_cross_validation(data) -> None:
     assert scores.min() > 0.8
 
 
-def test_factorized_takes_the_shape_of_its_features(rng) -> None:
+def test_factorized_uses_the_shape_of_its_features(rng) -> None:
     maps = rng.normal(size=(60, 2, 3 * 4 * 4)).astype(np.float32)
     responses = rng.normal(size=(60, 2, 2))
     regressor = ResponseRegressor("factorized", feature_shape=(3, 4, 4), options={"max_epochs": 3})
@@ -111,7 +111,7 @@ def test_other_files_are_refused(tmp_path) -> None:
             ResponseRegressor.load(tmp_path / name)
 
 
-def test_a_clone_is_unfitted_and_settings_survive(data) -> None:
+def test_a_clone_is_unfitted_and_keeps_its_settings(data) -> None:
     fitted = ResponseRegressor("pls", options={"n_components": 2}).fit(*data)
     copy: Any = clone(fitted)
     assert copy.get_params() == fitted.get_params()
@@ -121,7 +121,7 @@ def test_a_clone_is_unfitted_and_settings_survive(data) -> None:
         copy.save("nowhere.npz")
 
 
-def test_what_does_not_fit_together_is_refused(data) -> None:
+def test_inconsistent_arguments_are_refused(data) -> None:
     features, responses = data
     with pytest.raises(ContractError, match=r"y must have shape \(image, unit, time_bin\)"):
         ResponseRegressor().fit(features, responses.swapaxes(1, 2))

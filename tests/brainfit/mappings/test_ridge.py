@@ -1,4 +1,4 @@
-"""Shared-over-time ridge against sklearn on the spelled-out rows, over shapes and dtypes."""
+"""Shared-over-time ridge compared with sklearn on explicit rows, over shapes and dtypes."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ SHAPES = {  # images, bins, features, units
 
 
 def simulate(rng, n, n_bins, n_features, n_units, dtype):
-    """Features of few time courses and a falling spectrum, far from zero; noisy linear responses."""
+    """Make features with few time courses and a falling spectrum, and noisy linear responses."""
     courses, base = rng.normal(size=(n_bins, 3)), rng.normal(size=(n, 3, n_features))
     features = np.einsum("tk,nkf->ntf", courses, base * np.arange(1, n_features + 1) ** -0.5)
     features += 0.01 * rng.normal(size=features.shape) + 2
@@ -60,14 +60,14 @@ def relative_error(got, wanted):
 
 @pytest.fixture
 def searched(monkeypatch):
-    """Solve iteratively whatever the size."""
+    """Solve iteratively at any size."""
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")
 
 
 @pytest.mark.parametrize("solver", ["primal", "dual", "krylov"])
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-8), (np.float32, 1e-3)])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_every_solver_is_sklearn(shape, dtype, limit, solver, rng, monkeypatch):
+def test_every_solver_equals_sklearn(shape, dtype, limit, solver, rng, monkeypatch):
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: solver)
     features, responses = simulate(rng, *shape, dtype=dtype)
     ridge = Ridge(tolerance=0, max_blocks=40).fit(features, responses)
@@ -82,7 +82,7 @@ def test_every_solver_is_sklearn(shape, dtype, limit, solver, rng, monkeypatch):
     assert relative_error(by_hand.swapaxes(1, 2), predicted) < 1e-4
 
 
-def test_stopped_early_it_predicts_as_well(rng, searched):
+def test_stopping_early_predicts_as_well(rng, searched):
     features, responses = simulate(rng, 120, 5, 500, 8, np.float32)
     held = Trajectory.from_steps(list(torch.from_numpy(features[90:]).unbind(1)))
     scores = []
@@ -95,7 +95,7 @@ def test_stopped_early_it_predicts_as_well(rng, searched):
 
 
 @pytest.mark.parametrize("max_blocks", [1, 2])
-def test_stopped_before_it_converged_it_says_so(max_blocks, rng, searched):
+def test_stopping_before_convergence_is_reported(max_blocks, rng, searched):
     features, responses = simulate(rng, 120, 5, 700, 6, np.float32)
     ridge = Ridge(tolerance=0, max_blocks=max_blocks).fit(features, responses)
     assert not ridge.solution_.converged
@@ -117,7 +117,7 @@ def test_many_units_share_directions_and_predict_as_well(rng, searched):
     assert abs(scores[0] - scores[1]) < 2e-3
 
 
-def test_half_the_memory_costs_three_digits(rng):
+def test_storage_in_16_bits_keeps_three_digits(rng):
     features, responses = simulate(rng, 60, 10, 80, 4, np.float32)
     steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
     whole, half = Ridge(), Ridge(store="bfloat16")
@@ -134,7 +134,7 @@ def test_half_the_memory_costs_three_digits(rng):
         Ridge(store="bfloat").partial_fit(steps, responses, np.arange(60) % 5)
 
 
-def test_small_batches_are_gathered_and_nothing_is_lost(rng):
+def test_small_batches_are_gathered_without_loss(rng):
     length = chunk_length(2)
     sizes = [length, 100, 0, 300, length - 1, length + 5, 3]
     total = sum(sizes)
@@ -154,8 +154,8 @@ def test_small_batches_are_gathered_and_nothing_is_lost(rng):
     torch.testing.assert_close(batches[1].features[:, 0], batches[1].ones, rtol=0, atol=0)
 
 
-def test_a_unit_that_is_one_of_many_is_fitted_like_any(rng):
-    """Units of any size share directions alike: none waits because another is larger."""
+def test_units_of_any_magnitude_are_fitted_equally_well(rng):
+    """Units of different magnitude share directions equally; a large unit does not delay the others."""
     features, responses = simulate(rng, 80, 6, 300, 48, np.float32)
     sizes = 10.0 ** (np.arange(48) % 7 - 3)[:, None]
     steps = Trajectory.from_steps(list(torch.from_numpy(features).unbind(1)))
@@ -165,7 +165,7 @@ def test_a_unit_that_is_one_of_many_is_fitted_like_any(rng):
 
 @pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12])
 @pytest.mark.parametrize("offset", [0, 1e4])
-def test_units_of_measurement_and_offsets_make_no_difference(scale, offset, rng):
+def test_units_of_measurement_and_offsets_do_not_matter(scale, offset, rng):
     features, responses = simulate(rng, 60, 10, 80, 4, np.float32)
     plain = Ridge().fit(features, responses)
     other = Ridge().fit(features * np.float32(scale), responses.astype(float) + offset)
@@ -177,7 +177,7 @@ def test_units_of_measurement_and_offsets_make_no_difference(scale, offset, rng)
     np.testing.assert_allclose(other.alpha_, plain.alpha_ * scale**2, rtol=1e-3)
 
 
-def test_a_unit_s_fit_does_not_wait_for_its_neighbours(rng):
+def test_the_fit_of_a_unit_does_not_depend_on_other_units(rng):
     features, responses = simulate(rng, 80, 6, 400, 30, np.float32)
     responses[:, :29] = rng.normal(size=responses[:, :29].shape)
     held = Trajectory.from_steps(list(torch.from_numpy(features[60:]).unbind(1)))
@@ -190,7 +190,7 @@ def test_a_unit_s_fit_does_not_wait_for_its_neighbours(rng):
     assert abs(scores[0] - scores[1]) < 0.01
 
 
-def test_a_layer_that_no_image_has_reached_predicts_the_mean(rng):
+def test_a_layer_without_signal_predicts_the_mean(rng):
     still = Trajectory((torch.ones(1, 3), torch.zeros(1, 3)), (0,) * 10 + (1,) * 15)
     responses = rng.normal(size=(20, 2, 25))
     ridge = Ridge().partial_fit(still, responses, np.arange(20) % 5).solve()
@@ -212,8 +212,8 @@ def test_repeated_blocks_are_merged_without_changing_the_fit(rng):
 
 
 @pytest.mark.parametrize("first", [0, 300])
-def test_an_unusual_first_image_changes_little(first, rng):
-    """It is the origin from which features are counted: what is dropped must not depend on that."""
+def test_an_unusual_first_image_hardly_changes_the_fit(first, rng):
+    """The first image is the origin of features, but must not decide which rows are dropped."""
     features, responses = simulate(rng, 80, 12, 60, 4, np.float32)
     features[0] *= first
     ridge = Ridge(tolerance=0).fit(features, responses)
@@ -226,8 +226,8 @@ def test_an_unusual_first_image_changes_little(first, rng):
 
 
 @pytest.mark.parametrize("n_shared", [1, 3, FEW_BLOCKS + 3])
-def test_what_all_images_show_is_a_row_of_each_group(n_shared, rng):
-    """Every moment of a group's rows stays what it was, and rows say whose they are."""
+def test_rows_shared_by_all_images_become_one_row_per_group(n_shared, rng):
+    """All moments of a group's rows are preserved, and rows keep their group."""
     groups = np.array([2, 0, 2, 2, 0, 1])
     blocks = [torch.from_numpy(rng.normal(size=(1, 30)) + k) for k in range(n_shared)]
     blocks.insert(1, torch.from_numpy(rng.normal(size=(6, 30))))
@@ -249,7 +249,7 @@ def test_what_all_images_show_is_a_row_of_each_group(n_shared, rng):
         torch.testing.assert_close(ones @ ones, torch.tensor(float(len(a))).double(), **exact)
 
 
-def test_images_that_share_with_none_keep_rows_of_their_own(rng):
+def test_images_without_shared_rows_keep_their_own(rng):
     blocks = [torch.from_numpy(rng.normal(size=(n, 30))) for n in (1, 6, 1)]
     trajectory = Trajectory(tuple(blocks), (0, 1, 1, 2))
     for mapping, n_rows in ((SGD(), 6 * 3), (Ridge(), 6 + 2 * 2)):
@@ -260,7 +260,7 @@ def test_images_that_share_with_none_keep_rows_of_their_own(rng):
             assert images.bincount().tolist() == [3] * 6
 
 
-def test_a_layer_that_no_image_moves_is_predicted_by_its_mean(rng):
+def test_a_layer_independent_of_the_image_predicts_the_mean(rng):
     trajectory = Trajectory(tuple(torch.from_numpy(rng.normal(size=(1, 30))) for _ in range(2)), (0, 0, 1, 1))
     responses, folds = rng.normal(size=(20, 3, 4)), np.arange(20) % 5
     ridge = Ridge(relative_alphas=np.array([1e-9]), tolerance=0)
@@ -269,7 +269,7 @@ def test_a_layer_that_no_image_moves_is_predicted_by_its_mean(rng):
     np.testing.assert_allclose(predicted, np.broadcast_to(means, responses.shape), atol=1e-6)
 
 
-def test_rotation_keeps_the_ones_whole_and_few_runs_are_not_rotated(rng):
+def test_rotation_preserves_the_ones_and_skips_few_runs(rng):
     blocks = [torch.from_numpy(rng.normal(size=(6, 30)) * 1e-5**k + 3) for k in range(5)]
     responses = rng.normal(size=(6, 2, 25))
     for n_blocks in (FEW_BLOCKS, FEW_BLOCKS + 1):
@@ -287,15 +287,15 @@ def test_rotation_keeps_the_ones_whole_and_few_runs_are_not_rotated(rng):
             assert len(rows.ones) < 6 * n_blocks
 
 
-def test_bins_that_are_all_the_same_are_one_row(rng):
-    """Rounding must not pass for what differs between them."""
+def test_identical_bins_become_one_row(rng):
+    """Rounding errors must not count as differences between bins."""
     steps = torch.from_numpy(rng.normal(size=(8, 40)).astype(np.float32) + 50)
     trajectory = Trajectory.from_steps([steps.clone() for _ in range(10)])
     rows = compress(trajectory, rng.normal(size=(8, 3, 10)), np.arange(8), torch.zeros(40))
     assert len(rows.ones) == 8
 
 
-def test_batches_make_no_difference(rng):
+def test_the_batch_size_does_not_change_the_fit(rng):
     features, responses = simulate(rng, 60, 12, 50, 4, np.float32)
     steps = torch.from_numpy(features)
     predictions = []
@@ -309,9 +309,9 @@ def test_batches_make_no_difference(rng):
     assert relative_error(predictions[0], predictions[1]) < 1e-4
 
 
-def test_rotation_keeps_every_inner_product(rng):
+def test_rotation_preserves_every_inner_product(rng):
     features, responses = simulate(rng, 8, 25, 30, 3, np.float64)
-    features = features[:, [0, 1, 2, 3] + 21 * [4]] + 1e-6 * features  # nearly still from step 4 on
+    features = features[:, [0, 1, 2, 3] + 21 * [4]] + 1e-6 * features  # nearly constant from step 4 on
     shift = torch.from_numpy(features.mean((0, 1)))
     rows = compress(
         Trajectory.from_steps(list(torch.from_numpy(features).unbind(1))), responses, np.arange(8), shift
@@ -325,8 +325,8 @@ def test_rotation_keeps_every_inner_product(rng):
 
 
 @pytest.mark.parametrize("solver", ["dual", "krylov"])
-def test_a_fold_s_responses_have_no_part_in_the_map_that_is_judged_on_it(solver, rng, monkeypatch):
-    """Pure noise must look like noise in the inner folds: choosing directions there would leak."""
+def test_responses_of_a_fold_do_not_influence_the_map_validated_on_it(solver, rng, monkeypatch):
+    """Pure noise must score as noise in the inner folds; choosing directions from them would leak."""
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: solver)
     features, _ = simulate(rng, 60, 5, 400, 1, np.float32)
     responses = rng.normal(size=(60, 30, 5)).astype(np.float32)
@@ -335,7 +335,7 @@ def test_a_fold_s_responses_have_no_part_in_the_map_that_is_judged_on_it(solver,
 
 
 @pytest.mark.parametrize("what", ["constant features", "a constant unit", "a constant feature among others"])
-def test_constants_are_survived(what, rng):
+def test_constant_features_and_units_are_fitted(what, rng):
     features, responses = simulate(rng, 40, 5, 20, 3, np.float32)
     if what == "constant features":
         features[:] = 1.5

@@ -1,4 +1,4 @@
-"""Sums against the plain definitions, intervals and tests against known truth."""
+"""Sums compared with the plain definitions, and intervals and tests with known truth."""
 
 import runpy
 from pathlib import Path
@@ -28,7 +28,7 @@ def simulate(rng, n_images=120, n_trials=8, n_units=5, n_bins=3, quality: np.typ
 
 
 def moments(predicted, trials, bins, image_driven=False):
-    """Return sums and noise of units, as a score makes them."""
+    """Return sums and noise of units, as in a score."""
     noises = [TrialNoise.of(trials[:, :, unit]) for unit in range(trials.shape[2])]
     mean = np.stack([noise.mean for noise in noises], axis=1)
     of_units = [
@@ -40,7 +40,7 @@ def moments(predicted, trials, bins, image_driven=False):
 
 @pytest.mark.parametrize("image_driven", [False, True])
 @pytest.mark.parametrize("missing", [False, True])
-def test_sums_give_the_score_that_the_definitions_give(missing, image_driven, rng):
+def test_scores_from_sums_equal_their_definitions(missing, image_driven, rng):
     predicted, trials = simulate(rng)
     if missing:
         trials[:30, 5:] = np.nan
@@ -56,9 +56,9 @@ def test_sums_give_the_score_that_the_definitions_give(missing, image_driven, rn
 
 
 @pytest.mark.parametrize("image_driven", [False, True])
-def test_a_resample_counts_its_images(image_driven, rng):
+def test_counts_of_a_resample_equal_repeated_images(image_driven, rng):
     predicted, trials = simulate(rng)
-    trials[:30, 5:] = np.nan  # no blocks, so that the noise of an image does not depend on the others
+    trials[:30, 5:] = np.nan  # without blocks the noise of an image does not depend on the others
     bins = np.ones(3, bool)
     drawn = rng.integers(120, size=120)
     counts = np.bincount(drawn, minlength=120)[None].astype(float)
@@ -77,7 +77,7 @@ def test_a_resample_counts_its_images(image_driven, rng):
         pytest.param(40, 40, 0.6, 0.0, id="many units alike: all that matters is images"),
     ],
 )
-def test_calibration(n_units, n_images, score, spread):
+def test_intervals_and_tests_are_calibrated(n_units, n_images, score, spread):
     """The small version of docs/calibration.md: 120 recordings of known truth for each design.
 
     At a true rate of 95 % fewer than 106 hits, or all 120, come in under 0.5 % of cases; more than 12
@@ -94,8 +94,8 @@ def test_calibration(n_units, n_images, score, spread):
 
 
 @pytest.mark.parametrize("n_units", [3, 8, 30])
-def test_the_error_has_the_parts_that_it_was_made_of(n_units, rng):
-    """Units of variance 4; of resamples, 1 is the variance of what they share, 9 of what not."""
+def test_the_standard_error_combines_unit_and_shared_variance(n_units, rng):
+    """Units have variance 4; between resamples, the shared part has variance 1 and the private part 9."""
     errors = []
     for _ in range(200):
         observed = 2 * rng.normal(size=n_units)
@@ -105,8 +105,8 @@ def test_the_error_has_the_parts_that_it_was_made_of(n_units, rng):
     assert 0.4 * medians.var() + 1 < np.mean(errors) < 1.5 * medians.var() + 1.2
 
 
-def test_units_that_share_nothing_are_a_sample_like_any(rng):
-    """For normal numbers the interval of the median is known to be pi / 2 as wide, squared, as the mean's."""
+def test_independent_units_give_the_interval_of_a_plain_sample(rng):
+    """For normal numbers the squared width of the median's interval is pi / 2 times that of the mean's."""
     observed = rng.normal(size=4001)
     median = median_of_units(observed, np.tile(observed, (200, 1)), 100, rng)
     assert median.error == pytest.approx(np.sqrt(np.pi / 2 / 4001), rel=0.2)
@@ -117,7 +117,7 @@ def test_units_that_share_nothing_are_a_sample_like_any(rng):
     assert Median(4.303, 1.0, 2).p() == pytest.approx(0.05, abs=1e-4)
 
 
-def test_a_constant_prediction_scores_nothing(rng):
+def test_a_constant_prediction_scores_zero(rng):
     predicted, trials = simulate(rng)
     for image_driven in (False, True):
         sums, noise = moments(np.ones_like(predicted), trials, np.ones(3, bool), image_driven)
@@ -125,14 +125,14 @@ def test_a_constant_prediction_scores_nothing(rng):
 
 
 @pytest.mark.parametrize("n_units", [0, 1, 2])
-def test_under_three_units_no_interval(n_units, rng):
-    """Two units say next to nothing about how others differ."""
+def test_fewer_than_three_units_have_no_interval(n_units, rng):
+    """Two units are too few to estimate the variation between units."""
     predicted, trials = simulate(rng)
     sums, noise = moments(predicted, trials, np.ones(3, bool))
     assert np.isnan(median_interval(sums, noise, np.arange(5) < n_units, rng=rng)).all()
 
 
-def test_the_order_of_units_makes_no_difference():
+def test_the_order_of_units_does_not_matter():
     rng = np.random.default_rng(3)
     observed, resampled = rng.normal(size=20), rng.normal(size=(200, 20))
     order = rng.permutation(20)

@@ -1,4 +1,4 @@
-"""Correlations and ranks against scipy, ties and constants included."""
+"""Correlations and ranks compared with scipy, including ties and constants."""
 
 import numpy as np
 import pytest
@@ -33,18 +33,18 @@ def test_a_constant_side_is_undefined_not_zero():
     assert np.isnan(spearman(np.zeros(5), x))
 
 
-def test_rounding_dust_counts_as_constant(rng):
+def test_rounding_errors_count_as_constant(rng):
     dust = np.float32(1.7) * (1 + 6e-8 * rng.integers(0, 2, size=50)).astype(np.float32)
     assert np.isnan(pearson(rng.normal(size=50), dust))
 
 
-def test_nan_in_is_nan_out():
+def test_nan_gives_nan():
     assert np.isnan(pearson(np.array([1.0, np.nan, 2.0]), np.array([1.0, 2.0, 3.0])))
 
 
 @settings(max_examples=50, deadline=None)
 @given(hnp.arrays(np.float32, st.integers(1, 40), elements=st.integers(-3, 3).map(np.float32)))
-def test_midranks_equal_scipy_whatever_the_ties(x):
+def test_midranks_equal_scipy_for_any_ties(x):
     np.testing.assert_array_equal(ranks.midranks(x), stats.rankdata(x))
 
 
@@ -85,7 +85,7 @@ def test_spearman_of_nan_is_nan():
     assert np.isnan(spearman(np.array([1.0, np.nan, 2.0]), np.array([1.0, 2.0, 3.0])))
 
 
-def test_spearman_keeps_apart_what_float32_would_tie():
+def test_spearman_distinguishes_values_that_are_equal_in_float32():
     x = 1 + 1e-12 * np.arange(5)
     assert spearman(x, x[::-1]) == -1
 
@@ -102,6 +102,6 @@ def test_temporal_correlation_of_flat_predictions_is_undefined(rng):
     assert np.isnan(temporal_correlation(rng.normal(size=(4, 2, 5)), np.ones((4, 2, 5)))).all()
 
 
-def test_nothing_correlates_with_nothing() -> None:
+def test_empty_arrays_have_no_correlation() -> None:
     assert np.isnan(pearson(np.zeros((3, 0)), np.zeros((3, 0)))).all()
     assert np.isnan(temporal_correlation(np.zeros((4, 3, 0)), np.zeros((4, 3, 0)))).all()

@@ -1,4 +1,4 @@
-"""Divide trials in halves: which, how many, and independent of their order."""
+"""Halves of trials: their choice, their size, and independence of the order of trials."""
 
 from math import comb
 
@@ -55,7 +55,7 @@ def test_halves_of_incomplete_blocks_are_equal_and_change_no_more_than_needed(n_
 
 
 @pytest.mark.parametrize("missing", ["none", "last", "anywhere"])
-def test_the_order_is_that_of_what_trials_hold(missing, rng):
+def test_halves_follow_the_content_of_trials_not_their_order(missing, rng):
     trials = rng.poisson(2.0, size=(6, 9, 3)).astype(float)
     present = np.ones((6, 9), bool)
     if missing != "none":

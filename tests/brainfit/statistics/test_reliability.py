@@ -1,4 +1,4 @@
-"""Closed-form reliability against analyses of variance, all halvings, and known truth."""
+"""Closed-form reliability compared with analyses of variance, all halvings, and known truth."""
 
 from itertools import combinations, product
 
@@ -26,7 +26,7 @@ def image_driven(noise, bins):
     return pearson_reliability(mean - mean.mean(axis=0), noise.per_bin()[:, bins].mean(axis=1))
 
 
-def test_blocks_give_the_two_way_analysis_of_variance(rng):
+def test_with_blocks_it_equals_the_two_way_analysis_of_variance(rng):
     """ICC(3, k) of Shrout & Fleiss (1979): mean squares of images and of the residual."""
     x = simulate(rng, n_bins=1, drift=2.0)[..., 0]
     n, k = x.shape
@@ -88,7 +88,7 @@ def covariance(a, b, driven):
 
 @pytest.mark.parametrize("driven", [False, True])
 @pytest.mark.parametrize("n_trials", [2, 3, 5, 6])
-def test_it_is_the_mean_over_all_halves_of_blocks(n_trials, driven, rng):
+def test_reliability_is_the_mean_over_all_halves_of_blocks(n_trials, driven, rng):
     x = simulate(rng, n_trials=n_trials, drift=1.0)
     found = []
     for chosen in combinations(range(n_trials), n_trials // 2):
@@ -101,8 +101,8 @@ def test_it_is_the_mean_over_all_halves_of_blocks(n_trials, driven, rng):
 
 
 @pytest.mark.parametrize("driven", [False, True])
-def test_it_is_the_mean_over_all_halves_of_each_image_s_trials(driven, rng):
-    """Four images with 2, 3, 4 and 2 trials: every combination of every image's halves."""
+def test_reliability_is_the_mean_over_all_halves_of_trials_per_image(driven, rng):
+    """Average over all combinations of halves of four images with 2, 3, 4 and 2 trials."""
     x, counts = simulate(rng, n_images=4, n_trials=4), [2, 3, 4, 2]
     for image, count in enumerate(counts):
         x[image, count:] = np.nan
@@ -110,7 +110,7 @@ def test_it_is_the_mean_over_all_halves_of_each_image_s_trials(driven, rng):
     sides = []
     for image, (count, options) in enumerate(zip(counts, halves, strict=True)):
         pairs = [(list(c), [k for k in range(count) if k not in c]) for c in options]
-        # Which half is the first is chance as well.
+        # The order of the two halves is random too.
         sides.append(
             [(x[image, a].mean(axis=0), x[image, b].mean(axis=0)) for c in pairs for a, b in (c, c[::-1])]
         )
@@ -125,8 +125,8 @@ def test_it_is_the_mean_over_all_halves_of_each_image_s_trials(driven, rng):
 
 
 @pytest.mark.parametrize(("unequal", "drift"), [(False, 0.0), (False, 3.0), (True, 0.0)])
-def test_it_is_unbiased_at_few_trials_whatever_drifts_from_block_to_block(unequal, drift, rng):
-    """The average of K trials has reliability 1 / (1 + 2.25 / K); unequal K count by their mean 1 / K."""
+def test_reliability_is_unbiased_with_few_trials_despite_drift(unequal, drift, rng):
+    """The average of K trials has reliability 1 / (1 + 2.25 / K); unequal K enter by their mean 1 / K."""
     found = []
     for _ in range(60):
         x = simulate(rng, n_images=200, n_trials=4, n_bins=1, drift=drift)
@@ -146,7 +146,7 @@ def test_it_is_unbiased_at_few_trials_whatever_drifts_from_block_to_block(unequa
     holes=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_order_scale_and_offset_make_no_difference(n_trials, n_bins, scale, offset, holes, seed):
+def test_order_scale_and_offset_do_not_matter(n_trials, n_bins, scale, offset, holes, seed):
     """Trials that are only counted may change places in each image, blocks in all images together."""
     rng = np.random.default_rng(seed)
     x = simulate(rng, n_images=len(n_trials), n_bins=n_bins)
@@ -200,16 +200,16 @@ NULL = {
 
 
 @pytest.mark.parametrize("make", NULL.values(), ids=NULL)
-def test_responses_that_do_not_depend_on_the_image_pass_as_rarely_as_stated(make, rng):
-    """Among 600 at a rate of 1 %, more than 14 are rare; 3 % allows for the approximation."""
+def test_units_without_signal_pass_at_the_stated_rate(make, rng):
+    """At a rate of 1 %, more than 14 of 600 are rare; 3 % allows for the approximation."""
     n_bins = make(rng).shape[2]
     p = [TrialNoise.of(make(rng)).p_values(np.ones((1, n_bins), bool))[0] for _ in range(600)]
     assert np.mean(np.array(p) < ALPHA) < 0.03
     assert 0.25 < np.mean(np.array(p) < 0.5) < 0.75
 
 
-def test_good_units_are_not_left_out_however_few_images(rng):
-    """A tenth of the variance of each trial is signal: 15 bins of 20 images show it, one bin does not."""
+def test_reliable_units_pass_even_with_few_images(rng):
+    """With a tenth of trial variance as signal, 15 bins of 20 images suffice, and one bin does not."""
     p = np.array(
         [
             TrialNoise.of(rng.normal(size=(20, 1, 15)) + 3 * rng.normal(size=(20, 10, 15))).p_values(
@@ -222,7 +222,7 @@ def test_good_units_are_not_left_out_however_few_images(rng):
     assert (p[:, 1] < ALPHA).mean() < 0.8
 
 
-def test_what_does_not_vary_is_undefined():
+def test_constant_responses_are_undefined():
     trials = np.full((5, 4, 3), 1 / 3)
     trials[..., 1] += 1e-16 * np.arange(5)[:, None]
     np.testing.assert_array_equal(

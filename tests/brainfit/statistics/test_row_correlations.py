@@ -1,4 +1,4 @@
-"""Correlations of many rows at once against scipy, a row at a time."""
+"""Correlations of many rows at once compared with scipy row by row."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def by_scipy(a, b):
 
 
 @pytest.mark.parametrize("make", COUNTS.values(), ids=COUNTS)
-def test_counts_equal_scipy_by_either_way(make, rng):
+def test_counts_equal_scipy_with_and_without_a_table(make, rng):
     a, b = make(rng).astype(np.float32)
     np.testing.assert_allclose(correlate_counts(a, b), by_scipy(a, b), atol=1e-12)
     np.testing.assert_allclose(correlate_rows(a, b), by_scipy(a, b), atol=1e-12)
@@ -38,13 +38,13 @@ def test_numbers_equal_scipy(rng):
 
 
 @pytest.mark.parametrize("correlate", [correlate_counts, correlate_rows])
-def test_a_constant_row_is_undefined_and_the_others_are_not(correlate, rng):
+def test_only_the_constant_row_is_undefined(correlate, rng):
     a, b = rng.poisson(2, size=(2, 3, 40)).astype(np.float32)
     a[1] = 4
     assert np.isnan(correlate(a, b)).tolist() == [[False, True, False]] * 2
 
 
-def test_a_table_is_made_where_it_is_small_only(rng, monkeypatch):
+def test_a_table_of_pairs_is_used_only_if_small(rng, monkeypatch):
     def refused(a, b):
         raise AssertionError
 

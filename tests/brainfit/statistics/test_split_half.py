@@ -1,4 +1,4 @@
-"""Split-half correlations against a plain loop, and against what is known of the noise."""
+"""Split-half correlations compared with a plain loop and with known noise."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def simulate(rng, n_images=60, n_trials=10, n_units=3, n_bins=4, noise=2.0):
 
 
 def first_halves(trials, n_splits, rng):
-    """Yield for each random division the trials of each image's first and second half, by plain loops."""
+    """Yield the trials of each image's first and second half for each random division, by plain loops."""
     n_images, n_trials, _ = trials.shape
     present = np.isfinite(trials).all(axis=2)
     seed, keys = int(rng.integers(2**63)), None
@@ -41,7 +41,7 @@ def first_halves(trials, n_splits, rng):
 
 
 def plain_loop(trials, groups, n_splits, make_rng):
-    """Halve, average, correlate: one image, unit and group at a time, with scipy."""
+    """Halve, average and correlate with scipy, one image, unit and group at a time."""
     n_images, _, n_units, n_bins = trials.shape
     spearman, pearson = np.zeros((2, len(groups), n_units))
     for u in range(n_units):
@@ -71,8 +71,8 @@ CASES = {
 
 def unequal_trials(rng):
     trials = simulate(rng)
-    trials[:20, 7:] = np.nan  # these images were shown less often …
-    trials[5, 2, 1, 3] = np.nan  # … and this unit lost one bin of one trial
+    trials[:20, 7:] = np.nan  # these images have fewer trials …
+    trials[5, 2, 1, 3] = np.nan  # … and this unit lacks one bin of one trial
     return trials
 
 
@@ -98,7 +98,7 @@ CASES |= {
 
 
 @pytest.mark.parametrize("make", CASES.values(), ids=CASES)
-def test_equals_a_plain_loop(make, rng):
+def test_split_half_correlations_equal_a_plain_loop(make, rng):
     trials = make(rng)
     groups = np.vstack([np.eye(4, dtype=bool), [[True, True, False, True]]])
     ours = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
@@ -108,7 +108,7 @@ def test_equals_a_plain_loop(make, rng):
 
 
 @pytest.mark.parametrize("name", ["_CHUNK_BYTES", "_BLOCK"])
-def test_the_size_of_what_is_done_at_once_does_not_matter(name, rng, monkeypatch):
+def test_the_size_of_chunks_does_not_matter(name, rng, monkeypatch):
     trials, groups = unequal_trials(rng), np.vstack([np.eye(4, dtype=bool), [[True] * 4]])
     whole = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
     monkeypatch.setattr(split_half_module, name, 1)
@@ -119,7 +119,7 @@ def test_the_size_of_what_is_done_at_once_does_not_matter(name, rng, monkeypatch
     np.testing.assert_allclose(parts.pearson, whole.pearson, atol=1e-6)
 
 
-def test_units_in_parts_have_the_same_halves(rng):
+def test_units_in_chunks_have_the_same_halves(rng):
     trials, groups = every_unit_its_own_trials(rng), np.eye(4, dtype=bool)
     whole = split_half(trials, groups, n_splits=3, rng=np.random.default_rng(1))
     halves = RandomHalves(60, 11, 3, np.random.default_rng(1))
@@ -147,7 +147,7 @@ def test_a_bin_that_is_constant_to_rounding_is_undefined(rng):
     assert np.isfinite(halves.spearman[[0, 1, 3]]).all()
 
 
-def test_ties_of_counts_survive_normalisation_to_the_blank(rng):
+def test_ties_of_counts_survive_normalisation_by_blanks(rng):
     counts = rng.poisson(0.2, size=(80, 20, 2, 3)).astype(np.float32)
     groups = np.eye(3, dtype=bool)
     plain, normalised = (
@@ -158,7 +158,7 @@ def test_ties_of_counts_survive_normalisation_to_the_blank(rng):
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1, 1e4), (1e-30, 0), (1e18, 0)])
-def test_scale_and_offset_make_no_difference(scale, offset, rng):
+def test_scale_and_offset_do_not_matter(scale, offset, rng):
     trials = simulate(rng)
     groups = np.eye(4, dtype=bool)
     plain, other = (
@@ -168,7 +168,7 @@ def test_scale_and_offset_make_no_difference(scale, offset, rng):
     np.testing.assert_allclose(other, plain, atol=1e-3)
 
 
-def test_a_time_course_without_images_is_no_image_driven_correlation(rng):
+def test_a_time_course_alone_has_no_image_driven_correlation(rng):
     trials = rng.normal(size=(100, 10, 6, 5)) + 5 * np.arange(5)
     pooled = np.ones((1, 5), bool)
     plain, driven = (
@@ -179,7 +179,7 @@ def test_a_time_course_without_images_is_no_image_driven_correlation(rng):
     assert (np.abs(driven.pearson) < 0.2).all()
 
 
-def test_trajectories_of_halves_are_correlated_over_time(rng):
+def test_trajectories_of_halves_correlate_over_time(rng):
     trials = simulate(rng, n_trials=4, n_bins=9, noise=1.0) + 5 * np.sin(np.arange(9))
     bins = np.arange(9) > 2
     found = split_half(trials, bins[None], trajectory_bins=bins, rng=rng)
@@ -202,7 +202,7 @@ def drifting(rng):
 
 
 def test_a_drift_from_block_to_block_does_not_lower_the_correlation_of_halves(rng):
-    """If drawn for each image, halves would differ by the drift, which is constant in the average."""
+    """Halves drawn per image would differ by the drift, which is constant in the average over trials."""
     steady = simulate(rng, n_images=400, n_bins=1)
     drifts = steady + 5 * rng.normal(size=(1, 10, 1, 1))
     one_bin = np.ones((1, 1), bool)
@@ -214,7 +214,7 @@ def test_a_drift_from_block_to_block_does_not_lower_the_correlation_of_halves(rn
 
 
 @pytest.mark.parametrize("make", [*CASES.values(), drifting], ids=[*CASES, "drifting"])
-def test_the_order_of_trials_makes_no_difference(make, rng):
+def test_the_order_of_trials_does_not_matter(make, rng):
     trials, groups = make(rng), np.vstack([np.eye(4, dtype=bool), [[True] * 4]])
     turned = trials[:, rng.permutation(trials.shape[1])]
     first, second = (
@@ -224,14 +224,14 @@ def test_the_order_of_trials_makes_no_difference(make, rng):
     np.testing.assert_allclose(second.pearson, first.pearson, atol=1e-6)
 
 
-def test_reliability_is_that_of_the_average_of_all_trials(rng):
+def test_reliability_is_that_of_the_average_over_all_trials(rng):
     trials = simulate(rng, n_images=4000, n_trials=16, n_bins=1, noise=3.0)
     halves = split_half(trials, np.ones((1, 1), bool), n_splits=10, rng=rng)
     truth = 1 / (1 + 9 / 16)  # variance of the signal over that of the average
     np.testing.assert_allclose(spearman_brown(halves.pearson), truth, atol=0.02)
 
 
-def test_permuting_units_permutes_ceilings_and_images_do_not_matter(rng):
+def test_permuting_units_permutes_ceilings_and_permuting_images_does_not(rng):
     trials = simulate(rng)
     groups = np.eye(4, dtype=bool)
     first = split_half(trials, groups, n_splits=4, rng=np.random.default_rng(1)).spearman
@@ -249,13 +249,13 @@ def test_one_trial_is_refused_in_one_line(rng):
         split_half(trials, np.eye(4, dtype=bool), n_splits=2, rng=rng)
 
 
-def test_groups_without_a_bin_are_undefined(rng):
+def test_groups_without_bins_are_undefined(rng):
     halves = split_half(simulate(rng), np.zeros((2, 4), dtype=bool), n_splits=2, rng=rng)
     assert np.isnan(halves.spearman).all()
     assert halves.pearson.shape == (2, 3)
 
 
-def test_an_empty_group_and_a_silent_unit_are_undefined(rng):
+def test_empty_groups_and_silent_units_are_undefined(rng):
     trials = simulate(rng)
     trials[:, :, 1] = 0
     halves = split_half(trials, np.array([[False] * 4, [True] * 4]), n_splits=2, rng=rng)

@@ -1,4 +1,4 @@
-"""Splits: shares, balance within object, seeds."""
+"""Splits of images: shares, balance within objects, and seeds."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def test_a_quarter_of_each_object_is_held_out():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from("abcde"), min_size=12, max_size=80), st.integers(0, 99))
-def test_train_and_test_part_all_images(names, seed):
+def test_train_and_test_partition_the_images(names, seed):
     names = np.array(names)
     train, test = train_test_split(names, seed=seed)
     assert sorted([*train, *test]) == list(range(len(names)))
@@ -44,7 +44,7 @@ def test_folds_and_samples_are_balanced(names, n, seed):
         assert abs((names[chosen] == name).sum() - (names == name).sum() * n / len(names)) <= 1
 
 
-def test_the_seed_decides():
+def test_a_split_depends_on_the_seed():
     same, again = train_test_split(NAMES, seed=3)[1], train_test_split(NAMES, seed=3)[1]
     np.testing.assert_array_equal(same, again)
     assert (train_test_split(NAMES, seed=4)[1] != same).any()
@@ -67,6 +67,6 @@ def test_the_seed_decides():
         (lambda: image_folds(NAMES, 0), "n_folds is a whole number from 1 up"),
     ],
 )
-def test_what_cannot_be_split_is_said(call, message):
+def test_impossible_splits_are_refused(call, message):
     with pytest.raises(ContractError, match=message):
         call()

@@ -1,4 +1,4 @@
-"""What becomes of a unit's values before their halves are ranked."""
+"""Scaling of a unit's values before their halves are ranked."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def spikes(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
-def test_counts_stay_counts(dtype, rng):
+def test_counts_remain_counts(dtype, rng):
     values, counts = on_own_scale(spikes(rng).astype(dtype), ALL)
     assert counts
     assert values.dtype == np.float32
@@ -21,19 +21,19 @@ def test_counts_stay_counts(dtype, rng):
 
 
 @pytest.mark.parametrize("by", [0.137, 2.5, 1e-30, 1e30])
-def test_counts_come_back_from_whatever_they_were_divided_by(by, rng):
+def test_divided_counts_are_recovered(by, rng):
     values, counts = on_own_scale((spikes(rng) / by).astype(np.float32), ALL)
     assert counts
     np.testing.assert_array_equal(values, spikes(np.random.default_rng(0)))
 
 
-def test_whole_numbers_below_zero_are_no_counts(rng):
+def test_negative_integers_are_not_counts(rng):
     values, counts = on_own_scale(spikes(rng) - 1.0, ALL)
     assert not counts
     np.testing.assert_array_equal(values, spikes(np.random.default_rng(0)) - 1)
 
 
-def test_other_numbers_lie_about_zero_within_one(rng):
+def test_other_numbers_are_centred_and_scaled_to_one(rng):
     trials = 1e4 + rng.normal(size=(30, 6, 4))
     values, counts = on_own_scale(trials, ALL)
     assert not counts
@@ -43,7 +43,7 @@ def test_other_numbers_lie_about_zero_within_one(rng):
 
 
 @pytest.mark.parametrize("noise", [0, 1])
-def test_what_is_missing_is_zero_and_moves_nothing(noise, rng):
+def test_missing_values_become_zero_without_effect(noise, rng):
     present = rng.random((30, 6)) < 0.7
     whole = 3 + spikes(rng) + noise * rng.normal(size=(30, 6, 4))
     values, counts = on_own_scale(np.where(present[..., None], whole, np.nan), present)
@@ -54,20 +54,20 @@ def test_what_is_missing_is_zero_and_moves_nothing(noise, rng):
     np.testing.assert_allclose(there - there.mean(), whole[present] - whole[present].mean(), atol=1e-5)
 
 
-def test_high_counts_need_no_one(rng):
+def test_counts_are_recognised_without_a_count_of_one(rng):
     trials = rng.integers(20, 90, size=(30, 6, 4)).astype(float)
     values, counts = on_own_scale(trials, ALL)
     assert counts
     np.testing.assert_array_equal(values, trials)
 
 
-def test_what_float32_cannot_count_is_centred(rng):
+def test_counts_beyond_float32_are_centred(rng):
     trials = 2.0**26 + rng.integers(0, 900, size=(30, 6, 4))
     values, counts = on_own_scale(trials, ALL)
     assert not counts
     np.testing.assert_allclose(values * 2.0**26, trials - trials.mean(), atol=1e-2)
 
 
-def test_silence_stays_silence():
+def test_a_silent_unit_stays_zero():
     values, _ = on_own_scale(np.zeros((30, 6, 4)), ALL)
     assert (values == 0).all()

@@ -1,4 +1,4 @@
-"""Two processes train as one does."""
+"""Training with two processes equals training with one."""
 
 import csv
 import os

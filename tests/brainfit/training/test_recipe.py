@@ -1,4 +1,4 @@
-"""Recipes: the schedules, and what is refused."""
+"""Recipes: schedules and refused settings."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from brainfit.errors import ContractError, IntegrityError, UnknownNameError
 from brainfit.training.recipe import MINI, PAPER, Recipe
 
 
-def test_the_papers_recipe_is_what_it_states():
+def test_the_recipe_of_the_paper_has_the_published_settings():
     stated = {
         "optimizer": "sgd",
         "momentum": 0.9,
@@ -23,7 +23,7 @@ def test_the_papers_recipe_is_what_it_states():
     assert rates == pytest.approx([0.01, 0.01, 0.001, 1e-4, 1e-5])
 
 
-def test_a_cosine_rises_and_falls_to_nothing():
+def test_a_cosine_schedule_rises_and_falls_to_zero():
     rates = [MINI.learning_rate_at(share / 1000) for share in range(1001)]
     peak = rates.index(max(rates))
     assert max(rates) == pytest.approx(MINI.learning_rate)
@@ -57,12 +57,12 @@ def test_a_file_changes_a_recipe(tmp_path):
         ({"on_ms": 100}, ContractError, "both on_ms and off_ms"),
     ],
 )
-def test_recipes_that_are_none_are_refused(values, error, says):
+def test_invalid_recipes_are_refused(values, error, says):
     with pytest.raises(error, match=says):
         Recipe.from_dict(values)
 
 
-def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
+def test_an_unreadable_file_is_one_line(tmp_path):
     (tmp_path / "bad.toml").write_text("epochs = = 3")
     for name in ("bad.toml", "none.toml"):
         with pytest.raises(IntegrityError, match=f"cannot read the recipe .*{name}"):

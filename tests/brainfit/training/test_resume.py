@@ -1,4 +1,4 @@
-"""A run that is stopped and continued ends in the same bytes as one that was not."""
+"""A run that is stopped and resumed ends in the same bytes as an uninterrupted one."""
 
 import csv
 import hashlib
@@ -105,7 +105,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
         run(tmp_path / "run")
 
 
-def test_another_recipe_or_network_is_refused_and_the_difference_named(tmp_path):
+def test_another_recipe_or_network_is_refused_naming_the_difference(tmp_path):
     run(tmp_path)
     with pytest.raises(ContractError, match=r"another run: .*learning_rate 0.002, not 0.1;.*another --out"):
         run(tmp_path, replace(RECIPE, learning_rate=0.1))
@@ -115,7 +115,7 @@ def test_another_recipe_or_network_is_refused_and_the_difference_named(tmp_path)
         train(small_network(), SmallTask(seed=1), RECIPE, tmp_path, name="small")
 
 
-def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(tmp_path, monkeypatch):
     from brainfit.training import loop
 
     backward, done = loop.backward, []
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_checkpoint(
     assert torch.load(sorted((tmp_path / "checkpoints").glob("*.pt"))[-1])["step"] < 20
 
 
-def test_a_full_disk_is_one_line_and_the_run_continues_from_the_checkpoint_before(small_disk, monkeypatch):
+def test_a_full_disk_is_one_line_and_the_run_resumes_afterwards(small_disk, monkeypatch):
     monkeypatch.setattr("brainfit.training.checkpoint._KEPT", 1000)
     with pytest.raises(
         IntegrityError, match=r"cannot write the checkpoint .*continues from the checkpoint before"

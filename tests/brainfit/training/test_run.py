@@ -27,7 +27,7 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-def test_a_network_of_the_zoo_is_trained_and_its_folder_is_its_weights(tmp_path):
+def test_a_trained_network_is_scored_from_the_folder_of_its_run(tmp_path):
     out = tmp_path / "run"
     done = run("--model", "ff_mini", *SMALL, "--set", "batch_size=32", "--epochs", 2, "--out", out, "--json")
     assert done.exit_code == 0, done.output
@@ -45,7 +45,7 @@ def test_a_network_of_the_zoo_is_trained_and_its_folder_is_its_weights(tmp_path)
     assert score.info["weights"] == trained.weights
 
 
-def test_a_network_and_a_task_of_ones_own(tmp_path, monkeypatch):
+def test_a_network_and_task_from_a_users_file_are_trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(MINE)
     arguments = (
@@ -71,7 +71,7 @@ def test_a_network_and_a_task_of_ones_own(tmp_path, monkeypatch):
     assert "continuing at step 80 of 80" in again.stderr
 
 
-def test_a_time_decides_the_number_of_epochs(tmp_path, monkeypatch):
+def test_a_time_limit_sets_the_number_of_epochs(tmp_path, monkeypatch):
     from small_task import SmallTask
 
     monkeypatch.chdir(tmp_path)
