@@ -1,4 +1,4 @@
-"""Memory that runs out in a score: one line, nothing half-written, and the next run ends the same.
+"""A score that runs out of memory prints one line, leaves no partial files, and can be run again.
 
 Other faults: test_resume.py (kills, damage, runs at once), test_store.py (full and read-only disks).
 """
@@ -93,10 +93,10 @@ def test_an_allocation_that_fails_is_one_line(tmp_path, wanted, stage, takes):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
 def test_running_out_of_memory_anywhere_leaves_no_partial_files(tmp_path, wanted):
-    """What is said depends on whose code gets no memory: some crashes, some loses the error.
+    """The message depends on the library that runs out of memory: some crash, some lose the error.
 
-    Python itself waits for ever for a new thread that got no memory to say that it has started; such a
-    process is killed.
+    Python itself waits forever for a new thread that lacks the memory to report its start; such a process is
+    killed.
     """
     cache = tmp_path / "cache"
     for room in ROOMS:

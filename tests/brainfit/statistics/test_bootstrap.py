@@ -78,7 +78,7 @@ def test_counts_of_a_resample_equal_repeated_images(image_driven, rng):
     ],
 )
 def test_intervals_and_tests_are_calibrated(n_units, n_images, score, spread):
-    """The small version of docs/calibration.md: 120 recordings of known truth for each design.
+    """Run a small version of docs/calibration.md: 120 recordings of known truth per design.
 
     At a true rate of 95 % fewer than 106 hits, or all 120, come in under 0.5 % of cases; more than 12
     rejections at one of 5 % in under 1 %.
