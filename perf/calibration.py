@@ -40,6 +40,14 @@ class Design:
     ----------
     drift
         Standard deviation of a level that a block adds to all images, in those of the noise of a trial.
+    missing
+        Share of the trials that are missing at random.
+    gain
+        Standard deviation of a block's gain, by which it multiplies the response to all images.
+    carried
+        Share of the noise variance of a trial that is common to all trials of an image.
+    ids
+        Number of images that show the same picture.
     unequal
         Half of the images have half of the trials; there are then no common blocks.
     overlap
@@ -59,6 +67,10 @@ class Design:
     unequal: bool = False
     overlap: float = 0.0
     noise_shared: float = 0.1
+    missing: float = 0.0
+    gain: float = 0.0
+    carried: float = 0.0
+    ids: int = 1
 
     @property
     def name(self) -> str:
@@ -69,6 +81,10 @@ class Design:
             "unequal trials": self.unequal,
             "overlapping bins": self.overlap,
             "correlated noise": self.noise_shared > 0.1,
+            f"{self.missing:.0%} missing": self.missing,
+            f"gain drift {self.gain:g}": self.gain,
+            f"{self.carried:.0%} of the noise common to an image's trials": self.carried,
+            f"{self.ids} names a picture": self.ids > 1,
         }
         return ", ".join([self.reliability, *(name for name, is_so in special.items() if is_so)])
 
@@ -89,6 +105,13 @@ DESIGNS = (
     Design(3, 160, 50, "high"),
     Design(3, 160, 10, "high", skewed=True, score=1.0, spread=0.0, unequal=True),
     Design(3, 40, 4, "high", skewed=True),
+    Design(10, 160, 10, "low", score=1.0, spread=0.0, drift=1.0, missing=0.03),
+    Design(10, 160, 10, "low", score=1.0, spread=0.0, drift=1.0, missing=0.1),
+    Design(10, 160, 4, "high", score=1.0, spread=0.0, gain=0.5),
+    Design(10, 160, 10, "high", score=1.0, spread=0.0, gain=0.2),
+    Design(10, 160, 10, "low", score=1.0, spread=0.0, carried=0.02),
+    Design(10, 160, 10, "low", score=1.0, spread=0.0, carried=0.1),
+    Design(10, 160, 4, "high", ids=4),
 )
 
 
@@ -102,28 +125,37 @@ class Recording:
     """
 
     def __init__(self, design: Design, rng: np.random.Generator) -> None:
-        self.rng = rng
+        self.rng, self.ids = rng, design.ids
         shape = (design.n_images, design.n_units)
+        self.pictures = np.arange(design.n_images) // design.ids
         self.tuning = self._standard(shape, TUNING_SHARED, skewed=design.skewed)
         reliability = rng.uniform(*RELIABILITY[design.reliability], design.n_units)
-        n_trials = np.full(design.n_images, design.n_trials)
+        present = np.ones((design.n_images, design.n_trials), bool)
         if design.unequal:
-            n_trials[::2] //= 2
+            present[::2, design.n_trials // 2 :] = False
+        if design.missing:
+            present &= (rng.random(present.shape) >= design.missing) | (np.arange(design.n_trials) < 2)
+        n_trials = present.sum(axis=1)
         noise_sd = np.sqrt((1 / reliability - 1) / (1 / n_trials).mean())[:, None]
-        self.driven_ceiling, self.plain_ceiling = (
-            np.sqrt(signal / (signal + 1 / reliability - 1)) for signal in (1, 1 + V)
-        )
         scale = noise_sd * (np.sqrt(1 + self.tuning / 2) if design.skewed else np.ones(self.tuning.shape))
         self.trials = np.empty((design.n_images, design.n_trials, design.n_units, N_BINS))
         smooth = np.linalg.cholesky(
             design.overlap ** np.abs(np.subtract.outer(range(N_BINS), range(N_BINS)))
         ).T
+        common = self._draw((*shape, N_BINS), design.noise_shared, design.skewed) if design.carried else 0.0
+        levels = np.empty((design.n_trials, design.n_units, 1))
         for k in range(design.n_trials):
             noise = self._draw((*shape, N_BINS), design.noise_shared, design.skewed) @ smooth
-            level = design.drift * noise_sd * rng.standard_normal((1, design.n_units, 1))
-            self.trials[:, k] = COURSE + self.tuning + scale * noise + level
-        missing = np.arange(design.n_trials) >= n_trials[:, None]
-        self.trials[missing] = np.nan
+            noise = np.sqrt(1 - design.carried) * noise + np.sqrt(design.carried) * common
+            levels[k] = design.drift * noise_sd * rng.standard_normal((design.n_units, 1))
+            gain = 1 + (design.gain * rng.standard_normal((design.n_units, 1)) if design.gain else 0)
+            self.trials[:, k] = gain * (COURSE + self.tuning) + scale * noise + levels[k]
+        self.trials[~present] = np.nan
+        share = present / n_trials[:, None]
+        drift = (share @ levels[..., 0]).var(axis=0)
+        carried = 1 - design.carried + design.carried / (1 / n_trials).mean()
+        of_average = (1 / reliability - 1) * carried + drift
+        self.driven_ceiling = np.sqrt(1 / (1 + of_average))
         self.mean = np.nanmean(self.trials, axis=1)
 
     def predict(self, scores: np.ndarray) -> np.ndarray:
@@ -134,8 +166,10 @@ class Recording:
 
     def _standard(self, shape: tuple[int, int], shared: float, skewed: bool) -> np.ndarray:
         """Draw with half of the variance the same in all bins; from -2 up where skewed."""
-        always = self._draw((*shape, 1), shared, skewed)
-        return np.sqrt(0.5) * (always + self._draw((*shape, N_BINS), shared, skewed))
+        pictures = (shape[0] // self.ids, shape[1])
+        always = self._draw((*pictures, 1), shared, skewed)
+        drawn = np.sqrt(0.5) * (always + self._draw((*pictures, N_BINS), shared, skewed))
+        return np.repeat(drawn, self.ids, axis=0)
 
     def _draw(self, shape: tuple[int, int, int], shared: float, skewed: bool) -> np.ndarray:
         """Draw with mean 0 and variance 1, a share of the variance common to all units."""
@@ -181,12 +215,13 @@ def observe(design: Design, seed: int, n_splits: int = 5, n_resamples: int = 100
 
     truth = rng.uniform(design.score - design.spread, design.score + design.spread, design.n_units)
     predicted = recording.predict(truth)
-    one = scored(predicted, recording.mean, found)
+    one = scored(predicted, recording, found)
     driven, plain = (
         median_interval(
             Sums.over(predicted, mean, window, image_driven=image_driven),
             noise[0],
             known,
+            groups=recording.pictures,
             rng=rng,
             n_resamples=n_resamples,
         )
@@ -203,6 +238,7 @@ def observe(design: Design, seed: int, n_splits: int = 5, n_resamples: int = 100
             window,
             values,
             np.random.default_rng([seed, 1]),
+            groups=recording.pictures,
             image_driven=image_driven,
             n_resamples=n_resamples,
         )
@@ -216,7 +252,7 @@ def observe(design: Design, seed: int, n_splits: int = 5, n_resamples: int = 100
     middle = min(design.score, 0.6)
     first, second = rng.uniform(middle - design.spread, middle + design.spread, (2, design.n_units))
     base, equal, worse = (
-        scored(recording.predict(scores), recording.mean, found) for scores in (first, second, first - DELTA)
+        scored(recording.predict(scores), recording, found) for scores in (first, second, first - DELTA)
     )
     null, better = (
         {pair.measure: pair for pair in compare([base, other], n_resamples=n_resamples, seed=seed).pairs}
@@ -243,8 +279,9 @@ def observe(design: Design, seed: int, n_splits: int = 5, n_resamples: int = 100
     )
 
 
-def scored(predicted: np.ndarray, mean: np.ndarray, found: Reliability) -> Score:
+def scored(predicted: np.ndarray, recording: Recording, found: Reliability) -> Score:
     """Make as much of a score as `compare` reads."""
+    mean = recording.mean
     by_window, n_units = ("window", "unit"), mean.shape[1]
 
     def normalized(reliability: np.ndarray, *sides: np.ndarray) -> np.ndarray:
@@ -265,6 +302,7 @@ def scored(predicted: np.ndarray, mean: np.ndarray, found: Reliability) -> Score
         "window_bins": (("window", "time_bin"), np.ones((1, N_BINS), dtype=bool)),
     }
     names = {"image_id": ("image", np.arange(len(mean))), "unit_id": ("unit", np.arange(n_units))}
+    names["picture"] = ("image", recording.pictures)
     info = {"recording": "calibration", "region": "IT", "simulated": True, "provenance": {}}
     return Score(xr.Dataset(data, coords={**names, "window": ["pooled"]}), info)
 
@@ -315,9 +353,12 @@ def main() -> None:
     """Print the table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="recordings for each design")
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--designs", type=int, nargs="*", help="positions of designs; by default all")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seeds)
+    designs = [DESIGNS[k] for k in arguments.designs] if arguments.designs else DESIGNS
     print("| " + " | ".join(HEADER) + " |\n|" + "---|" * len(HEADER))
-    for design in DESIGNS:
+    for design in designs:
         print("| " + " | ".join(row(design, [observe(design, seed) for seed in seeds])) + " |", flush=True)
 
 

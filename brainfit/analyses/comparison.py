@@ -13,7 +13,13 @@ import xarray as xr
 from brainfit.errors import ContractError
 from brainfit.scoring.result import Score
 from brainfit.scoring.result_base import Result
-from brainfit.statistics.bootstrap import Sums, median_of_units, pearson_of_resamples, resample
+from brainfit.statistics.bootstrap import (
+    Sums,
+    count_pictures,
+    median_of_units,
+    pearson_of_resamples,
+    resample,
+)
 from brainfit.support.arguments import whole_number
 from brainfit.support.seeds import generator
 
@@ -163,12 +169,13 @@ class Comparison(Result, Sequence[Difference]):
 def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Comparison:
     """Test every pair of scores, paired over images and units.
 
-    A resample draws images with replacement and gives both models the same ones; each unit's difference of r,
-    over the square root of the unit's reliability, is computed anew. The interval and the p-value are those
-    of Student's t for the median over units (`brainfit.statistics.bootstrap.median_of_units`), so they agree;
-    Holm's method corrects p for the pairs. The maps are held fixed: the test refers to new images and units,
-    not to new training images. docs/calibration.md says how often it rejects where there is no difference,
-    and how often it finds one that is there.
+    A resample draws pictures with replacement, all images of a picture together, and gives both models the
+    same ones; each unit's difference of r, over the square root of the unit's reliability, is computed anew.
+    The interval and the p-value are those of Student's t for the median over units
+    (`brainfit.statistics.bootstrap.median_of_units`), so they agree; Holm's method corrects p for the pairs.
+    The maps are held fixed: the test refers to new images and units, not to new training images.
+    docs/calibration.md says how often it rejects where there is no difference, and how often it finds one
+    that is there.
 
     Parameters
     ----------
@@ -198,7 +205,8 @@ def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: in
     _require_same(scores)
     response = _centred(scores[0].data["response"].values)
     predicted = [_centred(score.data["predicted"].values) for score in scores]
-    counts = resample(len(response), n_resamples, generator(seed, "paired bootstrap, images"))
+    pictures = _pictures(scores[0])
+    counts = resample(pictures, n_resamples, generator(seed, "paired bootstrap, images"))
     found: list[Difference] = []
     for measure, (name, reliability) in MEASURES.items():
         for window in map(str, scores[0].data["window"].values):
@@ -219,13 +227,19 @@ def compare(scores: Sequence[Score], *, n_resamples: int = N_RESAMPLES, seed: in
                 draws = resampled[first] - resampled[second] if units.size else np.empty((n_resamples, 0))
                 # A new generator for each pair, so that the order of the scores does not matter.
                 rng = generator(seed, "paired bootstrap, units")
-                median = median_of_units(observed, draws, len(response), rng)
+                median = median_of_units(observed, draws, count_pictures(pictures), rng)
                 p, ci95 = median.p(), median.interval()
                 pairs.append(Difference(first, second, window, len(units), median.value, ci95, p, p, measure))
             found += _holm(pairs)
     info = {name: scores[0].info[name] for name in _SAME} | {"seed": seed, "n_resamples": n_resamples}
     models = tuple(str(score.info.get("model", f"score {k}")) for k, score in enumerate(scores, start=1))
     return Comparison.of(found, models, info)
+
+
+def _pictures(score: Score) -> np.ndarray:
+    """Return the number of the picture that each image shows; scores of older versions do not know it."""
+    coords = score.data.coords
+    return coords["picture"].values if "picture" in coords else np.arange(score.data.sizes["image"])
 
 
 def _centred(values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import xarray as xr
 from brainfit.contracts.recording import Recording
 from brainfit.errors import ContractError
 from brainfit.execution import Execution, or_default
+from brainfit.scoring.pictures import find_pictures
 from brainfit.scoring.reliability import N_SPLITS, ceilings, measure
 from brainfit.scoring.request import select
 from brainfit.scoring.responses import Dropped, average_trials, repeated_images, require_trials, seen_images
@@ -19,10 +20,12 @@ from brainfit.scoring.result_base import Result
 from brainfit.statistics.bootstrap import (
     MIN_UNITS,
     Sums,
+    count_pictures,
     median_of_units,
     reliability_of_resamples,
     resample,
 )
+from brainfit.statistics.groups import number_groups
 from brainfit.support.arguments import whole_number
 from brainfit.support.progress import progress_bar
 from brainfit.support.seeds import generator
@@ -119,6 +122,8 @@ def noise_ceiling(
             on_progress=on_progress,
         )
 
+    with progress_bar("compare pictures (images)", len(images), shown=execution.progress) as on_progress:
+        pictures = find_pictures(chosen.stimuli.isel(image=images), on_progress).group
     mean = averages.mean[images][:, units]
     mean = mean - mean.mean(axis=(0, 2), keepdims=True)
     by_bin, by_window, bounds = ("unit", "time_bin"), ("window", "unit"), ("window", "bound")
@@ -129,7 +134,13 @@ def noise_ceiling(
     def intervals(values: np.ndarray, noise: np.ndarray, *, image_driven: bool) -> list[tuple[float, float]]:
         return [
             ceiling_interval(
-                mean, of_window, bins, of_units, generator(seed, "bootstrap"), image_driven=image_driven
+                mean,
+                of_window,
+                bins,
+                of_units,
+                generator(seed, "bootstrap"),
+                groups=pictures,
+                image_driven=image_driven,
             )
             for of_window, bins, of_units in zip(noise, found.bins, values, strict=True)
         ]
@@ -172,6 +183,7 @@ def ceiling_interval(
     ceilings: np.ndarray,
     rng: np.random.Generator,
     *,
+    groups: np.ndarray | None = None,
     image_driven: bool = False,
     n_resamples: int = N_RESAMPLES,
 ) -> tuple[float, float]:
@@ -192,11 +204,15 @@ def ceiling_interval(
     ceilings
         Spearman or Pearson, shape (unit,); NaN where undefined. The interval is NaN if fewer than three are
         defined.
+    groups
+        Images with the same label show the same picture and are drawn together, shape (image,); by default
+        all are different.
     """
     known = np.isfinite(ceilings)
     if known.sum() < MIN_UNITS or not bins.any():
         return np.nan, np.nan
+    _, groups = number_groups(groups, len(mean))
     sums = Sums.over(np.zeros_like(mean), mean, bins, image_driven=image_driven)
-    resampled = np.sqrt(reliability_of_resamples(sums, noise, resample(len(mean), n_resamples, rng)))
-    low, high = median_of_units(ceilings[known], resampled[:, known], len(mean), rng).interval()
+    resampled = np.sqrt(reliability_of_resamples(sums, noise, resample(groups, n_resamples, rng)))
+    low, high = median_of_units(ceilings[known], resampled[:, known], count_pictures(groups), rng).interval()
     return max(low, 0.0), min(high, 1.0)

@@ -18,10 +18,12 @@ from brainfit.execution import Execution, or_default
 from brainfit.features.plan import plan_features, usable_model, usable_presentation
 from brainfit.features.stream import open_features
 from brainfit.registry.lookup import load_recording
+from brainfit.scoring.pictures import find_pictures
 from brainfit.scoring.request import resolve_layer, select
 from brainfit.scoring.responses import average_trials
 from brainfit.scoring.result_base import Result
 from brainfit.statistics.decoding import decode_dprime
+from brainfit.statistics.groups import number_groups
 from brainfit.statistics.solution_times import object_solution_times
 from brainfit.support.arguments import numbers, whole_number
 from brainfit.support.memory import check_memory
@@ -75,10 +77,12 @@ def neural_solution_times(
         raise ContractError(
             f"none of {len(units)} units of {chosen.name!r} has trials of every image; drop images"
         )
-    features = averages.mean[:, units].swapaxes(1, 2)
-    dprime = decode_dprime(features, chosen.responses["object_name"].values, seed=seed)
+    mean = averages.mean[:, units]
+    features = (mean - mean.mean(axis=(0, 2), keepdims=True)).swapaxes(1, 2)
+    pictures = find_pictures(chosen.stimuli).group
+    dprime = decode_dprime(features, chosen.responses["object_name"].values, seed=seed, groups=pictures)
     start, end = (chosen.responses[f"time_bin_{bound}"].values.astype(float) for bound in ("start", "end"))
-    return _times(given, _as_given(dprime, chosen, given), criterion, start, end)
+    return _times(given, *_as_given(chosen, given, dprime, pictures), criterion, start, end)
 
 
 def model_solution_times(
@@ -142,19 +146,22 @@ def model_solution_times(
                 check_memory(needed, "lower the number of images, or choose a smaller layer")
             blocks.append(found)
     objects = chosen.responses["object_name"].values
-    dprime = decode_dprime(torch.cat(blocks).numpy(), objects, seed=seed)[:, list(index)]
+    pictures = find_pictures(chosen.stimuli).group
+    dprime = decode_dprime(torch.cat(blocks).numpy(), objects, seed=seed, groups=pictures)[:, list(index)]
     start = np.arange(presentation.n_steps) * float(presentation.step_ms)
-    return _times(given, _as_given(dprime, chosen, given), criterion, start, start + presentation.step_ms)
+    rows = _as_given(chosen, given, dprime, pictures)
+    return _times(given, *rows, criterion, start, start + presentation.step_ms)
 
 
 def _loaded(recording: Recording | str | Path) -> Recording:
     return recording if isinstance(recording, Recording) else load_recording(recording)
 
 
-def _as_given(rows: np.ndarray, chosen: Recording, given: Recording) -> np.ndarray:
-    """Put rows of `chosen`, whose images are in the order of their names, in that of the recording given."""
+def _as_given(chosen: Recording, given: Recording, *arrays: np.ndarray) -> list[np.ndarray]:
+    """Put rows of `chosen`, whose images are sorted by name, in the order of the recording that was given."""
     row = {name: k for k, name in enumerate(chosen.responses["image_id"].values)}
-    return rows[[row[name] for name in given.responses["image_id"].values]]
+    order = [row[name] for name in given.responses["image_id"].values]
+    return [rows[order] for rows in arrays]
 
 
 def _for_each_image(criterion: np.ndarray, recording: Recording) -> np.ndarray:
@@ -170,7 +177,12 @@ def _for_each_image(criterion: np.ndarray, recording: Recording) -> np.ndarray:
 
 
 def _times(
-    recording: Recording, dprime: np.ndarray, criterion: np.ndarray, start: np.ndarray, end: np.ndarray
+    recording: Recording,
+    dprime: np.ndarray,
+    pictures: np.ndarray,
+    criterion: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
 ) -> SolutionTimes:
     arrays = {
         "dprime": (("image", "time_bin"), dprime),
@@ -178,6 +190,7 @@ def _times(
         "solution_time": ("image", object_solution_times(dprime, criterion, (start + end) / 2)),
     }
     coords = {name: c for name, c in recording.responses.coords.items() if c.dims == ("image",)}
+    coords["picture"] = xr.DataArray(number_groups(pictures, len(pictures))[1], dims="image")
     bins = {"time_bin_start": ("time_bin", start), "time_bin_end": ("time_bin", end)}
     info = {"recording": recording.name, "simulated": recording.simulated}
     return SolutionTimes(xr.Dataset(arrays, {**coords, **bins}), info)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from brainfit.errors import ContractError
+from brainfit.statistics.bootstrap import resample
 from brainfit.statistics.correlation import spearman
+from brainfit.statistics.groups import number_groups
 from brainfit.support.arguments import numbers, whole_number
 from brainfit.support.seeds import generator
 
@@ -35,7 +37,12 @@ class SpearmanResult:
 
 
 def ost_consistency(
-    a: np.ndarray, b: np.ndarray, *, n_resamples: int = 1000, seed: int = 0
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    pictures: np.ndarray | None = None,
 ) -> SpearmanResult:
     """Correlate solution times over the images that both solved.
 
@@ -47,6 +54,9 @@ def ost_consistency(
         Number of resamples of the images.
     seed
         Seed of the resamples.
+    pictures
+        Images with the same label show the same picture, shape (image,), and are drawn together: the
+        coordinate `picture` of `SolutionTimes`. By default all are different.
 
     Raises
     ------
@@ -69,8 +79,11 @@ def ost_consistency(
             "give more images, or a lower criterion"
         )
     a, b = a[both], b[both]
-    drawn = generator(seed, "bootstrap of solution times").integers(n, size=(n_resamples, n))
-    resampled = spearman(a[drawn], b[drawn])
+    _, group = number_groups(pictures, len(both))
+    rng = generator(seed, "bootstrap of solution times")
+    counts = resample(group[both], n_resamples, rng).astype(int)
+    drawn = [np.repeat(np.arange(n), times) for times in counts]
+    resampled = np.array([spearman(a[some], b[some]) for some in drawn])
     resampled = resampled[np.isfinite(resampled)]
     low, high = np.percentile(resampled, [2.5, 97.5]) if len(resampled) else (np.nan, np.nan)
     return SpearmanResult(float(spearman(a, b)), (float(low), float(high)), n)

@@ -13,6 +13,7 @@ from brainfit.scoring.reliability import TRAJECTORY_MS, bins_within, ceilings, m
 from brainfit.scoring.responses import Responses
 from brainfit.statistics.bootstrap import Sums, median_interval
 from brainfit.statistics.correlation import CONSTANT, pearson, spearman, temporal_correlation
+from brainfit.statistics.groups import number_groups
 from brainfit.support.seeds import generator
 
 MIN_TEST_IMAGES = 4
@@ -42,6 +43,7 @@ def assemble(
     trials: xr.DataArray,
     *,
     window: tuple[float, float] | None = None,
+    pictures: np.ndarray | None = None,
     n_splits: int,
     seed: int,
     on_progress: Callable[[int], None] = lambda units: None,
@@ -59,6 +61,8 @@ def assemble(
         The same images' single trials, dims (image, trial, unit, time_bin); may be lazy.
     window
         Range in ms of the pooled window; see `brainfit.scoring.reliability.measure`.
+    pictures
+        Images with the same label show the same picture, shape (image,); by default all are different.
     n_splits, seed
         Number and seed of the random halves; the seed also serves the bootstrap.
     on_progress
@@ -72,6 +76,7 @@ def assemble(
     """
     level = mean.mean(axis=(0, 2), keepdims=True)
     steady, mean_at_level = _steady(predicted, mean), mean - level
+    picture_of_image = number_groups(pictures, len(mean))[1]
     halves = measure(trials, window=window, n_splits=n_splits, seed=seed, on_progress=on_progress)
     defined, known, groups = halves.defined, halves.known, halves.bins
 
@@ -80,7 +85,8 @@ def assemble(
         for bins, of_window, units in zip(groups, noise, known, strict=True):
             if bins.any():
                 sums = Sums.over(steady, mean_at_level, bins, image_driven=image_driven)
-                found.append(median_interval(sums, of_window, units, rng=generator(seed, "bootstrap")))
+                rng = generator(seed, "bootstrap")
+                found.append(median_interval(sums, of_window, units, groups=picture_of_image, rng=rng))
             else:
                 found.append((np.nan, np.nan))
         return found
@@ -140,6 +146,7 @@ def assemble(
         "temporal_correlation_image_driven_ceiling": ("unit", np.sqrt(halves.driven_trajectories)),
     }
     coords = {name: coord for name, coord in trials.coords.items() if "trial" not in coord.dims}
+    coords["picture"] = ("image", picture_of_image)
     coords |= {"window": list(halves.windows), "bound": ["low", "high"]}
     for k, edge in enumerate(("start", "end")):
         coords[f"window_{edge}_ms"] = (

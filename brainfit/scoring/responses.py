@@ -69,6 +69,8 @@ class Responses:
         The inner fold of each training image, shape (training image,).
     dropped
         Items that were left out, with reasons.
+    pictures
+        Images with the same number show the same picture, shape (image,).
     split
         The way images were split, and what was found out about their pictures.
     """
@@ -80,6 +82,7 @@ class Responses:
     test: np.ndarray
     folds: np.ndarray
     dropped: Dropped
+    pictures: np.ndarray
     split: dict[str, Any] = field(default_factory=dict)
 
 
@@ -119,7 +122,15 @@ def prepare(
     objects = recording.responses["object_name"].values
     folds = image_folds(objects[train], n_folds, seed=seed, groups=groups[train])
     return Responses(
-        recording.select_units(units), averages.mean[:, units], steps, train, test, folds, dropped, how
+        recording=recording.select_units(units),
+        mean=averages.mean[:, units],
+        steps=steps,
+        train=train,
+        test=test,
+        folds=folds,
+        dropped=dropped,
+        pictures=groups,
+        split=how,
     )
 
 

@@ -178,6 +178,7 @@ def _evaluate(request: Request, responses: Responses, predicted: np.ndarray) -> 
             mean[responses.train].mean(axis=0),
             responses.recording.responses.isel(image=responses.test),
             window=responses.recording.response_window,
+            pictures=responses.pictures[responses.test],
             n_splits=N_SPLITS,
             seed=request.seed,
             on_progress=on_progress,

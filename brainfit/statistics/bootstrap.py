@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from brainfit.statistics.correlation import CONSTANT
+from brainfit.statistics.groups import number_groups
 
 MIN_UNITS = 3
 
@@ -75,9 +76,29 @@ class Sums:
         return var_p, var_r, covariance
 
 
-def resample(n_images: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return how often each image is drawn, with replacement: shape (resample, image)."""
-    return rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=n_resamples).astype(float)
+def resample(groups: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw pictures with replacement, and return how often each image is in each draw.
+
+    Images that show the same picture are drawn together: they are no independent sample of pictures.
+
+    Parameters
+    ----------
+    groups
+        Images with the same number show the same picture, shape (image,)
+        (`brainfit.statistics.groups.number_groups`).
+
+    Returns
+    -------
+    array, shape (resample, image)
+    """
+    n_groups = count_pictures(groups)
+    drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
+    return drawn[:, number_groups(groups, len(groups))[1]].astype(float)
+
+
+def count_pictures(groups: np.ndarray) -> int:
+    """Return the number of different pictures, which is the size of the sample in a bootstrap."""
+    return len(np.unique(groups))
 
 
 def pearson_of_resamples(sums: Sums, counts: np.ndarray) -> np.ndarray:
@@ -137,7 +158,7 @@ class Median:
 
 
 def median_of_units(
-    observed: np.ndarray, resampled: np.ndarray, n_images: int, rng: np.random.Generator
+    observed: np.ndarray, resampled: np.ndarray, n_pictures: int, rng: np.random.Generator
 ) -> Median:
     r"""Return the median over units, with its standard error over new units and new images.
 
@@ -154,8 +175,8 @@ def median_of_units(
     observed
         The number of each unit, shape (unit,), finite.
     resampled
-        The same in resamples of the `n_images` images, shape (resample, unit); NaN, where the reliability
-        that it is divided by is not positive, counts as large without bound.
+        The same in resamples of the `n_pictures` different pictures, shape (resample, unit); NaN, where the
+        reliability that it is divided by is not positive, counts as large without bound.
 
     References
     ----------
@@ -170,9 +191,9 @@ def median_of_units(
     observed, resampled = observed[order], resampled[:, order]
     of_units = np.median(observed[rng.integers(n, size=resampled.shape)], axis=1).var()
     of_images = np.mean([_covariance_of_halves(some, rng) for some in np.array_split(resampled, 10)])
-    of_images = max(of_images, 0.0) * n_images / (n_images - 1)
+    of_images = max(of_images, 0.0) * n_pictures / (n_pictures - 1)
     variance = of_units + of_images
-    precision = of_units**2 / (n - 1) + of_images**2 / (n_images - 1)
+    precision = of_units**2 / (n - 1) + of_images**2 / (n_pictures - 1)
     df = variance**2 / precision if precision else np.inf
     return Median(float(np.median(observed)), float(np.sqrt(variance)), float(df))
 
@@ -190,13 +211,14 @@ def median_interval(
     units: np.ndarray,
     *,
     rng: np.random.Generator,
+    groups: np.ndarray | None = None,
     n_resamples: int = 1000,
     level: float = 0.95,
 ) -> tuple[float, float]:
     """Return the interval of the median over units of the normalised score, as in `median_of_units`.
 
-    A resample draws images with replacement and recomputes every unit's score *and* reliability on them. The
-    fitted map is held fixed: the interval refers to new images and units, not to a new training set.
+    A resample draws pictures with replacement and recomputes every unit's score *and* reliability on them.
+    The fitted map is held fixed: the interval refers to new images and units, not to a new training set.
 
     Parameters
     ----------
@@ -204,11 +226,14 @@ def median_interval(
         Values of one window, as for `reliability_of_resamples`.
     units
         True for units whose reliability is defined, shape (unit,). The result is NaN for fewer than three.
+    groups
+        Images with the same label show the same picture and are drawn together, shape (image,); by default
+        all are different.
     """
     if units.sum() < MIN_UNITS:
         return np.nan, np.nan
-    n_images = len(noise)
-    observed = normalized_of_resamples(sums, noise, np.ones((1, n_images)))[0]
-    resampled = normalized_of_resamples(sums, noise, resample(n_images, n_resamples, rng))
+    _, groups = number_groups(groups, len(noise))
+    observed = normalized_of_resamples(sums, noise, np.ones((1, len(noise))))[0]
+    resampled = normalized_of_resamples(sums, noise, resample(groups, n_resamples, rng))
     which = units & np.isfinite(observed)
-    return median_of_units(observed[which], resampled[:, which], n_images, rng).interval(level)
+    return median_of_units(observed[which], resampled[:, which], count_pictures(groups), rng).interval(level)

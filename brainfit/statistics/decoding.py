@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from brainfit.errors import ContractError
 from brainfit.statistics.correlation import CONSTANT
+from brainfit.statistics.groups import number_groups
 from brainfit.statistics.splits import image_folds
 from brainfit.support.arguments import whole_number
 from brainfit.support.threads import one_thread
@@ -70,7 +71,12 @@ def image_dprime(probabilities: np.ndarray, objects: np.ndarray) -> np.ndarray:
 
 
 def decode_dprime(
-    features: np.ndarray, objects: np.ndarray, *, n_folds: int = 10, seed: int = 0
+    features: np.ndarray,
+    objects: np.ndarray,
+    *,
+    n_folds: int = 10,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """Decode objects from features, bin by bin, and return the d' of each image.
 
@@ -88,6 +94,9 @@ def decode_dprime(
         Folds of the images, 3 or more, balanced within object.
     seed
         Seed of the folds.
+    groups
+        Images with the same label show the same picture, shape (image,), and are in the same fold; by default
+        all are different.
 
     Returns
     -------
@@ -118,19 +127,22 @@ def decode_dprime(
             f"decoding takes 2 objects with 3 images of each, got {len(names)} objects with "
             f"{min(counts, default=0)} images or more; give more images"
         )
-    folds = image_folds(objects, n_folds, seed=seed)
+    _, group = number_groups(groups, len(objects))
+    folds = image_folds(objects, n_folds, seed=seed, groups=group)
     dprime = np.zeros(features.shape[:2])
     for t in range(features.shape[1]):
         values = features[:, t].astype(float)
         varies = np.ptp(values, axis=0) > CONSTANT * np.abs(values).max(axis=0)  # the others are rounding
         if varies.any():
             with one_thread():
-                probabilities = _decode(values[:, varies], objects, folds, seed)
+                probabilities = _decode(values[:, varies], objects, folds, group, seed)
             dprime[:, t] = image_dprime(probabilities, objects)
     return dprime
 
 
-def _decode(features: np.ndarray, objects: np.ndarray, folds: np.ndarray, seed: int) -> np.ndarray:
+def _decode(
+    features: np.ndarray, objects: np.ndarray, folds: np.ndarray, groups: np.ndarray, seed: int
+) -> np.ndarray:
     """Return the probability of each object, (image, object), from the decoder that did not see the image."""
     probabilities = np.empty((len(features), len(np.unique(objects))))
     for fold in np.unique(folds):
@@ -142,7 +154,7 @@ def _decode(features: np.ndarray, objects: np.ndarray, folds: np.ndarray, seed: 
         if features.shape[1] > len(train):  # a rotation, which changes nothing but the size of the problem
             rotation = PCA(svd_solver="full").fit(x_train)
             x_train, x_test = rotation.transform(x_train), rotation.transform(x_test)
-        inner = image_folds(objects[train], _INNER_FOLDS, seed=seed) == 0
+        inner = image_folds(objects[train], _INNER_FOLDS, seed=seed, groups=groups[train]) == 0
         likelihood = []
         for c in PENALTIES:
             decoder = LogisticRegression(C=c, max_iter=1000).fit(x_train[~inner], objects[train][~inner])

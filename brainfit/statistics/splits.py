@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from brainfit.errors import ContractError
+from brainfit.statistics.groups import number_groups
 from brainfit.support.arguments import fraction, whole_number
 from brainfit.support.seeds import generator
 
@@ -57,7 +58,7 @@ def train_test_split(
     """
     test_fraction = fraction("test_fraction", test_fraction)
     object_names = np.asarray(object_names)
-    first, group = _groups(groups, len(object_names))
+    first, group = number_groups(groups, len(object_names))
     eligible = np.ones(len(first), bool)
     if candidates is not None:
         eligible[group[~np.asarray(candidates, bool)]] = False
@@ -117,24 +118,13 @@ def image_folds(
     """
     n_folds = whole_number("n_folds", n_folds, least=1)
     object_names = np.asarray(object_names)
-    first, group = _groups(groups, len(object_names))
+    first, group = number_groups(groups, len(object_names))
     order, phase = _dealt(object_names[first], generator(seed, "inner folds"))
     if len(order) < n_folds:
         raise ContractError(f"{len(order)} training images cannot make {n_folds} folds; give more images")
     fold = np.empty(len(order), int)
     fold[order] = (np.arange(len(order)) + int(phase * n_folds)) % n_folds
     return fold[group]
-
-
-def _groups(groups: np.ndarray | None, n_images: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first image of each group, in the order of images, and each image's group."""
-    if groups is None:
-        return np.arange(n_images), np.arange(n_images)
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True, axis=0)
-    order = np.argsort(first)
-    position = np.empty(len(order), int)
-    position[order] = np.arange(len(order))
-    return first[order], position[group.ravel()]
 
 
 def _dealt(object_names: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:

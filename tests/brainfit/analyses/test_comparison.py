@@ -139,6 +139,24 @@ def test_a_comparison_has_a_table_a_repr_and_a_file(tmp_path) -> None:
     assert list(Comparison.from_netcdf(tmp_path / "comparison.nc")) == list(found)
 
 
+def test_images_of_one_picture_count_as_one() -> None:
+    """Forty images that show ten pictures say less than forty pictures do."""
+    base = fake_score(**SMALL)
+    models = [noisy(base, amount, k) for k, amount in enumerate([0.5, 0.8])]
+
+    def compared(pictures: np.ndarray) -> Difference:
+        coords = {"picture": ("image", pictures)}
+        return compare([replace(one, data=one.data.assign_coords(coords)) for one in models])[0]
+
+    each, few = compared(np.arange(40)), compared(np.arange(40) // 4)
+    assert (
+        each
+        == compare([replace(one, data=one.data.drop_vars("picture", errors="ignore")) for one in models])[0]
+    )
+    assert each.difference == few.difference
+    assert each.p != few.p
+
+
 def test_undefined_units_are_left_out() -> None:
     score = noisy(fake_score(**SMALL), 0.5, 1)
     driven = score.data["window_image_driven"].copy()

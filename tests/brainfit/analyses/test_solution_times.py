@@ -91,6 +91,23 @@ def test_images_are_decoded_by_decoders_that_never_saw_them() -> None:
     assert dprime.max() < 3
 
 
+def test_no_image_is_decoded_by_a_decoder_that_saw_its_picture() -> None:
+    """Features name the picture and not the object: only a copy in another fold could tell."""
+    pictures = np.arange(N_IMAGES) // 2
+    objects = np.array([f"o{k}" for k in np.random.default_rng(1).integers(3, size=N_IMAGES // 2)])[pictures]
+    noise = np.random.default_rng(0).normal(size=(N_IMAGES // 2, 1, 30))[pictures]
+    assert decode_dprime(noise, objects, n_folds=4).mean() > 1
+    assert decode_dprime(noise, objects, n_folds=4, groups=pictures).mean() < 0.5
+
+
+def test_interval_over_pictures_is_wider_than_over_their_names(rng) -> None:
+    a, b = rng.normal(size=(2, 30))
+    names = np.repeat(np.arange(30), 4)
+    each, pictures = ost_consistency(a[names], b[names]), ost_consistency(a[names], b[names], pictures=names)
+    assert pictures.r == each.r
+    assert np.ptp(pictures.ci95) > 1.5 * np.ptp(each.ci95)
+
+
 def test_a_bin_is_decoded_by_itself() -> None:
     features = features_with_onsets(np.full(N_IMAGES, 3))
     one = decode_dprime(features[:, 3:4], OBJECTS)
