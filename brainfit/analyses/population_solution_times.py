@@ -82,7 +82,8 @@ def neural_solution_times(
     pictures = find_pictures(chosen.stimuli).group
     dprime = decode_dprime(features, chosen.responses["object_name"].values, seed=seed, groups=pictures)
     start, end = (chosen.responses[f"time_bin_{bound}"].values.astype(float) for bound in ("start", "end"))
-    return _times(given, *_as_given(chosen, given, dprime, pictures), criterion, start, end)
+    dprime, pictures = _as_given(chosen, given, dprime, pictures)
+    return _times(given, dprime, pictures, criterion, start, end)
 
 
 def model_solution_times(
@@ -149,8 +150,8 @@ def model_solution_times(
     pictures = find_pictures(chosen.stimuli).group
     dprime = decode_dprime(torch.cat(blocks).numpy(), objects, seed=seed, groups=pictures)[:, list(index)]
     start = np.arange(presentation.n_steps) * float(presentation.step_ms)
-    rows = _as_given(chosen, given, dprime, pictures)
-    return _times(given, *rows, criterion, start, start + presentation.step_ms)
+    dprime, pictures = _as_given(chosen, given, dprime, pictures)
+    return _times(given, dprime, pictures, criterion, start, start + presentation.step_ms)
 
 
 def _loaded(recording: Recording | str | Path) -> Recording:
