@@ -15,6 +15,7 @@ from brainfit.contracts.vocabulary import TRAINED_ON_OBJECTS
 from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.registry.tasks import load_task
+from brainfit.scoring.notices import model_notices
 from brainfit.training.validation import validate
 from model_zoo.catalog import CATALOG
 from model_zoo.engine.graph import GraphModel
@@ -85,6 +86,14 @@ def test_a_folder_of_the_same_name_does_not_replace_the_weights(tmp_path, monkey
     (tmp_path / "ff_mini").mkdir()
     monkeypatch.chdir(tmp_path)
     assert brainfit.load_model("ff_mini").weights == f"sha256:{card_of('ff_mini')['sha256']}"
+
+
+@pytest.mark.parametrize(
+    ("weights", "title"), [("trained", "Trained on rendered objects"), ("random", "Random weights")]
+)
+def test_a_score_remarks_on_the_training(weights: str, title: str) -> None:
+    (remark,) = model_notices(brainfit.load_model("ff_mini", weights=weights))
+    assert remark.title == title
 
 
 def test_random_weights_can_name_their_seed() -> None:
