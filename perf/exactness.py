@@ -41,8 +41,8 @@ print(time.perf_counter() - start)
 """
 
 
-def measure(spectrum: str, shape: tuple[int, int, int, int]) -> dict[str, Any]:
-    """Solve one problem both ways and compare."""
+def measure(spectrum: str, shape: tuple[int, int, int, int], before: str | None) -> dict[str, Any]:
+    """Solve one problem both ways and compare; also time the version in the folder `before`, if given."""
     from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
 
     problem = make_problem(spectrum, *shape)
@@ -66,22 +66,17 @@ def measure(spectrum: str, shape: tuple[int, int, int, int]) -> dict[str, Any]:
         "worst_difference": float(np.abs(r - exact).max()),
         "equal_penalties": float((chosen == dense.chosen).mean()),
         "seconds": seconds,
-        **timed_before(problem),
+        **(timed_before(problem, before) if before else {}),
     }
 
 
-BEFORE: list[str] = []
-
-
-def timed_before(problem: Problem) -> dict[str, float]:
-    """Time both versions in fresh processes, one after the other, if there is another version."""
-    if not BEFORE:
-        return {}
+def timed_before(problem: Problem, before: str) -> dict[str, float]:
+    """Time both versions in fresh processes, one after the other."""
     n, found = problem.n_train, {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "problem.npz")
         np.savez(path, features=problem.features[:n], responses=problem.responses[:n])
-        for name, tree in (("seconds_before", BEFORE[0]), ("seconds_now", str(Path(__file__).parents[1]))):
+        for name, tree in (("seconds_before", before), ("seconds_now", str(Path(__file__).parents[1]))):
             command = [sys.executable, "-c", TIMED, str(path)]
             done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True)
             found[name] = float(done.stdout)
@@ -107,12 +102,11 @@ def main() -> int:
     parser.add_argument("--before", help="folder of another version, to time as well")
     parser.add_argument("--json", type=Path, help="file to write the table to")
     options = parser.parse_args()
-    BEFORE.extend([options.before] if options.before else [])
     rows = []
     for name in [options.only] if options.only else SHAPES:
         for shape in SHAPES[name]:
             for spectrum in SPECTRA:
-                rows.append(measure(spectrum, shape))
+                rows.append(measure(spectrum, shape, options.before))
                 print(show(rows[-1]), flush=True)
                 if options.json:
                     options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

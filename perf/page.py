@@ -62,13 +62,13 @@ def write(rows: list[dict[str, Any]], docs: Path = DOCS) -> list[Path]:
 def text(rows: list[dict[str, Any]]) -> str:
     """Return the page as Markdown."""
     parts = [INTRODUCTION, *(f"Measured on {m}." for m in sorted({row["machine"] for row in rows}))]
-    parts += ["", *shortfalls(rows), *absent(rows)]
+    parts += ["", *missed_targets(rows), *not_measured(rows)]
     parts.append("\n![Ratio of each workload with a peer, and its target](figures/performance_ratios.svg)")
     for family, title in FAMILIES.items():
         some = [row for row in rows if row["workload"].startswith(family)]
         if some:
             parts += [f"\n## {title}\n", *table(some), "", *notes(some)]
-            parts += [line for row in some if row.get("profile") for line in why(row)]
+            parts += [line for row in some if row.get("profile") for line in profile_table(row)]
     if any("curve" in row for row in rows):
         parts.append("\n![Time against size](figures/performance_scaling.svg)")
     return "\n".join(parts) + "\n"
@@ -79,7 +79,7 @@ def label(row: dict[str, Any]) -> str:
     return row["workload"].split(":")[0]
 
 
-def shortfalls(rows: list[dict[str, Any]]) -> list[str]:
+def missed_targets(rows: list[dict[str, Any]]) -> list[str]:
     """List the targets that were missed, and by how much."""
     missed = [row for row in rows if not row["met"]]
     if not missed:
@@ -88,7 +88,7 @@ def shortfalls(rows: list[dict[str, Any]]) -> list[str]:
     return ["Targets not met:\n", *lines]
 
 
-def absent(rows: list[dict[str, Any]]) -> list[str]:
+def not_measured(rows: list[dict[str, Any]]) -> list[str]:
     """List the expected rows that were not measured, with reasons."""
     there = [label(row) for row in rows]
     missing = {
@@ -100,7 +100,7 @@ def absent(rows: list[dict[str, Any]]) -> list[str]:
     return ["\nNot measured:\n", *lines] if missing else []
 
 
-def why(row: dict[str, Any]) -> list[str]:
+def profile_table(row: dict[str, Any]) -> list[str]:
     """Return the profile of a row that missed its target, as a table."""
     (_, *sides), *entries = row["profile"]
     two = len(sides) == 2

@@ -47,7 +47,7 @@ def curves(quick: bool) -> list[dict[str, Any]]:
 def row(name: str, work: Callable[[int], Work], sizes: list[int], repeats: int) -> dict[str, Any]:
     """Measure one curve, size after size in turn, and keep the shortest time of each."""
     prepared = [work(size) for size in sizes]
-    prepared[0]()  # what only the first call does
+    prepared[0]()  # warm up: the first call does extra work
     seconds = [min(times) for times in zip(*(each(prepared) for _ in range(repeats)), strict=True)]
     power = exponent(sizes, seconds)
     entry = harness.alone(
@@ -62,12 +62,12 @@ def row(name: str, work: Callable[[int], Work], sizes: list[int], repeats: int) 
 
 
 def each(prepared: list[Work]) -> list[float]:
-    """Time each once."""
+    """Time each work once."""
     return [harness.seconds(work) for work in prepared]
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
-    """Slope of log time against log size, by least squares."""
+    """Return the slope of log time against log size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
@@ -77,9 +77,9 @@ def unrolling_images(n_images: int) -> Work:
 
 
 def unrolling_steps(n_steps: int) -> Work:
-    """Unroll one batch for so many steps beyond those that pass before the layer sees anything.
+    """Unroll one batch for `n_steps` steps after the image has reached the layer.
 
-    The image stays on, for gray would be skipped.
+    The image stays on, because repeated gray would be skipped.
     """
     return unrolling(BATCH, Presentation(on_ms=10 * (ARRIVAL + n_steps), off_ms=0))
 
@@ -98,7 +98,7 @@ def unrolling(n_images: int, presentation: Presentation) -> Work:
 
 
 def fitting(n_images: int, n_features: int, n_units: int) -> Work:
-    """Fit the default map to three quarters of so many images."""
+    """Fit the default map to three quarters of `n_images` images."""
     data = workload(n_images, n_features, n_units)
     return lambda: data.taken_in(Ridge()).solve()
 
@@ -112,7 +112,7 @@ def ceilings(n_images: int, n_units: int) -> Work:
 
 
 def memory_of_ceilings(n_images: int) -> dict[str, Any]:
-    """Memory beside the responses must not grow with units."""
+    """Measure memory beside the responses, which must not grow with units."""
     few, many = (peak_gb(ceilings(n_images, n)) for n in (8, 32))
     return harness.alone(
         "E5 ceilings, units, memory: 8 to 32",

@@ -1,4 +1,4 @@
-"""The noise ceiling of a region by itself: what there is to predict, before any model."""
+"""Estimate the noise ceiling of a region without a model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def noise_ceiling(
 ) -> NoiseCeiling:
     """Estimate how well a perfect model could predict each unit of a region.
 
-    A score has the same numbers for its held-out images; here all images serve.
+    A score reports the same numbers for its held-out images; here all images are used.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def noise_ceiling(
         the same with the prefix ``window_`` over (window, unit), windows ``pooled``, ``early``, ``late``,
         as in `brainfit.scoring.result.Score`. NaN where a reliability is not
         distinguishable from zero. `window_ci95` over (window,
-        bound) is `ceiling_interval`. The attributes say of what, and what was dropped and why.
+        bound) is `ceiling_interval`. The attributes hold the provenance, and what was dropped and why.
 
     Raises
     ------

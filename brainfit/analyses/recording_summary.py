@@ -51,7 +51,7 @@ def describe_recording(
         A recording in any layout; of a large one some units of each region and animal are read, with all
         their images and trials.
     n_images, seed
-        As for `brainfit.score`, whose words these are, with steps of 10 ms.
+        As for `brainfit.score`, for model steps of 10 ms.
     progress
         True for progress bars on stderr.
 
@@ -60,15 +60,15 @@ def describe_recording(
     dict
         ``units`` by region and animal; ``images``; ``trials`` (least and most of an image; None: averaged);
         ``time_bins``; ``values``; ``left_out``, what the loader left out; ``scores``, by region the
-        `brainfit.scoring.preview.Preview`; ``read``, of how many units this is known; ``responses_gb``.
+        `brainfit.scoring.preview.Preview`; ``read``, the number of units that were read; ``responses_gb``.
 
     Raises
     ------
     ContractError, IntegrityError
-        If it is no recording, or a file behind it is damaged.
+        If it is not a recording, or a file behind it is damaged.
     """
     check_recording(recording)
-    read_some(recording)  # before there is a bar: most of what can be wrong is found here
+    read_some(recording)  # before the progress bar: finds most damaged files
     responses = recording.responses
     groups = list(_groups(recording))
     unit_bytes = responses.dtype.itemsize * responses.size / responses.sizes["unit"]
@@ -127,7 +127,7 @@ def _loaded(sample: Recording, progress: bool) -> Recording:
 
 
 def _values(sample: Recording) -> tuple[dict[str, Any], dict[str, int] | None]:
-    """Return range and kind of the values, and how many trials images have."""
+    """Return range and kind of the values, and the range of trials per image, in one pass."""
     low, high, n_nan, whole = np.inf, -np.inf, 0, True
     n_trials = np.zeros(sample.n_images, int)
     for _, part in unit_chunks(sample.responses):

@@ -63,7 +63,7 @@ def noise_corrected(
     Parameters
     ----------
     predicted, response
-        From all trials, shape (image, unit, time_bin).
+        Predictions and responses from all trials, shape (image, unit, time_bin).
     predicted_halves
         Predictions from either half of the trials, shape (half, halving, image, unit, time_bin).
     response_reliability
@@ -96,7 +96,7 @@ def noise_corrected(
 
 
 def _without_time_course(values: np.ndarray) -> np.ndarray:
-    """Take each bin's mean over images off, shape (..., image, unit, time_bin).
+    """Subtract each bin's mean over images, shape (..., image, unit, time_bin).
 
     Differences between images of the size of float32 rounding become 0, because rounding must not correlate.
     """
@@ -107,7 +107,7 @@ def _without_time_course(values: np.ndarray) -> np.ndarray:
 
 
 def _pooled(x: np.ndarray, y: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """Pearson over images x bins, from (..., image, unit, time_bin) to (..., window, unit)."""
+    """Correlate over images x bins, from (..., image, unit, time_bin) to (..., window, unit)."""
     found = np.full((*x.shape[:-3], len(windows), x.shape[-2]), np.nan)
     for w, bins in enumerate(windows):
         if bins.any():

@@ -3,7 +3,7 @@
 In ``"bfloat16"`` torch's autocast runs convolutions and other products with 8 bits of mantissa. The model
 itself stays as it is: weights are rounded as they are used, and what it adds up in float32 (a leaky sum)
 stays in float32. It is up to twice as fast on processors that have it (AVX-512 BF16, AMX; NVIDIA GPUs from
-Ampere on), and slower on those that have not. On a GPU it has never been run.
+Ampere on), and slower on others. It has not been tested on a GPU.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def select_rows(seen: Trajectory, rows: np.ndarray) -> Trajectory:
 def to_model_input(pixels: np.ndarray, size: int) -> torch.Tensor:
     """Convert pixels to a model's input: float32 in [0, 1], shape (image, 3, size, size).
 
-    Images of another size are resized bilinearly, with antialiasing where they shrink.
+    Images of another size are resized bilinearly, with antialiasing if they shrink.
 
     Raises
     ------

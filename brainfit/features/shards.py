@@ -1,4 +1,4 @@
-"""Files that hold the features of one layer for one batch of images, and in which any damage is found.
+"""Files that hold the features of one layer for one batch of images, and that reveal any damage.
 
 A file has a line of JSON with its key, the trajectory's index and the length of the rest; the distinct
 blocks, bit by bit, as `safetensors` writes them; and the CRC-32C of both in eight hexadecimal digits.
@@ -101,7 +101,7 @@ def read_shard(path: Path, key: str) -> Trajectory:
             header = json.loads(line)
             n_bytes = header["bytes"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise IntegrityError("it is no shard") from error
+            raise IntegrityError("it is not a shard") from error
         # Checked before anything is read, because a wrong length may be huge.
         if type(n_bytes) is not int or size != len(line) + n_bytes + _DIGITS:
             raise IntegrityError("its length is wrong")
@@ -114,7 +114,7 @@ def read_shard(path: Path, key: str) -> Trajectory:
         blocks = load(body)
         return Trajectory(tuple(blocks[str(k)] for k in range(len(blocks))), tuple(header["index"]))
     except (SafetensorError, ValueError, KeyError, TypeError, ContractError) as error:
-        raise IntegrityError("it is no shard") from error
+        raise IntegrityError("it is not a shard") from error
 
 
 def _checksum(*parts: bytes) -> bytes:

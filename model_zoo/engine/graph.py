@@ -163,7 +163,7 @@ class GraphModel(nn.Module):
     def unroll(
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:
-        """Show `images` and return the activity of each of `layers`: that of `step`, with less work.
+        """Show `images` and return the activity of each of `layers`, equal to that of `step`, with less work.
 
         Nothing is approximated. A drive is computed again only when its input is another tensor object;
         activity that does not depend on the image (gray, and all before the signal arrives) stays a batch of
@@ -194,7 +194,7 @@ class GraphModel(nn.Module):
         *,
         recompute: bool = False,
     ) -> dict[str, Trajectory]:
-        """Do as `unroll`, with gradients: those of the plain loop over `step`, to rounding.
+        """Unroll as `unroll` does, with the gradients of the plain loop over `step`, up to rounding.
 
         A layer without a state, or the part of a layer that depends on its input alone, is computed and
         differentiated once for as long as its input stays the same. On a GPU, nothing waits for the device:
@@ -214,7 +214,7 @@ class GraphModel(nn.Module):
         UnknownNameError, ContractError
             As `unroll`, but for the range of the pixels.
         """
-        layers = check_request(self, images, presentation, layers, look_at_pixels=False)
+        layers = check_request(self, images, presentation, layers, check_pixels=False)
         return self._unroll(images, presentation, layers, recompute=recompute)
 
     def _unroll(

@@ -30,7 +30,7 @@ class Normalizer:
     std: tuple[float, ...]
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalise; the shape stays."""
+        """Normalise images; the shape is kept."""
         shift, scale = (_constant(values, images.dtype, images.device) for values in (self.mean, self.std))
         return (images - shift) / scale
 
@@ -92,7 +92,7 @@ def check_request(
     presentation: Presentation,
     layers: Iterable[str],
     *,
-    look_at_pixels: bool = True,
+    check_pixels: bool = True,
 ) -> tuple[str, ...]:
     """Check a request to `unroll`.
 
@@ -100,8 +100,8 @@ def check_request(
     ----------
     model, images, presentation, layers
         As for `brainfit.contracts.model.Model.unroll`.
-    look_at_pixels
-        Check the range of the pixels, for which a GPU must be waited for.
+    check_pixels
+        True to check the range of the pixels, which waits for a GPU to finish its queue.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def check_request(
         if layer not in model.layers:
             raise unknown_name(f"layer of {model.name}", layer, model.layers)
     _check_images(model, images)
-    if look_at_pixels:
+    if check_pixels:
         _check_pixels(model, images)
     if not isinstance(presentation, Presentation):
         raise ContractError(f"{model.name} takes a brainfit.Presentation, got {type(presentation).__name__}")

@@ -60,9 +60,9 @@ class Cell(nn.Module, ABC):
     """The recurrent part of a node.
 
     A cell is made from its `CellContext`. Every operation on states must broadcast over a batch of one: a
-    layer that no image has reached yet is computed once for all images. So apply a convolution of
-    ``concat(x, h)``
-    as the sum of one of x, in `drive`, and one of h, in `forward`: `model_zoo.engine.layers.JointConv`.
+    layer that no image has reached yet is computed once for all images. So compute a convolution of
+    ``concat(x, h)`` as a convolution of x in `drive` plus one of h in `forward`
+    (`model_zoo.engine.layers.JointConv`).
 
     Its random weights are drawn for it: parameters with *bias* in their name are zero, and all others of two
     dimensions or more are normal. Other vectors and scalars (the gain of a norm, a rate) stay as the cell
@@ -73,8 +73,8 @@ class Cell(nn.Module, ABC):
     channels
         Number of channels of its output.
     loops
-        Submodules that read the cell's own state or feedback; their random weights are small. Those that are
-        None are left out.
+        Submodules that read the cell's own state or feedback; their random weights are small. Parts that
+        are None are ignored.
     takes_feedback
         True if the cell uses feedback; otherwise its node may have none.
     tensorflow

@@ -46,7 +46,7 @@ RECURRENT = tuple(CHANNELS)[3:]
 POOLED = ("conv1", "conv4", "conv6", "conv7", "conv10")
 SMALLEST = 32
 
-# The layers that were best for each region, the lower one of two: [2].
+# Best layer of each region according to [2]; of two equal layers, the lower one.
 REGION_LAYERS = {"V4": "conv5", "pIT": "conv7", "cIT": "conv9", "aIT": "conv9", "IT": "conv9"}
 
 

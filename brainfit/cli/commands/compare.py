@@ -69,13 +69,13 @@ def compare(
         path = {} if written is None else {"report": str(written)}
         print_json({"runs": rows, "differences": [pair.to_dict() for pair in pairs], **path})
         return
-    heads = ["", "model", "layer", "map", "weights", "image-\ndriven", "95 % interval", "with time\ncourse"]
+    headers = ["", "model", "layer", "map", "weights", "image-\ndriven", "95 % interval", "with time\ncourse"]
     rows = [[f"{k}", *_cells(score)] for k, score in enumerate(scores, start=1)]
     title = f"{scores[0].info['region']} of {scores[0].info['recording']}, pooled"
     if len(maps := {row[3] for row in rows}) == 1:  # terminals are narrow
         title += f", map {maps.pop()}"
-        heads, *rows = ([*row[:3], *row[4:]] for row in (heads, *rows))
-    print_table(heads, rows, title=title)
+        headers, *rows = ([*row[:3], *row[4:]] for row in (headers, *rows))
+    print_table(headers, rows, title=title)
     print_table(
         ["pair", "measure", "bins", "difference", "95 % interval", "p", "p (Holm)", "units"],
         [_pair_cells(pair) for pair in pairs],

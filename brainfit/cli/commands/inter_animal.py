@@ -53,7 +53,7 @@ def inter_animal(
         ["prediction", "bins", "consistency", "image-\ndriven", "normalized", "r", "units\ndefined"],
         [*rows, *_rows("all", result["pooled"])],
         title=f"{result['region']} of {result['recording']}: "
-        f"{result['n_train_images']} images to fit, {result['n_test_images']} to judge",
+        f"{result['n_train_images']} training and {result['n_test_images']} test images",
     )
     for line in result["dropped"]:
         note(f"dropped {line}")

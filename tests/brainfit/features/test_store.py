@@ -24,7 +24,7 @@ from brainfit.storage import cache_folder
 from brainfit.storage.size_limit import DEFAULT_LIMIT, size_limit
 from brainfit.support.memory import PeakMemory
 
-WRONG = "its (checksum|length) is wrong|it is no shard"
+WRONG = "its (checksum|length) is wrong|it is not a shard"
 KEYS = [f"{'near' if k % 2 else 'far':-<16}-{k}" for k in range(10)]
 
 
@@ -317,7 +317,7 @@ def test_a_claimed_length_is_not_trusted(tmp_path):
 
 def test_a_shard_of_an_earlier_format_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(b'{"key": "key", "index": [0]}\nabc12345678')
-    with pytest.raises(IntegrityError, match="it is no shard"):
+    with pytest.raises(IntegrityError, match="it is not a shard"):
         read_shard(tmp_path / "x", "key")
 
 
