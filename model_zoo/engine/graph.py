@@ -105,7 +105,7 @@ class GraphModel(nn.Module):
         self.presentation = presentation
         self.step_ms: int = presentation.step_ms
         self.normalize = normalizer()
-        self.eval()  # for cells of one's own with dropout or batch statistics
+        self.eval()  # a user's own cells may have dropout or batch statistics
 
     @property
     def weights(self) -> str:

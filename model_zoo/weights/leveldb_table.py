@@ -8,8 +8,8 @@
     footer   handle of the meta block, handle of the index block, zeros up to 40 bytes, magic number (8)
     handle   offset and size of a block
 
-The values of the index block are the handles of the blocks before. Numbers are varints where nothing else
-is said: seven bits a byte, the lowest first, and the eighth bit says whether more come.
+The values of the index block are the handles of the blocks before. Numbers are varints unless stated
+otherwise: seven bits a byte, the lowest first; the eighth bit is set if more bytes follow.
 
 References
 ----------

@@ -87,7 +87,7 @@ def stored(name: str) -> Path | None:
     Raises
     ------
     UnknownNameError
-        If none are published by that name.
+        If no weights are published by that name.
     IntegrityError
         If others can write to the folder.
     """
@@ -120,7 +120,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     Raises
     ------
     UnknownNameError
-        If none are published by that name.
+        If no weights are published by that name.
     IntegrityError
         If they cannot be fetched or written, or are not what they were.
     ContractError
