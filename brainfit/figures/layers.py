@@ -89,7 +89,17 @@ def _in_words(region: xr.Dataset) -> str:
     name, chosen = str(region["region"].values), str(region["chosen"].values)
     votes = int(region["votes"].sel(layer=chosen))
     n_units = int((region["unit_region"] == name).sum())
-    return f"{name}: {shorten(chosen)}, by {votes} of {count(n_units, 'unit')}."
+    of_all = f"{votes} of {count(n_units, 'unit')}"
+    if region.sizes["layer"] == 1:
+        return (
+            f"{name}: {shorten(chosen)} is the only candidate; it predicts {of_all} better than their mean."
+        )
+    if votes == 0:
+        return (
+            f"{name}: no unit votes, because no layer predicts one better than its mean; {shorten(chosen)} "
+            "has the lowest median loss."
+        )
+    return f"{name}: {shorten(chosen)}, by {of_all}."
 
 
 def _subject(of: Mapping[str, Any]) -> str:

@@ -66,17 +66,24 @@ def unit_notices(defined: np.ndarray) -> list[Notice]:
 
 
 def _of_trials(info: Mapping[str, Any]) -> list[Notice]:
-    provenance = info["provenance"]
+    provenance, found = info["provenance"], []
+    if copied := provenance.get("images", {}).get("copied_trials", 0):
+        text = (
+            f"{copied} images have two trials that are equal to the last bit in all units and bins, so that "
+            "one is a copy of the other. Copies share their noise: the reliability is too high and the score "
+            "too low; keep one of each."
+        )
+        found.append(Notice("Copied trials", text))
     n_units, drifting = provenance.get("n_units", 0), provenance.get("drifting_units", 0)
     if drifting <= DRIFT_SHARE * n_units:
-        return []
+        return found
     text = (
         f"The level of {drifting} of {n_units} units differs between positions of the trial axis, but images "
         "differ in their number of trials, so it is not known which trials were recorded together. The "
         "reliability may be too low and the score too high; keep missing trials at their positions, as NaN, "
         "so that each position is one block."
     )
-    return [Notice("Trials drift and blocks cannot be told", text)]
+    return [*found, Notice("Trials drift and blocks cannot be told", text)]
 
 
 def _of_time_course(data: xr.Dataset) -> list[Notice]:

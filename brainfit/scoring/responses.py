@@ -14,13 +14,17 @@ from brainfit.contracts.recording import Recording, ceiling_obstacle
 from brainfit.errors import ContractError
 from brainfit.scoring.pictures import NEAR, Pictures, find_pictures
 from brainfit.statistics.splits import image_folds, train_test_split
+from brainfit.support.messages import printable
 from brainfit.support.progress import progress_bar
 
 CHUNK_BYTES = 256 * 2**20
 """Single trials that are read at a time, about, if they are float32."""
 _MIN_SEEN = 0.5
 _MIN_REPEATS = 2
-_LARGE = 1e12
+_LARGE = 1e13
+_PROBED = 64  # numbers of a trial that are compared before all of them
+_MIN_DISTINCT = 10
+_MIN_STEPS = 64  # distances between neighbouring numbers that a unit's responses must span
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,19 @@ class Averages:
         Shape (image, unit, time_bin), float64; NaN where an image has no trial for a unit.
     n_trials
         Trials averaged, shape (image, unit); a trial with NaN in any bin does not count.
+    units
+        Names of the units, shape (unit,), for messages; by default their positions.
+    precision
+        Smallest relative difference between numbers of the trials' type.
+    n_copied
+        Number of images that have two equal trials; see `has_copies`.
     """
 
     mean: np.ndarray
     n_trials: np.ndarray
+    units: np.ndarray | None = None
+    precision: float = float(np.finfo(float).eps)
+    n_copied: int = 0
 
 
 @dataclass
@@ -118,6 +131,7 @@ def prepare(
         progress=progress,
         pictures=pictures,
     )
+    how["copied_trials"] = averages.n_copied
     units = complete_units(averages, train, test, dropped)
     objects = recording.responses["object_name"].values
     folds = image_folds(objects[train], n_folds, seed=seed, groups=groups[train])
@@ -269,6 +283,7 @@ def average_trials(
     n_images, _, n_units, n_bins = responses.shape
     mean = np.empty((n_images, n_units, n_bins))
     n_trials = np.empty((n_images, n_units), int)
+    n_copied = 0
     for images in _chunks(responses, "image"):
         trials = responses.isel(image=images).values
         present = np.asarray(np.isfinite(trials).all(axis=3))
@@ -276,8 +291,36 @@ def average_trials(
         total = np.where(present[..., None], trials, 0).sum(axis=1, dtype=float)
         with np.errstate(invalid="ignore"):
             mean[images] = total / n_trials[images][..., None]
+        n_copied += sum(map(has_copies, trials, present))
         on_progress(len(trials))
-    return Averages(mean, n_trials)
+    units = responses["unit_id"].values if "unit_id" in responses.coords else None
+    precision = np.finfo(responses.dtype if responses.dtype.kind == "f" else float).eps
+    return Averages(mean, n_trials, units, float(precision), n_copied)
+
+
+def has_copies(trials: np.ndarray, present: np.ndarray) -> bool:
+    """Return True if two trials of an image are equal in all units and bins, to the last bit.
+
+    Trials that hold fewer than ten different numbers can be equal by chance and do not count.
+
+    Parameters
+    ----------
+    trials
+        Shape (trial, unit, time_bin).
+    present
+        Which trials exist for each unit, shape (trial, unit), bool.
+    """
+    flat = trials[present.any(axis=1)].reshape(int(present.any(axis=1).sum()), -1)
+    some = flat[:, :: max(1, flat.shape[1] // _PROBED)]
+    if len({row.tobytes() for row in some}) == len(flat):
+        return False
+    seen: set[bytes] = set()
+    for row in flat:
+        name = row.tobytes()
+        if name in seen and len(np.unique(row)) >= _MIN_DISTINCT:
+            return True
+        seen.add(name)
+    return False
 
 
 def unit_chunks(responses: xr.DataArray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -316,13 +359,23 @@ def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, drop
     dropped.add(
         "units", int((~complete).sum()), "no trial of some training image, or under two of some test image"
     )
-    with np.errstate(over="ignore"):  # of what is refused right below
-        spread = np.nan_to_num(averages.mean[train]).std(axis=(0, 2))
-    if not (spread[complete] <= _LARGE).all() or (spread[complete] < 1 / _LARGE)[spread[complete] > 0].any():
-        raise ContractError(
-            f"responses vary by {spread[complete].min():.3g} to {spread[complete].max():.3g}, beyond "
-            "what float32 sums can hold; give them in other units"
-        )
+    known = np.nan_to_num(averages.mean[train])
+    low, high = known.min(axis=(0, 2)), known.max(axis=(0, 2))
+    with np.errstate(over="ignore"):  # in units that are left out right below
+        spread = high - low
+    out_of_range = complete & ~((spread == 0) | ((spread <= _LARGE) & (spread >= 1 / _LARGE)))
+    rounded = complete & ~out_of_range & (spread > 0)
+    rounded &= spread < _MIN_STEPS * averages.precision * np.maximum(high, -low)
+    for units, why in (
+        (out_of_range, f"responses that vary by less than {1 / _LARGE:g} or more than {_LARGE:g}"),
+        (rounded, "responses so far from 0 that their number format rounds off most of what varies"),
+    ):
+        if units.any():
+            why = f"{why}: {_named(averages, units)}; give them in other units, or about their mean"
+            if (units == complete).all():
+                raise ContractError(f"no unit can be scored: {why}")
+            dropped.add("units", int(units.sum()), why)
+            complete = complete & ~units
     constant = complete & (spread == 0)
     if (constant == complete).all():
         raise ContractError(
@@ -330,3 +383,11 @@ def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, drop
         )
     dropped.add("units", int(constant.sum()), "the same response to every training image in every bin")
     return complete & ~constant
+
+
+def _named(averages: Averages, units: np.ndarray) -> str:
+    """Return the names of the first units of a mask, shape (unit,), and how many there are besides."""
+    names = np.arange(len(units)) if averages.units is None else averages.units
+    chosen = [printable(str(name)) for name in names[units][:3]]
+    more = int(units.sum()) - len(chosen)
+    return "unit " + ", ".join(chosen) + (f" and {more} more" if more else "")

@@ -123,7 +123,11 @@ def _print(found: LayerAssignment) -> None:
         f"by {summary['n_train_images']} training images",
     )
     for name, region in regions.items():
-        if region["tied"]:
+        if len(region["layers"]) == 1:
+            note(f"{name}: {region['chosen']} was the only candidate, so nothing was chosen by votes")
+        elif region["n_undecided"] == region["n_units"]:
+            note(f"{name}: no unit voted; the lowest median loss decided")
+        elif region["tied"]:
             note(f"{name}: two or more layers had equally many votes; the lowest median loss decided")
         if region["n_undecided"]:
             note(f"{name}: {region['n_undecided']} units did not vote, because no layer predicts them")

@@ -213,6 +213,49 @@ def test_averages_ignore_missing_trials():
     assert dropped.records[0]["n"] == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "dtype", "why"),
+    [
+        (lambda x: 1e-200 * x, "f8", "vary by less than 1e-13 or more than 1e\\+13: unit unit_1"),
+        (lambda x: 1e200 * x, "f8", "vary by less than 1e-13 or more than 1e\\+13: unit unit_1"),
+        (lambda x: x + 2e7, "f4", "number format rounds off most of what varies: unit unit_1"),
+        (lambda x: x + 1e9, "f8", None),
+        (lambda x: 1e6 - 1e9 * x, "f8", None),
+    ],
+)
+def test_a_unit_beyond_the_precision_of_numbers_is_left_out_by_name(change, dtype, why, rng):
+    values = rng.normal(size=(16, 3, 4, 5))
+    values[:, :, 1] = change(values[:, :, 1])
+    names = ("unit", [f"unit_{k}" for k in range(4)])
+    trials = xr.DataArray(
+        values.astype(dtype), dims=("image", "trial", "unit", "time_bin"), coords={"unit_id": names}
+    )
+    dropped = Dropped()
+    kept = complete_units(average_trials(trials), np.arange(8), np.arange(8, 16), dropped)
+    assert kept.tolist() == [True, why is None, True, True]
+    assert bool(dropped.records) == (why is not None)
+    if why is not None:
+        assert re.search(why, dropped.records[0]["why"])
+        with pytest.raises(ContractError, match=why):
+            complete_units(average_trials(trials[:, :, [1]]), np.arange(8), np.arange(8, 16), Dropped())
+
+
+@pytest.mark.parametrize(
+    ("make", "n"),
+    [
+        (lambda x: x, 0),
+        (lambda x: np.repeat(x[:, :1], 4, axis=1), 6),
+        (lambda x: np.concatenate([x[:, :3], x[:, :1]], axis=1), 6),
+        (lambda x: np.rint(x).clip(0, 1), 0),  # counts that agree by chance
+        (lambda x: np.where(np.arange(4)[:, None, None] < 2, x, np.nan), 0),  # missing trials
+    ],
+)
+def test_trials_that_are_equal_to_the_last_bit_are_counted_as_copies(make, n, rng):
+    values = make(rng.normal(size=(6, 4, 3, 5)))
+    averages = average_trials(xr.DataArray(values, dims=("image", "trial", "unit", "time_bin")))
+    assert averages.n_copied == n
+
+
 def test_bins_match_the_steps_that_hold_their_centres():
     recording = tiny_recording(n_bins=30)
     shifted = recording.responses.assign_coords(

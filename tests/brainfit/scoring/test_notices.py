@@ -48,6 +48,12 @@ def test_a_plain_score_explained_by_the_time_course_is_marked():
     assert "0.40" in below.notices[0].text
 
 
+def test_copied_trials_are_noticed():
+    score = with_provenance(fake_score(**SMALL, weights="sha256:0"), images={"copied_trials": 7})
+    assert titles(score) == ["Copied trials"]
+    assert "7 images" in score.notices[0].text
+
+
 @pytest.mark.parametrize(("units", "noticed"), [(2, False), (3, True)])
 def test_drift_is_noticed_where_blocks_cannot_be_told(units, noticed):
     score = with_provenance(fake_score(**SMALL, weights="sha256:0"), drifting_units=units, n_units=20)
