@@ -126,7 +126,7 @@ def reliability(n_images: int, n_units: int, n_splits: int, n_judged: int) -> tu
 
 
 def lazy_responses(n_images: int, n_units: int) -> xr.DataArray:
-    """Spike counts of dims (image, trial, unit, time_bin), which exist only where they are read."""
+    """Make spike counts of dims (image, trial, unit, time_bin), which exist only where they are read."""
 
     def read(image: np.ndarray, trial: np.ndarray, unit: np.ndarray, time_bin: np.ndarray) -> np.ndarray:
         phase = 1.7 * image[:, None, None] + 0.3 * unit[:, None] + 0.2 * time_bin
@@ -142,13 +142,13 @@ def lazy_responses(n_images: int, n_units: int) -> xr.DataArray:
 
 
 def counts(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Spikes in 10 ms: few, and so with many ties."""
+    """Draw spikes in 10 ms: few, and so with many ties."""
     rate = rng.gamma(1, 0.3, size=(shape[0], 1, *shape[2:]))
     return rng.poisson(rate, size=shape).astype(np.float32)
 
 
 def continuous(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Band power or fluorescence."""
+    """Draw continuous values such as band power or fluorescence."""
     tuning = rng.standard_normal((shape[0], 1, *shape[2:]), dtype=np.float32)
     return tuning + 2 * rng.standard_normal(shape, dtype=np.float32)
 

@@ -42,7 +42,7 @@ def interleaved(ours: Callable[[], Any], peer: Callable[[], Any], repeats: int) 
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Wall-clock time of one call."""
+    """Return the wall-clock time of one call."""
     gc.collect()
     start = time.perf_counter()
     function()
@@ -132,7 +132,7 @@ def row(
 
 
 def exceeds(found: float, limit: float, unit: str) -> str:
-    """Say what was found, and by how much it is beyond a limit."""
+    """Describe a value, and by how much it exceeds a limit."""
     return f"{found:.3g} {unit}, {found / limit - 1:.0%} too much"
 
 
@@ -146,7 +146,7 @@ def alone(
     note: str = "",
     profile: Callable[[], list[list[Any]]] | None = None,
 ) -> dict[str, Any]:
-    """Like `row`, for what has no peer: a limit of memory, a time, an exponent.
+    """Make a row without a peer: a limit of memory, a time, an exponent.
 
     `missed` says what is not as the target wants it, as `exceeds` does; nothing if all is.
     """

@@ -25,7 +25,7 @@ OTHER = "other"
 
 
 def by_kind(works: Mapping[str, Callable[[], Any]]) -> Profile:
-    """Seconds of each kind of torch's operations, with a column for each work; they were called before."""
+    """Time each kind of torch's operations, a column for each work; each was called before."""
     found = {name: _kinds(work) for name, work in works.items()}
     lines: Profile = [["", *found]]
     lines += [[kind, *(seconds[kind] for seconds in found.values())] for kind in (*KINDS, OTHER)]
@@ -51,7 +51,7 @@ def kind(operation: str) -> str:
 
 
 def busiest(work: Callable[[], Any], n: int = 6) -> Profile:
-    """Seconds in the functions that take most, of the calling thread and without what they call."""
+    """Return the seconds in the slowest functions of the calling thread, without their callees."""
     seen = cProfile.Profile()
     seen.runcall(work)
     stats: Any = pstats.Stats(seen)

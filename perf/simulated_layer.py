@@ -39,7 +39,7 @@ class Layer:
     feedforward: bool = False
 
     def parts(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Courses (course, bin), principal directions (direction, feature) and readout (direction, unit)."""
+        """Draw courses (course, bin), directions (direction, feature) and readout (direction, unit)."""
         rng = torch.Generator().manual_seed(0)
         rank = min(1024, self.n_features)
         scale = torch.arange(1, rank + 1) ** -0.5
@@ -53,7 +53,7 @@ class Layer:
         return courses / courses.square().sum(0).mean().sqrt(), mixing, readout / readout.norm(dim=0)
 
     def batches(self, n_images: int) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        """Features (image, bin, feature) and responses (image, unit, bin), some images at a time."""
+        """Yield features (image, bin, feature) and responses (image, unit, bin), some images at a time."""
         courses, mixing, readout = self.parts()
         for start in range(0, n_images, BATCH):
             n, rng = min(BATCH, n_images - start), torch.Generator().manual_seed(1 + start)
@@ -107,7 +107,7 @@ class Workload:
         return mapping
 
     def score(self, mapping: Any) -> float:
-        """Median over units of Pearson r over held-out images x bins."""
+        """Return the median over units of Pearson r over held-out images x bins."""
         x = self.features[self.n_train :]
         if isinstance(mapping, SharedLinearMap):
             predicted = mapping.predict(Trajectory.from_steps(list(x.unbind(1)))).swapaxes(1, 2)

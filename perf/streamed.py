@@ -74,7 +74,7 @@ def extrapolated(quick: bool) -> list[dict[str, Any]]:
 
 
 def whole(n_features: int, n_train: int) -> dict[str, Any]:
-    """Do it once, the solver stopping where it does."""
+    """Fit once; the solver stops as usual."""
     _, gb, found = in_a_process(fit, n_features, n_train)
     return judged(
         named("F4 whole", (n_train * 4 // 3, n_features, FULL[2])),

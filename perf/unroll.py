@@ -129,7 +129,7 @@ def each_step(size: int, repeats: int) -> list[dict[str, Any]]:
 def step_by_step(
     model: GraphModel, images: Tensor, presentation: Presentation, layers: Sequence[str]
 ) -> dict[str, list[Tensor]]:
-    """Every node at every step for every image; keeps the outputs of `layers`."""
+    """Run every node at every step for every image; keep the outputs of `layers`."""
     state = model.initial_state(images, batch=len(images))
     kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for frame in every_frame(images, presentation, model.normalize):
@@ -183,7 +183,7 @@ def contiguous(model: GraphModel) -> GraphModel:
 
 
 def pixels(size: int) -> Tensor:
-    """Noise; how long it takes does not depend on what there is to see."""
+    """Draw images of noise; the duration does not depend on the content."""
     return torch.rand(BATCH, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
@@ -199,7 +199,7 @@ def distance(narrow: Trajectory, wide: Trajectory) -> float:
 
 
 def _sizes(quick: bool) -> tuple[int, int, int]:
-    """Small and large images, in pixels, and repeats."""
+    """Return the small and large image size in pixels, and the number of repeats."""
     return (72, 72, 1) if quick else (128, 224, 5)
 
 

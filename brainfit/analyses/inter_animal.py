@@ -247,7 +247,7 @@ def _medians(found: xr.Dataset) -> dict[str, Any]:
 
 
 def _enough(recording: Recording, region: str, dropped: Dropped) -> np.ndarray:
-    """Say which units are of an animal that has enough of them, shape (unit,); refuse under two animals."""
+    """Return True for units of animals with enough of them, shape (unit,); refuse under two animals."""
     animals, position, counts = np.unique(
         recording.responses["animal"].values.astype(str), return_inverse=True, return_counts=True
     )
@@ -264,7 +264,7 @@ def _enough(recording: Recording, region: str, dropped: Dropped) -> np.ndarray:
 
 
 def _shared_images(averages: Averages, recording: Recording, dropped: Dropped) -> np.ndarray:
-    """Positions of the images that at least half of the units of *each* animal have trials of."""
+    """Return the positions of the images that at least half of the units of *each* animal have trials of."""
     animals = recording.responses["animal"].values.astype(str)
     images = np.arange(recording.n_images)
     for animal in np.unique(animals):
@@ -280,5 +280,5 @@ def _shared_images(averages: Averages, recording: Recording, dropped: Dropped) -
 
 
 def _shown(features: np.ndarray) -> Trajectory:
-    """Responses, (image, unit, time_bin), as what a layer did: a block a bin."""
+    """Return responses, (image, unit, time_bin), as a layer's trajectory with a block per bin."""
     return Trajectory.from_steps([torch.from_numpy(step) for step in np.moveaxis(features, 2, 0).copy()])

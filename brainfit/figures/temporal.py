@@ -109,7 +109,7 @@ def _in_words(name: str, group: pd.DataFrame) -> str:
 
 
 def _median(values: np.ndarray) -> float:
-    """Median that ignores NaN; NaN, without a warning, where nothing is left."""
+    """Return the median without NaN; NaN, without a warning, if all are NaN."""
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")
 

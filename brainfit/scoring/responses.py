@@ -336,7 +336,7 @@ def _chunks(responses: xr.DataArray, dim: str) -> Iterator[slice]:
 
 
 def seen_images(averages: Averages, dropped: Dropped) -> np.ndarray:
-    """Positions of the images that at least half of the units have trials of.
+    """Return the positions of the images that at least half of the units have trials of.
 
     A unit must have seen all images that are used (`complete_units`), so an image that most units
     missed would cost most units.
@@ -349,7 +349,7 @@ def seen_images(averages: Averages, dropped: Dropped) -> np.ndarray:
 
 
 def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, dropped: Dropped) -> np.ndarray:
-    """Units with a trial of every training image and two of every test image, shape (unit,), bool."""
+    """Return True for units with a trial of every training and two of every test image, shape (unit,)."""
     complete = (averages.n_trials[train].min(axis=0) >= 1) & (averages.n_trials[test].min(axis=0) >= 2)
     if not complete.any():
         raise ContractError(

@@ -268,7 +268,7 @@ class Score(Result):
 
 
 def _median(values: xr.DataArray) -> float:
-    """Median that ignores NaN; NaN, without a warning, where nothing is left."""
+    """Return the median without NaN; NaN, without a warning, if all are NaN."""
     finite = values.values[np.isfinite(values.values)]
     return float(np.median(finite)) if finite.size else float("nan")
 

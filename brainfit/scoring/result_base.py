@@ -226,7 +226,7 @@ def _unit_labels(data: xr.Dataset) -> np.ndarray:
 
 
 def _writer(info: Any) -> str:
-    """Say which version wrote a file, if the file says so."""
+    """Return a phrase with the version that wrote a file, if the file records it."""
     try:
         return f" of brainfit {info['provenance']['versions']['brainfit']}"
     except (TypeError, KeyError, IndexError):

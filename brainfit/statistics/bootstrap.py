@@ -199,7 +199,7 @@ def median_of_units(
 
 
 def _covariance_of_halves(resampled: np.ndarray, rng: np.random.Generator) -> float:
-    """Covariance over resamples of the medians of two random halves of the units."""
+    """Return the covariance over resamples of the medians of two random halves of the units."""
     halves = np.array_split(rng.permutation(resampled.shape[1]), 2)
     medians = np.array([np.median(resampled[:, half], axis=1) for half in halves])
     return np.cov(medians[:, np.isfinite(medians).all(axis=0)])[0, 1]

@@ -11,7 +11,7 @@ CONSTANT = 1e-6
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pearson correlation along the last axis.
+    """Return the Pearson correlation along the last axis.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman correlation along the last axis: Pearson of mid-ranks.
+    """Return the Spearman correlation along the last axis: Pearson of mid-ranks.
 
     Same shapes and the same NaN as `pearson`.
     """
@@ -60,7 +60,7 @@ def _dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def temporal_correlation(response: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Correlation over time between true and predicted trajectories, median over images.
+    """Return the correlation over time between true and predicted trajectories, median over images.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ _LOW, _HIGH = (0, 1) if sys.byteorder == "little" else (1, 0)
 
 
 def midranks(x: np.ndarray) -> np.ndarray:
-    """Ranks from 1 along the last axis; ties share their mean rank.
+    """Return ranks from 1 along the last axis; ties share their mean rank.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def correlate_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def correlate_counts(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Do what `correlate_rows` does, for whole numbers from 0 up.
+    """Correlate rows as `correlate_rows` does, for whole numbers from 0 up.
 
     The frequency of each pair of counts determines the result. If there are too many counts for a table of
     pairs, the rows are ranked.
@@ -70,6 +70,6 @@ def _dot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _correlation(product: np.ndarray, square_a: np.ndarray, square_b: np.ndarray) -> np.ndarray:
-    """Correlation from centred sums; NaN where a side is constant."""
+    """Return the correlation from centred sums; NaN where a side is constant."""
     squares = square_a * square_b
     return np.clip(product / np.sqrt(np.where(squares > 0, squares, np.nan)), -1, 1)

@@ -127,7 +127,7 @@ class RandomHalves:
         trajectory_bins: np.ndarray | None = None,
         on_progress: Callable[[int], None] = lambda units: None,
     ) -> SplitHalf:
-        """Do what `split_half` does, with these halves."""
+        """Compute `split_half` with these halves."""
         driven = np.broadcast_to(image_driven, len(groups))
         n_units = trials.shape[2]
         found, over_time = np.full((2, len(groups), n_units), np.nan), np.full((2, n_units), np.nan)
@@ -236,7 +236,7 @@ class _Halves:
         return cls(first.numpy(), total.numpy(), None if equal else sizes, counts and equal)
 
     def correlate(self, bins: np.ndarray, image_driven: bool) -> np.ndarray:
-        """Pearson and Spearman over images x some bins together, shape (2, split)."""
+        """Return Pearson and Spearman over images x some bins together, shape (2, split)."""
         n_splits = self.first.shape[1]
         step = max(1, _BLOCK // (self.first.shape[2] * int(bins.sum())))
         correlate = correlate_counts if self.counts and not image_driven else correlate_rows
@@ -249,13 +249,13 @@ class _Halves:
         return np.concatenate(parts, axis=1)
 
     def trajectories(self, bins: np.ndarray) -> np.ndarray:
-        """Median over images of Pearson over some bins, plain and image-driven, shape (2, split)."""
+        """Return the median over images of Pearson over bins, plain and image-driven, shape (2, split)."""
         halves = [half.transpose(2, 1, 0) for half in self._averages(bins, slice(None))]
         driven = [half - half.mean(axis=0) for half in halves]
         return np.array([temporal_correlation(*halves), temporal_correlation(*driven)])
 
     def _averages(self, bins: np.ndarray, splits: slice) -> list[np.ndarray]:
-        """Averages of both halves, or sums where these serve as well, shape (bin, split, image)."""
+        """Return averages of both halves, or sums if these are equivalent, shape (bin, split, image)."""
         first = self.first[bins, splits]
         halves = [first, self.total[bins, None] - first]
         if self.sizes is not None:

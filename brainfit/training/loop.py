@@ -242,7 +242,7 @@ class Objective(nn.Module):
 
 
 def backward(objective: nn.Module, batch: Batch, execution: Execution) -> tuple[Tensor, Tensor]:
-    """Leave the gradient of a batch in the network's parameters.
+    """Compute the gradient of a batch into the network's parameters.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ def loss_of(steps: list[Tensor], labels: Tensor, recipe: Recipe) -> Tensor:
 
 @contextmanager
 def catch_signals() -> Iterator[list[int]]:
-    """Collect requests to stop instead of dying of them: Ctrl-C, and what schedulers send before a kill."""
+    """Collect requests to stop without ending at once: Ctrl-C, and the signals that schedulers send."""
     caught: list[int] = []
     before = {
         number: signal(number, lambda got, _: caught.append(got)) for number in (SIGINT, SIGTERM, SIGUSR1)

@@ -49,7 +49,7 @@ class GRU(Cell):
         return (torch.zeros_like(drive[1]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is h."""
+        """Compute one step; the output is h."""
         (h,) = state
         to_gates, to_candidate = drive
         reset, update = add(self.gates.of_state(h), to_gates).chunk(2, dim=1)

@@ -48,7 +48,7 @@ class IntersectionRNN(Cell):
         return (torch.zeros_like(drive[0]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is made of x and of what the state lets through."""
+        """Compute one step; the output is made of x and of what the state lets through."""
         x, to_parts = drive
         (h,) = state
         gate, candidate, depth_gate, new = add(self.mix.of_state(h), to_parts).chunk(4, dim=1)

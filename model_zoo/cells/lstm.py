@@ -103,7 +103,7 @@ class LSTM(Cell):
         return zeros, zeros
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is h."""
+        """Compute one step; the output is h."""
         c, h = state
         parts = add(self.gates.of_state(h), drive[0]).chunk(4, dim=1)
         normed = (self.norms[name](part) for name, part in zip(_PARTS, parts, strict=True))

@@ -90,7 +90,7 @@ class ReciprocalGatedMedian(Cell):
         return torch.zeros_like(to_cell), torch.zeros_like(to_out)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is h."""
+        """Compute one step; the output is h."""
         c, h = state
         to_cell, to_out = drive
         if self.feedback is not None:

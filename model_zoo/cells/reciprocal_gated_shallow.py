@@ -64,7 +64,7 @@ class ReciprocalGatedShallow(Cell):
         return zeros, zeros
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is h."""
+        """Compute one step; the output is h."""
         c, h = state
         x, to_cell, to_gate = drive
         next_c = _renewed(self.cell_tau(c), c, self.cell_gate(h), to_cell)

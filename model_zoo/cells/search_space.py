@@ -122,7 +122,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Update:
-    """One step of a state: ``activation(norm(tau state + gate I))``, where I is the sum of `inputs`."""
+    """Compute one step of a state: ``activation(norm(tau state + gate I))``; I is the sum of `inputs`."""
 
     inputs: Paths
     tau: Gate

@@ -81,7 +81,7 @@ class Searched(Cell):
         )
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is h."""
+        """Compute one step; the output is h."""
         c, h = state
         x, *early = drive
         late: dict[str, Any] = {"c": c, "h": h, "fb": fb}

@@ -65,7 +65,7 @@ class SimpleRNN(Cell):
         return (torch.zeros_like(drive[0]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is h."""
+        """Compute one step; the output is h."""
         h = elu(self.norm(add(self.of_state(state[0]), drive[0])))
         return h, (h,)
 

@@ -43,6 +43,6 @@ class TimeDecay(Cell):
         return (torch.zeros_like(drive[0]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is s."""
+        """Compute one step; the output is s."""
         s = add(self.memory_decay * state[0], drive[0])
         return s, (s,)

@@ -47,7 +47,7 @@ class UGRNN(Cell):
         return (torch.zeros_like(drive[0].chunk(2, dim=1)[0]),)
 
     def forward(self, drive: Drive, fb: list[Tensor], state: State) -> tuple[Tensor, State]:
-        """One step; the output is h."""
+        """Compute one step; the output is h."""
         (h,) = state
         gate, candidate = add(self.mix.of_state(h), drive[0]).chunk(2, dim=1)
         h = blend(sigmoid(add(gate, 1)), h, tanh(candidate))

@@ -52,7 +52,7 @@ class Conv(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(image, inputs, height, width) -> (image, outputs, height / stride, width / stride)."""
+        """Map (image, inputs, height, width) -> (image, outputs, height / stride, width / stride)."""
         return self.convolve(x, self.weight, self.bias)
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -93,7 +93,7 @@ class SeparableConv(nn.Module):
         self.pointwise = Conv(inputs, outputs, 1)
 
     def forward(self, x: torch.Tensor, times: float = 1.0) -> torch.Tensor:
-        """(image, inputs, height, width) -> (image, outputs, height, width), multiplied by `times`."""
+        """Map (image, inputs, height, width) -> (image, outputs, height, width), multiplied by `times`."""
         if times == 1:
             return self.pointwise(self.depthwise(x))
         # Multiplying these few weights costs nothing, unlike the map.
@@ -116,7 +116,7 @@ class LayerNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(image, channel, height, width) -> the same."""
+        """Normalise (image, channel, height, width); the shape is kept."""
         return F.group_norm(x, 1, self.gamma, self.beta, eps=self.epsilon)
 
 
@@ -124,7 +124,7 @@ class MaxPool(nn.Module):
     """2 x 2 max-pool with stride 2; the last row or column of an odd map pools by itself."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(image, channel, height, width) -> (image, channel, ceil(height / 2), ceil(width / 2))."""
+        """Map (image, channel, height, width) -> (image, channel, ceil(height / 2), ceil(width / 2))."""
         return F.max_pool2d(x, 2, 2, ceil_mode=True)
 
 
@@ -137,7 +137,7 @@ class MeanReadout(nn.Module):
         self.bias = nn.Parameter(torch.empty(classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(image, inputs, height, width) -> (image, classes)."""
+        """Map (image, inputs, height, width) -> (image, classes)."""
         return F.linear(x.mean((2, 3)), self.weight, self.bias)
 
 
@@ -150,7 +150,7 @@ class ConvReadout(nn.Module):
         self.bias = nn.Parameter(torch.empty(classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(image, inputs, height, width) -> (image, classes)."""
+        """Map (image, inputs, height, width) -> (image, classes)."""
         return F.conv2d(x, self.weight, self.bias).mean((2, 3))
 
 
@@ -169,7 +169,7 @@ class Feedback(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs))
 
     def forward(self, sources: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """From sources (image, inputs[k], h_k, w_k) to (image, outputs, height, width)."""
+        """Map sources (image, inputs[k], h_k, w_k) to (image, outputs, height, width)."""
         bias, total = self.bias, None
         for weight, source in zip(self.weight.split(self.inputs, dim=1), sources, strict=True):
             part = resize(F.conv2d(source, weight, bias), size)

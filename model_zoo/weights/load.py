@@ -80,7 +80,7 @@ def set_random_or_loaded(
     initialise: Callable[[nn.Module, int, float], None],
     readout_gain: float,
 ) -> str:
-    """Do as `set_weights`, with a factor of the random readout, which then becomes part of the name."""
+    """Set weights as `set_weights` does; a factor of the random readout becomes part of the name."""
     gain = number("readout_gain", readout_gain, 0, 1)
     name = set_weights(module, weights, seed, lambda each, drawn: initialise(each, drawn, gain))
     return f"{name}, readout x {gain:g}" if is_random(weights) and gain != 1 else name

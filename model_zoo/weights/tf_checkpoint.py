@@ -102,7 +102,7 @@ def checkpoint_files(path: Path) -> list[Path]:
 
 @contextmanager
 def _reading(index: Path) -> Iterator[None]:
-    """Say of which checkpoint it is that something cannot be read."""
+    """Name the checkpoint in errors about unreadable content."""
     try:
         yield
     except Unreadable as error:
