@@ -124,7 +124,7 @@ def temporal_generalization(
 
 
 def _pearson(sums: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return Pearson correlations with y from sums over images of p, p² and p y, shape (unit, 1, bin)."""
+    """Return Pearson correlations with y (image, unit, 1, bin) from sums over images of p, p² and p y."""
     (p, pp, py), n = sums, len(y)
     spread_p = pp / n - (p / n) ** 2
     spread_y = y.var(axis=0)
