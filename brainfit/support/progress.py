@@ -1,25 +1,53 @@
-"""Progress bars on stderr, with an estimate of the time left."""
+"""Progress bars on stderr, with speed and an estimate of the time left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-from brainfit.support.messages import one_line
+
+class OnProgress(Protocol):
+    """A function that advances a bar by a number of steps, and may change the text at its end."""
+
+    def __call__(self, steps: int = 1, /, text: str | None = None) -> None:
+        """Advance the bar."""
+        ...
+
+
+class _Speed(ProgressColumn):
+    """Units a second."""
+
+    def __init__(self, per_step: int, unit: str) -> None:
+        super().__init__()
+        self.per_step, self.unit = per_step, unit
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed * self.per_step:,.3g} {self.unit}/s")
 
 
 @contextmanager
-def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(
+    description: str,
+    total: int,
+    *,
+    shown: bool,
+    done: int = 0,
+    speed: tuple[int, str] | None = None,
+) -> Iterator[OnProgress]:
     """Yield a function that advances a bar by a number of steps; the bar is complete after the block.
 
     Parameters
@@ -30,21 +58,26 @@ def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Calla
         Largest number of steps.
     shown
         False for no bar.
+    done
+        Number of steps that were done earlier.
+    speed
+        Number and name of the units in a step, such as ``(128, "images")``, to show their number a second.
     """
     columns = (
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        *([] if speed is None else [_Speed(*speed)]),
         TimeElapsedColumn(),
         TextColumn("passed,"),
         TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("left{task.fields[text]}"),
     )
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
-        task = progress.add_task(one_line(description), total=total)
+        task = progress.add_task(description, total=total, completed=done, text="")
 
-        def on_progress(steps: int = 1) -> None:
-            progress.advance(task, steps)
+        def on_progress(steps: int = 1, /, text: str | None = None) -> None:
+            progress.update(task, advance=steps, **({} if text is None else {"text": f"; {text}"}))
 
         yield on_progress
         progress.update(task, completed=total)

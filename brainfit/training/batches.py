@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from signal import SIG_IGN, SIGINT, SIGTERM, SIGUSR1, signal
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Batch:
     Attributes
     ----------
     images
-        Shape (image, channel, height, width), uint8, 1 or 3 channels.
+        Shape (image, channel, height, width), uint8, 1 or 3 channels; no images if none can be read.
     labels
         Shape (image,), int64.
     n_unreadable
@@ -111,9 +112,16 @@ def _load(task: Task, addresses: Iterator[list[Address]], workers: int) -> Itera
         num_workers=workers,
         collate_fn=_collate,
         multiprocessing_context="forkserver",
+        worker_init_fn=_ignore_signals,
         pin_memory=torch.cuda.is_available(),
     )
     return iter(loader)
+
+
+def _ignore_signals(_: int) -> None:
+    """Let the training process alone act on signals: Ctrl-C and schedulers send them to its workers too."""
+    for number in (SIGINT, SIGTERM, SIGUSR1):
+        signal(number, SIG_IGN)
 
 
 class _Lazily:
@@ -129,7 +137,9 @@ class _Lazily:
 def _collate(examples: Sequence[Example | None]) -> Batch:
     readable = [example for example in examples if example is not None]
     if not readable:
-        raise ContractError("no image of a batch can be read; check the images of the task")
+        return Batch(
+            torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), len(examples)
+        )
     channels = max(len(pixels) for pixels, _ in readable)
     images = np.stack([np.broadcast_to(pixels, (channels, *pixels.shape[1:])) for pixels, _ in readable])
     labels = torch.tensor([label for _, label in readable])

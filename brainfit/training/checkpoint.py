@@ -81,7 +81,7 @@ def require_same(values: dict[str, Any], wanted: dict[str, Any]) -> None:
     values
         The checkpoint.
     wanted
-        For ``model``, ``task`` and each field of the recipe what the run has.
+        Values of the run for ``model``, ``task`` and each field of the recipe.
 
     Raises
     ------

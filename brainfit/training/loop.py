@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT, SIGTERM, SIGUSR1, Signals, signal
@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.task import Task
+from brainfit.errors import ContractError
 from brainfit.execution import Execution, or_default
 from brainfit.execution.precision import computing_in
 from brainfit.support.progress import progress_bar
@@ -76,6 +77,7 @@ def train(
     execution: Execution | None = None,
     workers: int = 0,
     checkpoint_minutes: float = 5.0,
+    recompute: bool = False,
     processes: Processes | None = None,
 ) -> Trained:
     """Train a network on a task, from the start or from where the run folder's last checkpoint is.
@@ -90,7 +92,8 @@ def train(
     recipe
         The recipe.
     run
-        Folder of the run: ``checkpoints/`` and ``metrics.csv`` are written there.
+        Folder of the run: ``checkpoints/`` and ``metrics.csv`` are written there, and ``tensorboard/`` if
+        that is installed. Several processes must share it.
     name
         Name of the network; a checkpoint of another one is refused.
     execution
@@ -100,6 +103,8 @@ def train(
         Processes that prepare images.
     checkpoint_minutes
         Time between checkpoints.
+    recompute
+        Keep less for the backward pass and compute it again there, as `GraphModel.unroll_training` does.
     processes
         The processes that train together; by default this one alone.
 
@@ -110,12 +115,18 @@ def train(
     Raises
     ------
     ContractError
-        If the folder holds another run, or the loss is not finite.
+        If the folder holds another run, the loss is not finite, no image of a batch can be read, or there
+        are more processes than images in a batch.
     IntegrityError
         If a checkpoint cannot be written or read.
     """
     execution, started, processes = or_default(execution), time.monotonic(), processes or Processes()
     leads = processes.rank == 0
+    if processes.world > min(recipe.batch_size, task.n_val):
+        raise ContractError(
+            f"{processes.world} processes share batches of {recipe.batch_size} images and {task.n_val} "
+            "validation images; start no more processes than that"
+        )
     device = execution.device
     network.to(device).train()
     presentation = recipe.presentation(network.presentation) if isinstance(network, Unrolled) else None
@@ -125,7 +136,7 @@ def train(
     identity = {"model": name, "task": f"{task.name} {task.content[:12]}", **recipe.as_dict()}
 
     run.mkdir(parents=True, exist_ok=True)
-    objective = processes.wrap(Objective(network, recipe, presentation, execution))
+    objective = processes.wrap(Objective(network, recipe, presentation, execution, recompute))
     step = 0
     if (held := load_checkpoint(run)) is not None:
         require_same(held, identity)
@@ -135,9 +146,12 @@ def train(
             mine.copy_(its)
         step = held["step"]
         _log.info("continuing at step %d of %d", step, n_steps)
+    processes.require_equal("step of the checkpoint", step)
     metrics = Metrics(run if leads else None, step, held["pending"] if held else [])
 
     def checkpoint() -> None:
+        metrics.check_finite(step, recipe.learning_rate_at(step / n_steps), processes)
+        _check_weights(network, step)
         metrics.write()
         if not leads:
             return
@@ -154,6 +168,13 @@ def train(
         )
 
     each, saved, stopped = steps_per_epoch(task, recipe.batch_size), time.monotonic(), None
+    bar = progress_bar(
+        f"train {name}",
+        n_steps,
+        shown=execution.progress and leads,
+        done=step,
+        speed=(recipe.batch_size, "images"),
+    )
     batches = train_batches(
         task,
         recipe.batch_size,
@@ -164,15 +185,13 @@ def train(
         world=processes.world,
         workers=workers,
     )
-    shown = execution.progress and leads
-    with catch_signals() as caught, progress_bar(f"train {name}", n_steps, shown=shown) as bar:
-        bar(step)
+    with catch_signals() as caught, closing(metrics), bar as on_progress:
         for batch in batches:
             rate = recipe.learning_rate_at(step / n_steps)
-            torch.manual_seed(hash((recipe.seed, step)) % 2**63)  # for dropout
+            torch.manual_seed(hash((recipe.seed, step, *processes.others)) % 2**63)  # for dropout
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss, correct = backward(objective, batch, execution)
+            loss, correct = backward(objective, batch, execution, processes.weight(len(batch.labels)))
             if recipe.clip_value:
                 nn.utils.clip_grad_value_(network.parameters(), recipe.clip_value)
             optimizer.step()
@@ -180,12 +199,16 @@ def train(
                 for mine, parameter in zip(averaged, network.parameters(), strict=True):
                     mine.lerp_(parameter.detach(), 1 - recipe.average)
             step += 1
-            bar(1)
+            on_progress(1)
             metrics.add(loss, correct, len(batch.labels), batch.n_unreadable)
             if step % BLOCK == 0 or step == n_steps:
-                metrics.end_block(step, step / each, rate, processes)
+                mean_loss, share = metrics.end_block(step, step / each, rate, processes)
+                on_progress(0, text=f"loss {mean_loss:.3f}, accuracy {share:.3f}")
             if step % each == 0 and step < n_steps:
-                metrics.validated(step, validate(network, task, presentation, execution, workers, processes))
+                found = validate(network, task, presentation, execution, workers, processes)
+                metrics.validated(step, found)
+                share, epoch = found.by_decoder["last"], step // each
+                _log.info("epoch %d, step %d of %d: validation accuracy %.3f", epoch, step, n_steps, share)
             due = time.monotonic() - saved > 60 * checkpoint_minutes
             number, due = processes.agree(caught[0] if caught else 0, due)
             stopped = Signals(number).name if number else None
@@ -222,26 +245,34 @@ class Objective(nn.Module):
 
     Parameters
     ----------
-    network, recipe, presentation, execution
+    network, recipe, presentation, execution, recompute
         As for `train`.
     """
 
     def __init__(
-        self, network: nn.Module, recipe: Recipe, presentation: Presentation | None, execution: Execution
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        presentation: Presentation | None,
+        execution: Execution,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.network, self.recipe = network, recipe
         self.presentation, self.execution = presentation, execution
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss, and the number of images whose class the last step names."""
         with computing_in(self.execution.precision, images.device.type):
-            steps = logits_over_steps(self.network, images, self.presentation)
+            steps = logits_over_steps(self.network, images, self.presentation, recompute=self.recompute)
             loss = loss_of(steps, labels, self.recipe)
         return loss, (steps[-1].detach().argmax(-1) == labels).sum()
 
 
-def backward(objective: nn.Module, batch: Batch, execution: Execution) -> tuple[Tensor, Tensor]:
+def backward(
+    objective: nn.Module, batch: Batch, execution: Execution, weight: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Compute the gradient of a batch into the network's parameters.
 
     Parameters
@@ -252,14 +283,19 @@ def backward(objective: nn.Module, batch: Batch, execution: Execution) -> tuple[
         The images of this process.
     execution
         Device, and the number of images computed at once.
+    weight
+        Factor of the loss, by which processes with unequal shares of a batch count alike for each image.
 
     Returns
     -------
     loss, correct
-        Mean loss, and number of images whose class the last step names; on the device, not waited for.
+        Mean loss times `weight`, and number of images whose class the last step names; on the device, not
+        waited for.
     """
     objective.zero_grad(set_to_none=True)
     n = len(batch.labels)
+    if n == 0:
+        raise ContractError("no image of a batch can be read; check the images of the task")
     size = execution.batch_size or n
     loss, correct = torch.zeros((), device=execution.device), torch.zeros((), device=execution.device)
     for start in range(0, n, size):
@@ -270,7 +306,7 @@ def backward(objective: nn.Module, batch: Batch, execution: Execution) -> tuple[
             context = objective.no_sync()  # gradients are averaged once a batch
         with context:
             part, right = objective(images, labels)
-            part = part * (len(labels) / n)
+            part = part * (weight * len(labels) / n)
             part.backward()
         loss += part.detach()
         correct += right
@@ -288,9 +324,18 @@ def loss_of(steps: list[Tensor], labels: Tensor, recipe: Recipe) -> Tensor:
     return torch.stack(each).mean()
 
 
+def _check_weights(network: nn.Module, step: int) -> None:
+    """Raise unless all weights are finite, so that a checkpoint never holds others."""
+    if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
+        raise ContractError(
+            f"the weights are not finite after step {step}; lower learning_rate or clip_value of the recipe; "
+            "the last checkpoint is kept"
+        )
+
+
 @contextmanager
 def catch_signals() -> Iterator[list[int]]:
-    """Collect requests to stop without ending at once: Ctrl-C, and the signals that schedulers send."""
+    """Collect the signals of Ctrl-C and of schedulers in a list, instead of ending the process."""
     caught: list[int] = []
     before = {
         number: signal(number, lambda got, _: caught.append(got)) for number in (SIGINT, SIGTERM, SIGUSR1)

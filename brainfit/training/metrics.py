@@ -13,14 +13,20 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from brainfit.errors import ContractError
+from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage.atomic_files import replaced
+from brainfit.support.messages import printable, reason
 
 from .processes import Processes
-from .validation import Accuracy
+from .tensorboard import Events
+from .validation import DECODERS, Accuracy
 
 FILE = "metrics.csv"
-_COLUMNS = ("step", "epoch", "learning_rate", "loss", "accuracy", "val_accuracy", "n_unreadable")
+COLUMNS = (
+    "step", "epoch", "learning_rate", "loss", "accuracy", "val_accuracy", "n_unreadable",
+    *(f"val_{decoder}" for decoder in DECODERS[1:]),
+)  # fmt: skip
+"""Columns of the file. Rows of training leave those of validation empty, and the other way round."""
 
 
 class Metrics:
@@ -38,13 +44,14 @@ class Metrics:
     Attributes
     ----------
     pending
-        As above, plain numbers: read only where the device may be waited for.
+        The same as plain numbers; reading it waits for the device.
     """
 
     def __init__(self, run: Path | None, step: int, pending: list[tuple[float, float, int, int]]) -> None:
         self._path = run and run / FILE
         self._rows = [row for row in self._read() if int(row[0]) <= step]
         self._pending: list[tuple[Tensor | float, Tensor | float, int, int]] = list(pending)
+        self._events = Events(run, step)
 
     @property
     def pending(self) -> list[tuple[float, float, int, int]]:
@@ -55,50 +62,70 @@ class Metrics:
         """Add a step, without waiting for the device."""
         self._pending.append((loss, correct, n_images, n_unreadable))
 
-    def end_block(self, step: int, epoch: float, learning_rate: float, processes: Processes) -> None:
-        """Write the row of the steps since the last one, over all processes.
+    def check_finite(self, step: int, learning_rate: float, processes: Processes) -> np.ndarray:
+        """Return the steps after the last row, summed over all processes, shape (step, 4).
 
         Raises
         ------
         ContractError
             If the loss of one of them is not finite.
         """
-        block = [tuple(row) for row in processes.total(np.array(self.pending)).tolist()]
-        for k, (loss, *_) in enumerate(block):
+        block = processes.total(np.array(self.pending, float).reshape(-1, 4))
+        for k, loss in enumerate(block[:, 0]):
             if not math.isfinite(loss):
                 raise ContractError(
                     f"the loss is not finite at step {step - len(block) + k + 1}; lower the learning rate "
                     f"(it is {learning_rate:g}) or clip_value; the last checkpoint is kept"
                 )
-        n = sum(images for _, _, images, _ in block)
-        loss = sum(loss for loss, *_ in block) / len(block) / processes.world
-        accuracy = sum(correct for _, correct, _, _ in block) / n
-        lost = round(sum(lost for *_, lost in block))
-        self._rows.append(
-            [
-                str(step),
-                f"{epoch:.4f}",
-                f"{learning_rate:.6g}",
-                f"{loss:.6g}",
-                f"{accuracy:.6g}",
-                "",
-                str(lost),
-            ]
-        )
+        return block
+
+    def end_block(
+        self, step: int, epoch: float, learning_rate: float, processes: Processes
+    ) -> tuple[float, float]:
+        """Write the row of the steps since the last one, over all processes; return loss and accuracy.
+
+        Raises
+        ------
+        ContractError
+            If the loss of one of them is not finite.
+        IntegrityError
+            If the file cannot be written.
+        """
+        block = self.check_finite(step, learning_rate, processes)
+        loss = float(block[:, 0].mean()) / processes.world
+        _, correct, n, lost = block.sum(0)
+        accuracy = correct / max(n, 1)
+        numbers = (f"{epoch:.4f}", f"{learning_rate:.6g}", f"{loss:.6g}", f"{accuracy:.6g}")
+        self._rows.append([str(step), *numbers, "", str(round(lost)), *[""] * (len(DECODERS) - 1)])
         self._pending = []
         self.write()
+        self._events.add(step, {"train/loss": loss, "train/accuracy": accuracy, "train/rate": learning_rate})
+        return loss, accuracy
 
     def validated(self, step: int, accuracy: Accuracy) -> None:
         """Add the accuracy on the validation images."""
-        self._rows.append([str(step), "", "", "", "", f"{accuracy.by_decoder['last']:.6g}", ""])
+        last, *others = (f"{accuracy.by_decoder[decoder]:.6g}" for decoder in DECODERS)
+        self._rows.append([str(step), "", "", "", "", last, "", *others])
         self.write()
+        self._events.add(step, {f"validation/{name}": share for name, share in accuracy.by_decoder.items()})
 
     def write(self) -> None:
         """Replace the file by what is known now."""
         if self._path is None:
             return
-        with replaced(self._path) as new, new.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([_COLUMNS, *self._rows])
+        rows = [row + [""] * (len(COLUMNS) - len(row)) for row in self._rows]
+        try:
+            with replaced(self._path) as new, new.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([COLUMNS, *rows])
+        except OSError as error:
+            raise IntegrityError(
+                f"cannot write {printable(self._path, 300)}: {reason(error)}; free the disk and run the same "
+                "command again: it continues from the last checkpoint"
+            ) from error
+
+    def close(self) -> None:
+        """Write the events that are still in memory."""
+        self._events.close()
 
     def _read(self) -> list[list[str]]:
         if self._path is None or not self._path.is_file():

@@ -17,6 +17,8 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from brainfit.errors import ContractError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -35,6 +37,32 @@ class Processes:
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return a module that averages its gradients over all processes."""
         return DistributedDataParallel(module) if self.world > 1 else module
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """Return what tells this process's random numbers from those of the first one: nothing for that."""
+        return (self.rank,) if self.rank else ()
+
+    def weight(self, n_images: int) -> float:
+        """Return the weight of this process's mean over `n_images`, so that every image counts alike."""
+        if self.world == 1:
+            return 1.0
+        return n_images * self.world / max(1.0, float(self.total(np.array([float(n_images)]))[0]))
+
+    def require_equal(self, what: str, value: int) -> None:
+        """Raise unless a number is the same in all processes.
+
+        Raises
+        ------
+        ContractError
+            If it differs.
+        """
+        most, least = self.agree(value, -value)
+        if most != -least:
+            raise ContractError(
+                f"the {what} is {-least} in one process and {most} in another; give all of them the same "
+                "folder, on a disk that they share"
+            )
 
     def agree(self, *values: int) -> list[int]:
         """Return the largest of each value over all processes, which all of them get."""

@@ -165,11 +165,6 @@ class Recipe:
             raise IntegrityError(f"cannot read the recipe {printable(path, 300)}: {reason(error)}") from error
         return cls.from_dict(values, base)
 
-    def difference(self, other: Recipe) -> str:
-        """Return the fields in which two recipes differ, as ``epochs 90, not 60``; empty if none."""
-        mine, its = self.as_dict(), other.as_dict()
-        return ", ".join(f"{name} {mine[name]}, not {its[name]}" for name in mine if mine[name] != its[name])
-
 
 PAPER = Recipe()
 """The recipe of [1]_, with the schedule of [2]_."""

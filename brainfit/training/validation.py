@@ -12,6 +12,7 @@ from torch import nn
 
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.task import Task
+from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.execution.precision import computing_in
 from brainfit.registry.plugins import own_attribute
@@ -31,7 +32,7 @@ class Accuracy:
     Attributes
     ----------
     by_decoder
-        For each way to make one answer of those over time (`model_zoo.decoders`) its share of right ones.
+        Share of right answers of each way to make one answer of those over time (`model_zoo.decoders`).
     by_step
         Share of right answers at each step, shape (step,).
     n_images
@@ -72,7 +73,13 @@ def validate(
     workers: int = 0,
     processes: Processes | None = None,
 ) -> Accuracy:
-    """Return the accuracy on all validation images; the network is in evaluation mode meanwhile."""
+    """Return the accuracy on all validation images; the network is in evaluation mode meanwhile.
+
+    Raises
+    ------
+    ContractError
+        If none of them can be read.
+    """
     training, processes = network.training, processes or Processes()
     network.eval()
     right: dict[str, int] = dict.fromkeys(DECODERS, 0)
@@ -81,6 +88,9 @@ def validate(
     size = execution.batch_size or _BATCH
     precision = execution.precision, torch.device(execution.device).type
     for batch in val_batches(task, size, rank=processes.rank, world=processes.world, workers=workers):
+        n_unreadable += batch.n_unreadable
+        if not len(batch.labels):
+            continue
         images = pixels_to_input(batch.images, execution.device)
         with computing_in(*precision):
             steps = torch.stack(logits_over_steps(network, images, presentation)).float().cpu()
@@ -90,9 +100,11 @@ def validate(
             decoded = own_attribute("model_zoo", f"decoders:{name}")(_of_image(steps))
             right[name] += int((decoded.logits.argmax(-1) == batch.labels).sum())
         n_images += len(batch.labels)
-        n_unreadable += batch.n_unreadable
     network.train(training)
-    assert by_step is not None
+    (n_steps,) = processes.agree(0 if by_step is None else len(by_step))
+    if n_steps == 0:
+        raise ContractError(f"none of the {task.n_val} validation images of task {task.name!r} can be read")
+    by_step = np.zeros(n_steps) if by_step is None else by_step
     n_images, n_unreadable, *counts = processes.total(
         np.array([n_images, n_unreadable, *right.values(), *by_step], float)
     )
@@ -101,7 +113,7 @@ def validate(
 
 
 def _of_image(steps: torch.Tensor) -> torch.Tensor:
-    """Return the steps that differ between images: those before the signal arrives say nothing."""
+    """Return the steps from the first at which images differ: before it, no signal has arrived."""
     differs = (steps != steps[:, :1]).any(dim=(1, 2))
     first = int(differs.float().argmax()) if bool(differs.any()) else len(steps) - 1
     return steps[first:]

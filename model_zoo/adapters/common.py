@@ -77,6 +77,14 @@ class Adapter(ABC):
             steps = self._steps(images, presentation, layers)
         return {layer: Trajectory.from_steps(blocks) for layer, blocks in steps.items()}
 
+    def unroll_training(
+        self, images: Tensor, presentation: Presentation, layers: Sequence[str]
+    ) -> dict[str, Trajectory]:
+        """Do as `unroll`, with gradients, in the mode that the network is in, and for any pixels."""
+        layers = check_request(self, images, presentation, layers, look_at_pixels=False)
+        steps = self._steps(images, presentation, layers)
+        return {layer: Trajectory.from_steps(blocks) for layer, blocks in steps.items()}
+
     def _frames(self, images: Tensor, presentation: Presentation) -> Iterator[tuple[Tensor, int]]:
         """Yield the normalised frames and their lengths, with the device and dtype of the parameters."""
         parameters = self.network.parameters() if self.network is not None else ()

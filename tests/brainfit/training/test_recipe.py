@@ -39,7 +39,6 @@ def test_a_file_changes_a_recipe(tmp_path):
     found = Recipe.from_file(path, MINI)
     assert found == dataclasses.replace(MINI, learning_rate=0.1, milestones=(0.5,), loss_steps="all")
     assert Recipe.from_dict(found.as_dict()) == found
-    assert found.difference(MINI).startswith("learning_rate 0.1, not 0.002")
 
 
 @pytest.mark.parametrize(
