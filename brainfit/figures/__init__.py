@@ -16,14 +16,17 @@ from brainfit.figures.residuals import residuals_by_category
 from brainfit.figures.schematic import schematic
 from brainfit.figures.temporal import temporal_correlations
 from brainfit.figures.trained_networks import summarize_runs, trained_against_parameters, trained_bars
+from brainfit.figures.training import accuracy_over_steps, learning_curve
 
 __all__ = [
     "Display",
     "accuracy_against_parameters",
+    "accuracy_over_steps",
     "early_against_late",
     "example_trajectories",
     "generalization_matrix",
     "layer_votes",
+    "learning_curve",
     "models_over_time",
     "normalized_over_time",
     "pooled_scores",

@@ -148,7 +148,7 @@ def list_benchmarks() -> dict[str, BenchmarkEntry]:
     return _list("benchmark", lambda target, origin: BenchmarkEntry(target, summary=origin))
 
 
-def load_object(target: str) -> Any:
+def load_object(target: str, /, **options: Any) -> Any:
     """Call the factory that ``package.module:factory`` or ``path/to/file.py:factory`` names.
 
     Raises
@@ -159,8 +159,8 @@ def load_object(target: str) -> Any:
     _check_name("factory", target)
     label = repr(target)
     factory = plugins.foreign_attribute(label, target)
-    _check_options(label, factory, {})
-    return plugins.call_foreign(label, factory, {})
+    _check_options(label, factory, options)
+    return plugins.call_foreign(label, factory, options)
 
 
 def model_takes(name: str, option: str) -> bool:

@@ -6,6 +6,8 @@ FIGURE_NAMES = (
     "headline", "predictivity", "units", "early-late", "temporal", "trajectories", "residuals", "ranked",
 )  # fmt: skip
 """All figures that the report of a score may have."""
+CARD, METRICS = "model-card.json", "metrics.csv"
+"""Files of a training that its page is made from."""
 FIGURE_SUFFIXES = ("png", "svg")
 FILES = {
     *(f"report.{suffix}" for suffix in ("html", "pdf", "md")),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import pandas as pd
 
 from brainfit.contracts.vocabulary import REPORT_FORMATS
 from brainfit.errors import ContractError, IntegrityError
@@ -16,11 +18,12 @@ from brainfit.figures import Display
 from brainfit.figures.style import boxes_for_letters
 from brainfit.report.browser import print_pdf
 from brainfit.report.document import Document
-from brainfit.report.files import FIGURE_SUFFIXES, FIGURES, SCORE
+from brainfit.report.files import CARD, FIGURE_SUFFIXES, FIGURES, METRICS, SCORE
 from brainfit.report.html import page
 from brainfit.report.markdown import markdown
 from brainfit.report.of_comparison import comparison_document
 from brainfit.report.of_score import document
+from brainfit.report.of_training import training_document
 from brainfit.scoring.result import Score
 from brainfit.storage.atomic_files import replaced
 from brainfit.support.arguments import one_of
@@ -114,6 +117,37 @@ def write_comparison(
             "choose another folder for the comparison"
         )
     return _write(comparison_document(scores, seed=seed, command=command, pairs=pairs), folder, format)
+
+
+def write_training(folder: str | os.PathLike[str], *, command: str | None = None) -> Path:
+    """Write the page of a finished training, ``training.html``, into its run folder, with its figures.
+
+    Parameters
+    ----------
+    folder
+        The run folder of `brainfit train` or `brainfit.training.train_model`.
+    command
+        The command line, repeated on the page.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    IntegrityError
+        If the folder has no model card or metrics, or the page cannot be written.
+    """
+    try:
+        card = json.loads(Path(folder, CARD).read_text(encoding="utf-8"))
+        metrics = pd.read_csv(Path(folder, METRICS))
+    except (OSError, ValueError) as error:
+        raise IntegrityError(
+            f"cannot read the training in {printable(folder, longest=300)}: {reason(error)}; wanted the "
+            "folder of a finished `brainfit train`"
+        ) from error
+    return _write(training_document(card, metrics, command), folder, "html")
 
 
 def _write(document: Document, folder: str | os.PathLike[str], format: str) -> Path:

@@ -77,7 +77,9 @@ def progress_bar(
         task = progress.add_task(description, total=total, completed=done, text="")
 
         def on_progress(steps: int = 1, /, text: str | None = None) -> None:
-            progress.update(task, advance=steps, **({} if text is None else {"text": f"; {text}"}))
+            progress.advance(task, steps)
+            if text is not None:
+                progress.update(task, text=f"; {text}")
 
         yield on_progress
         progress.update(task, completed=total)

@@ -34,7 +34,7 @@ from brainfit.support.progress import progress_bar
 from .batches import Batch, steps_per_epoch, train_batches
 from .checkpoint import load_checkpoint, require_same, save_checkpoint
 from .metrics import Metrics
-from .network import Unrolled, logits_over_steps, pixels_to_input
+from .network import Unrolled, logits_over_steps, name_weights, pixels_to_input
 from .processes import Processes
 from .recipe import Recipe
 from .validation import Accuracy, validate
@@ -224,6 +224,12 @@ def train(
             for parameter, mine in zip(network.parameters(), averaged, strict=True):
                 parameter.copy_(mine)
     found = validate(network, task, presentation, execution, workers, processes)
+    n_images = n_steps * recipe.batch_size
+    name_weights(
+        network,
+        f"trained here on {n_images:,} images of {task.name}, seed {recipe.seed}",
+        "brainfit.training",
+    )
     return Trained(step, n_steps, found, None, time.monotonic() - started)
 
 

@@ -145,6 +145,13 @@ def readout_layer(network: object) -> str:
     return names[-1]
 
 
+def name_weights(network: nn.Module, name: str, source: str) -> None:
+    """Name the weights that a network has now, if it names them, as models of the zoo do."""
+    if hasattr(network, "weights") and hasattr(network, "weights_source"):
+        network.weights = name
+        network.weights_source = source
+
+
 def pixels_to_input(images: Tensor, device: str) -> Tensor:
     """Return uint8 pixels as the network takes them: float32 in [0, 1], three channels, on the device."""
     moved = images.to(device, non_blocking=True).float().div_(255)

@@ -8,6 +8,7 @@ checkpoints/          where an interrupted run continues
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from brainfit.contracts.task import Task
+from brainfit.contracts.task import Task, check_task
 from brainfit.contracts.vocabulary import RANDOM_WEIGHTS
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.execution import Execution, or_default
@@ -34,7 +35,7 @@ from brainfit.support.suggestions import unknown_name
 from .batches import steps_per_epoch, train_batches
 from .checkpoint import load_checkpoint
 from .loop import Objective, Trained, backward, train
-from .network import Unrolled, logits_over_steps
+from .network import Unrolled, as_network, logits_over_steps, name_weights
 from .processes import joined
 from .recipe import RECIPES, Recipe
 
@@ -54,12 +55,15 @@ class TrainingRun:
     trained
         Steps done, accuracy, and what interrupted it, if anything did.
     card
-        The model card; empty if the run is not finished.
+        The model card; empty if the run is not finished, and in all processes but the first.
+    network
+        The trained network, whose ``weights`` name the file in the folder once the run is finished.
     """
 
     folder: Path
     trained: Trained
     card: dict[str, Any]
+    network: nn.Module
 
 
 def train_model(
@@ -74,6 +78,8 @@ def train_model(
     task_options: dict[str, Any] | None = None,
     workers: int = 0,
     minutes: float | None = None,
+    checkpoint_minutes: float = 5.0,
+    recompute: bool = False,
     execution: Execution | None = None,
 ) -> TrainingRun:
     """Train a model of the zoo, or a network of your own, and write its run folder.
@@ -85,7 +91,8 @@ def train_model(
     ----------
     model
         A name of `brainfit.list_models`, or ``path/to/file.py:factory`` for a factory that returns a torch
-        module from images to logits.
+        module from images to logits, or a model that `model_zoo.adapters` made from a module, with its
+        readout layer named.
     task
         A task, or its name as for `brainfit.registry.tasks.load_task`.
     out
@@ -101,7 +108,7 @@ def train_model(
     minutes
         Time for which the training is planned: the number of epochs follows from the measured time of a step.
         It is set once, when the run begins.
-    workers, execution
+    workers, checkpoint_minutes, recompute, execution
         As for `brainfit.training.loop.train`.
 
     Returns
@@ -120,6 +127,7 @@ def train_model(
     sized = {} if size is None else {"image_size": size}
     if isinstance(task, str):
         task = load_task(task, **{**sized, **(task_options or {})})
+    check_task(task)
     _check_outputs(network, task, model)
     folder = Path(out)
     with joined(execution.device) as processes:
@@ -134,11 +142,13 @@ def train_model(
             name=model,
             execution=execution,
             workers=workers,
+            checkpoint_minutes=checkpoint_minutes,
+            recompute=recompute,
             processes=processes,
         )
         leads = processes.rank == 0
     if trained.accuracy is None or not leads:
-        return TrainingRun(folder, trained, {})
+        return TrainingRun(folder, trained, {}, network)
     card = {
         "model": model,
         "image_size": task.image_size,
@@ -155,7 +165,7 @@ def train_model(
         **environment(),
     }
     _write(folder, network, card)
-    return TrainingRun(folder, trained, card)
+    return TrainingRun(folder, trained, card, network)
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:
@@ -191,17 +201,16 @@ def _planned(
 
 
 def _build(model: str, image_size: int | None, seed: int, options: dict[str, Any]) -> nn.Module:
+    sized = {} if image_size is None else {"image_size": image_size}
     if ":" in model:
-        network = lookup.load_object(model)
+        given = {
+            name: value for name, value in {**sized, "seed": seed}.items() if lookup.model_takes(model, name)
+        }
+        network = lookup.load_object(model, **{**given, **options})
     else:
-        sized = {} if image_size is None else {"image_size": image_size}
         drawn = {"weights": RANDOM_WEIGHTS} if lookup.model_takes(model, "weights") else {}
         network = lookup.load_model(model, seed=seed, **{**drawn, **sized, **options})
-    if not isinstance(network, nn.Module):
-        raise ContractError(
-            f"model {model!r} is a {type(network).__name__}; only a torch module can be trained"
-        )
-    return network
+    return as_network(model, network)
 
 
 def _check_outputs(network: nn.Module, task: Task, model: str) -> None:
@@ -238,3 +247,5 @@ def _write(folder: Path, network: nn.Module, card: dict[str, Any]) -> None:
             new.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise IntegrityError(f"cannot write {printable(folder / CARD)}: {reason(error)}") from error
+    with path.open("rb") as file:
+        name_weights(network, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}", source)

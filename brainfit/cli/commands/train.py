@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +20,7 @@ def train(
         str,
         typer.Option(
             help="objects: rendered objects, no download; imagefolder:PATH: a folder with train/<class> and "
-            "val/<class>; or path/to/file.py:factory."
+            "val/<class>; tar:PATH: shards of WebDataset; or path/to/file.py:factory."
         ),
     ] = "objects",
     out: Annotated[
@@ -55,15 +57,22 @@ def train(
             show_default="the recipe's",
         ),
     ] = None,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Time between checkpoints.")] = 5.0,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute", help="Compute each step again in the backward pass: less memory, more time."
+        ),
+    ] = False,
     device: options.Device = "cpu",
     precision: options.Precision = "float32",
     as_json: options.AsJson = False,
 ) -> None:
     """Train a network, or continue a training that was interrupted.
 
-    The run folder gets weights, a model card and metrics; `brainfit score --weights FOLDER` scores the
-    network. Running the same command again continues where the last checkpoint is, and ends in the same
-    weights.
+    The run folder gets weights, a model card, metrics and training.html, a page with its curves;
+    `brainfit score --weights FOLDER` scores the network. Running the same command again continues where the
+    last checkpoint is, and ends in the same weights.
 
     Example: brainfit train --model median_convrnn_mini --task objects --minutes 5
     """
@@ -86,6 +95,8 @@ def train(
             task_options=_settings("--task-option", task_option),
             workers=workers,
             minutes=minutes,
+            checkpoint_minutes=checkpoint_minutes,
+            recompute=recompute,
             execution=execution,
         )
     if run.trained.interrupted_by:
@@ -96,6 +107,9 @@ def train(
         raise typer.Exit(130 if run.trained.interrupted_by == "SIGINT" else 143)
     if not run.card:  # one of several processes, and not the first
         return
+    from brainfit.report.write import write_training
+
+    page = write_training(folder, command=shlex.join(["brainfit", *sys.argv[1:]]))
     if as_json:
         print_json(run.card)
         return
@@ -109,6 +123,7 @@ def train(
             ["chance", f"{run.card['chance']:.3f}"],
             ["images seen", f"{run.card['images_seen']:,}"],
             ["weights", str(folder)],
+            ["page", str(page)],
         ],
     )
     note(f"score it: brainfit score --model {model} --weights {folder} --region pIT")
