@@ -32,14 +32,19 @@ def learning_curve(metrics: pd.DataFrame, card: Mapping[str, Any]) -> Display:
         (means over the steps since the last point), and `val_accuracy` on validation images; NaN where a
         row has no such value. The last row is the validation at the end.
     """
-    end = pd.DataFrame({"step": [card["steps"]], "val_accuracy": [card["accuracy"]["last"]]})
-    names = ["step", "loss", "accuracy", "val_accuracy"]
-    numbers = pd.concat([metrics[names].astype(float), end.astype(float)], ignore_index=True)
+    at_end = {
+        "step": card["steps"],
+        "loss": np.nan,
+        "accuracy": np.nan,
+        "val_accuracy": card["accuracy"]["last"],
+    }
+    numbers = pd.DataFrame({name: [*column(metrics, name), end] for name, end in at_end.items()})
     numbers.insert(1, "images", numbers["step"] * card["recipe"]["batch_size"])
     numbers["chance"] = card["chance"]
-    losses = numbers["loss"].dropna()
+    losses = column(metrics, "loss")
+    losses = losses[~np.isnan(losses)]
     seen = (
-        f"The loss went from {losses.iloc[0]:.2f} to {losses.iloc[-1]:.2f} "
+        f"The loss went from {losses[0]:.2f} to {losses[-1]:.2f} "
         f"(chance: {np.log(card['classes']):.2f}); validation accuracy at the end is "
         f"{card['accuracy']['last']:.3f} (chance: {card['chance']:.3f})."
     )

@@ -9,7 +9,11 @@ from brainfit.errors import ContractError
 from brainfit.registry import plugins
 from brainfit.support.suggestions import unknown_name
 
-_TASKS = {"objects": "tasks.objects:Objects", "imagefolder": "tasks.image_folder:image_folder"}
+_TASKS = {
+    "objects": "tasks.objects:Objects",
+    "imagefolder": "tasks.image_folder:image_folder",
+    "tar": "tasks.tar_shards:tar_shards",
+}
 """The factory in `data_loaders` of each task; what takes a folder is written ``name:folder``."""
 _ATTRIBUTES = ("name", "classes", "image_size", "n_train", "n_val", "content", "train_example", "val_example")
 
@@ -21,8 +25,8 @@ def load_task(name: str, /, **options: Any) -> Task:
     ----------
     name
         ``"objects"`` for the embedded task, ``"imagefolder:PATH"`` for images in folders as ImageNet has
-        them, or
-        ``package.module:factory`` or ``path/to/file.py:factory`` for a factory of your own.
+        them, ``"tar:PATH"`` for shards of WebDataset, or ``package.module:factory`` or
+        ``path/to/file.py:factory`` for a factory of your own.
     **options
         Arguments of its factory, such as ``image_size=96``.
 
@@ -44,7 +48,9 @@ def load_task(name: str, /, **options: Any) -> Task:
         except TypeError as error:
             raise ContractError(f"task {name!r}: {error}") from error
     if not place:
-        raise unknown_name("task", name, ["objects", "imagefolder:PATH", "path/to/file.py:factory"])
+        raise unknown_name(
+            "task", name, ["objects", "imagefolder:PATH", "tar:PATH", "path/to/file.py:factory"]
+        )
     label = f"task {name!r}"
     task = plugins.call_foreign(label, plugins.foreign_attribute(label, name), options)
     missing = [attribute for attribute in _ATTRIBUTES if not hasattr(task, attribute)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from brainfit.figures.display import column
 from brainfit.figures.numbers import interval, number
 from brainfit.figures.training import accuracy_over_steps, learning_curve
 from brainfit.report.document import Document
@@ -38,7 +40,7 @@ def training_document(card: Mapping[str, Any], metrics: pd.DataFrame, command: s
     methods = [_methods(card)]
     rows = [[name, number(accuracy[key], 3)] for key, name in _DECODERS.items()]
     unreadable = accuracy["n_unreadable"]
-    lost = int(metrics["n_unreadable"].fillna(0).sum())
+    lost = int(np.nansum(column(metrics, "n_unreadable")))
     left_out = [
         (f"{n} {part} images", "they could not be read; the log names them")
         for n, part in ((lost, "training"), (unreadable, "validation"))

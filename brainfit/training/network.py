@@ -147,9 +147,10 @@ def readout_layer(network: object) -> str:
 
 def name_weights(network: nn.Module, name: str, source: str) -> None:
     """Name the weights that a network has now, if it names them, as models of the zoo do."""
-    if hasattr(network, "weights") and hasattr(network, "weights_source"):
-        network.weights = name
-        network.weights_source = source
+    named: Any = network
+    if hasattr(named, "weights") and hasattr(named, "weights_source"):
+        named.weights = name
+        named.weights_source = source
 
 
 def pixels_to_input(images: Tensor, device: str) -> Tensor:

@@ -1,37 +1,21 @@
-"""Images in folders, one a class, as ImageNet comes: ``train/<class>/*`` and ``val/<class>/*``.
-
-Training crops, resizes and flips at random, validation takes the centre, as in He et al. (2016) and the code
-that followed it. The random numbers of an image are named by the seed, the epoch and its position.
-
-References
-----------
-.. [1] He et al. (2016), Deep residual learning for image recognition. CVPR. arXiv:1512.03385, section 3.4.
-.. [2] Szegedy et al. (2015), Going deeper with convolutions. CVPR. arXiv:1409.4842, section 6: crops of 8 to
-   100 % of the area.
-"""
+"""Images in folders, one a class, as ImageNet comes: ``train/<class>/*`` and ``val/<class>/*``."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.support.arguments import whole_number
 from brainfit.support.messages import printable, reason
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
-_AREA, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
-_CENTRE = 224 / 256  # side of the centre crop, as a share of the shorter side
-_TRIES = 10
-_log = logging.getLogger(__name__)
+from .crops import SUFFIXES, check_sizes, training_crop, validation_crop
 
 
 @dataclass(frozen=True)
@@ -76,31 +60,18 @@ class ImageFolder:
     def train_example(self, epoch: int, position: int) -> tuple[np.ndarray, int] | None:
         """Return a random crop of a training image, uint8, shape (3, size, size), and its class."""
         path, label = self.train[position]
-        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, epoch, position, 0]))
-        return self._read(path, label, lambda image: _random_crop(image, self.image_size, rng))
+        pixels = training_crop(self.folder / path, path, self.image_size, (self.seed, epoch, position))
+        return None if pixels is None else (pixels, label)
 
     def val_example(self, position: int) -> tuple[np.ndarray, int] | None:
         """Return the centre of a validation image, uint8, shape (3, size, size), and its class."""
         path, label = self.val[position]
-        return self._read(path, label, lambda image: _centre_crop(image, self.image_size))
-
-    def _read(
-        self, path: str, label: int, crop: Callable[[Image.Image], Image.Image]
-    ) -> tuple[np.ndarray, int] | None:
-        try:
-            with Image.open(self.folder / path) as file:
-                if file.format == "JPEG" and min(file.size) > 4 * self.image_size:
-                    file.draft("RGB", (2 * self.image_size, 2 * self.image_size))
-                image = ImageOps.exif_transpose(file).convert("RGB")
-            pixels = np.asarray(crop(image))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            _log.warning("image %s cannot be read and is skipped: %s", printable(path), reason(error))
-            return None
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1)), label
+        pixels = validation_crop(self.folder / path, path, self.image_size)
+        return None if pixels is None else (pixels, label)
 
 
 def image_folder(folder: str | os.PathLike[str], image_size: int = 128, seed: int = 0) -> ImageFolder:
-    """Return the task of the images in a folder; only names and sizes of files are read.
+    """Return the task of the images in a folder; names and sizes of files and a few images are read.
 
     Parameters
     ----------
@@ -116,7 +87,8 @@ def image_folder(folder: str | os.PathLike[str], image_size: int = 128, seed: in
     IntegrityError
         If the folder cannot be read.
     ContractError
-        If there are no images, fewer than two classes, or a class has images in one part only.
+        If there are no images, fewer than two classes, a class has images in one part only, or most images
+        are smaller than `image_size`. Single images that are smaller are enlarged.
     """
     root = Path(folder)
     size = whole_number("image_size", image_size, least=8)
@@ -141,7 +113,13 @@ def image_folder(folder: str | os.PathLike[str], image_size: int = 128, seed: in
         for (path, _), length in zip(rows, sizes, strict=True):
             content.update(f"{path}\0{length}\n".encode("utf-8", "surrogateescape"))
         parts[part] = rows
+    for part, rows in parts.items():
+        check_sizes(printable(root / part), len(rows), partial(_path_of, root, rows), size)
     return ImageFolder(root, size, classes, parts["train"], parts["val"], content.hexdigest(), seed)
+
+
+def _path_of(root: Path, rows: Sequence[tuple[str, int]], position: int) -> Path:
+    return root / rows[position][0]
 
 
 def _listed(root: Path, part: str) -> dict[str, list[tuple[str, int]]]:
@@ -162,32 +140,3 @@ def _listed(root: Path, part: str) -> dict[str, list[tuple[str, int]]]:
             "val/<class>/"
         ) from error
     return {name: files for name, files in found.items() if files}
-
-
-def _random_crop(image: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
-    """Return a crop of random area and ratio [2]_, flipped in half of the cases."""
-    width, height = image.size
-    box = None
-    for _ in range(_TRIES):
-        area = width * height * rng.uniform(*_AREA)
-        ratio = math.exp(rng.uniform(*np.log(_RATIO)))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
-            box = (left, top, left + w, top + h)
-            break
-    if box is None:
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        box = (left, top, left + side, top + side)
-    resized = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return ImageOps.mirror(resized) if rng.random() < 0.5 else resized
-
-
-def _centre_crop(image: Image.Image, size: int) -> Image.Image:
-    """Return the centre square, 7/8 of the shorter side wide."""
-    width, height = image.size
-    side = _CENTRE * min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)

@@ -78,10 +78,27 @@ def test_folders_that_are_not_a_task_are_refused(folder, tmp_path_factory):
     for path in (folder / "val" / "cat").iterdir():
         path.unlink()
     with pytest.raises(ContractError, match="1 classes have images in train but not in val: cat"):
-        image_folder(folder)
+        image_folder(folder, 32)
     one = tmp_path_factory.mktemp("one")
     for part in ("train", "val"):
         (one / part / "ant").mkdir(parents=True)
         Image.fromarray(np.zeros((40, 40), np.uint8)).save(one / part / "ant" / "1.png")
     with pytest.raises(ContractError, match="images of 1 class; wanted"):
         image_folder(one)
+
+
+def test_images_that_are_smaller_than_the_crop_are_refused_unless_they_are_few(folder):
+    with pytest.raises(
+        ContractError, match=r"most images .*train are smaller than image_size=96: .*give --image-size"
+    ):
+        image_folder(folder, 96)
+    Image.fromarray(np.zeros((10, 12), np.uint8)).save(folder / "train" / "ant" / "0.JPEG")
+    pixels, _ = readable(image_folder(folder, 32).train_example(0, 0))
+    assert pixels.shape == (3, 32, 32)
+
+
+def test_files_that_are_no_images_are_refused(folder):
+    for path in folder.glob("val/*/*"):
+        path.write_text("none")
+    with pytest.raises(ContractError, match=r"none of 12 images of .*val can be read"):
+        image_folder(folder, 32)
