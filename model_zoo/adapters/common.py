@@ -81,7 +81,7 @@ class Adapter(ABC):
         self, images: Tensor, presentation: Presentation, layers: Sequence[str]
     ) -> dict[str, Trajectory]:
         """Do as `unroll`, with gradients, in the mode that the network is in, and for any pixels."""
-        layers = check_request(self, images, presentation, layers, look_at_pixels=False)
+        layers = check_request(self, images, presentation, layers, check_pixels=False)
         steps = self._steps(images, presentation, layers)
         return {layer: Trajectory.from_steps(blocks) for layer, blocks in steps.items()}
 
