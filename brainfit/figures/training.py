@@ -113,8 +113,9 @@ def _draw_learning(numbers: pd.DataFrame, figure: Figure | SubFigure) -> np.ndar
         gid="val_accuracy",
     )  # fmt: skip
     _draw_chance(right, numbers)
-    left.set(xlabel="Training images (thousands)", ylabel="Loss (nats)", ylim=(0, None))
-    right.set(xlabel="Training images (thousands)", ylabel="Accuracy", ylim=(0, 1))
+    limits = {"xlabel": "Training images (thousands)", "xlim": (0, 1.03 * images.max())}
+    left.set(ylabel="Loss (nats)", ylim=(0, 1.05 * numbers["loss"].max()), **limits)
+    right.set(ylabel="Accuracy", ylim=(0, 1), **limits)
     legend_below(right, ncols=3)
     return axes
 

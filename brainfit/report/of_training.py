@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brainfit.figures.display import column
-from brainfit.figures.numbers import interval, number
+from brainfit.figures.numbers import number
 from brainfit.figures.training import accuracy_over_steps, learning_curve
 from brainfit.report.document import Document
 from brainfit.report.references import cited
@@ -51,8 +51,8 @@ def training_document(card: Mapping[str, Any], metrics: pd.DataFrame, command: s
         title=f"{card['model']} trained on {card['task']}: brainfit",
         kicker=f"brainfit training · {card['model']} · {card['task']}",
         headline=(
-            f"{card['model']} names the class of {100 * accuracy['last']:.1f} % of new images, "
-            f"where chance is {100 * card['chance']:.1f} %."
+            f"{card['model']} names the class of {100 * accuracy['last']:.1f}% of new images, "
+            f"where chance is {100 * card['chance']:.1f}%."
         ),
         basis=(
             f"{accuracy['n_images']:,} validation images of {card['classes']} classes at "
@@ -63,7 +63,7 @@ def training_document(card: Mapping[str, Any], metrics: pd.DataFrame, command: s
             (
                 "Accuracy",
                 number(accuracy["last"], 3),
-                f"last step; 95% interval {interval(low, high)} (Wilson)",
+                f"last step; 95% interval {low:.3f} to {high:.3f} (Wilson)",
             ),
             ("Chance", number(card["chance"], 3), f"one of {card['classes']} classes"),
             ("Images", f"{card['images_seen']:,}", f"{card['steps']:,} steps of {recipe['batch_size']}"),
