@@ -23,9 +23,10 @@ from brainfit.training.run import CARD
 
 TABLES = Path(__file__).parents[1] / "docs/small-networks"
 REGIONS = ("V4", "pIT", "cIT", "aIT")
-WHOLE, EARLY = "whole", "130 ms"
-"""Time that is scored: all of the recording, or its first 130 ms. The minimally unrolled network was trained
-for 120 ms. Later its activity grows so fast that rounding decides it, and `brainfit.score` refuses it."""
+WHOLE, EARLY, PER_BIN = "whole", "130 ms", "per bin"
+"""Kinds of score: the whole recording; its first 130 ms; the whole recording with a map for each bin. The
+minimally unrolled network was trained for 120 ms. Later its activity grows so fast that rounding decides it,
+and `brainfit.score` refuses it."""
 Network = tuple[str, str]
 """Model, and ``"trained"`` or ``"random"`` weights."""
 MEDIAN, WIDE, MINIMAL, FF, BASENET = (
@@ -36,10 +37,12 @@ RANDOM_MEDIAN, RANDOM_WIDE = ((name, "random") for name, _ in (MEDIAN, WIDE))
 NETWORKS = {
     WHOLE: (MEDIAN, RANDOM_MEDIAN, WIDE, RANDOM_WIDE, FF, BASENET),
     EARLY: (MEDIAN, MINIMAL, WIDE, RANDOM_MEDIAN),
+    PER_BIN: (MEDIAN, RANDOM_MEDIAN),
 }
 PAIRS = {
     WHOLE: ((MEDIAN, RANDOM_MEDIAN), (WIDE, RANDOM_WIDE), (MEDIAN, FF), (MEDIAN, WIDE)),
     EARLY: ((MEDIAN, MINIMAL), (MEDIAN, RANDOM_MEDIAN), (MEDIAN, WIDE)),
+    PER_BIN: ((MEDIAN, RANDOM_MEDIAN),),
 }
 """Pairs that are reported; p is corrected for all pairs of the networks in them."""
 SCORE_COLUMNS = (
@@ -51,7 +54,7 @@ PAIR_COLUMNS = (
     "high", "p_holm", "n_units",
 )  # fmt: skip
 Case = tuple[str, str, str, int]
-"""Span, model, weights, and the seed of either."""
+"""Kind of score, model, weights, and the seed of either."""
 
 
 def main() -> None:
@@ -65,18 +68,21 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     whole = brainfit.load_recording("simulated", n_images=given.images)
     whole = replace(whole, responses=whole.responses.load(), stimuli=whole.stimuli.load())  # computed once
-    recordings = {WHOLE: whole, EARLY: first_130_ms(whole)}
+    recordings = {WHOLE: whole, EARLY: first_130_ms(whole), PER_BIN: whole}
+    endings = {WHOLE: "", EARLY: "-130ms", PER_BIN: "-per-bin"}
     scores: dict[tuple[Case, str], brainfit.Score] = {}
     for case in cases(given.seeds):
         span, model, weights, seed = case
-        for region in REGIONS:
+        for region in ("pIT",) if span == PER_BIN else REGIONS:
             name = f"{model}-{weights}-{seed}-{region}-{given.images}"
-            file = given.out / f"{name}{'' if span == WHOLE else '-130ms'}.nc"
+            file = given.out / f"{name}{endings[span]}.nc"
             if not file.exists():
                 if (network := build(model, weights, seed, given.runs)) is None:
                     continue
                 print(file.stem, flush=True)
-                brainfit.score(network, recordings[span], region=region).to_netcdf(file)
+                control = "per-bin" if span == PER_BIN else None
+                score = brainfit.score(network, recordings[span], region=region, control=control)
+                score.to_netcdf(file)
             scores[case, region] = brainfit.Score.from_netcdf(file)
         write(TABLES / "scores.csv", SCORE_COLUMNS, rows_of_scores(scores))
         write(TABLES / "pairs.csv", PAIR_COLUMNS, rows_of_pairs(scores))

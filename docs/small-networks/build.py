@@ -13,6 +13,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+from scipy import stats
 
 from brainfit import figures
 from brainfit.figures.numbers import interval, number
@@ -21,7 +22,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "does-training-matter.md"
 REGIONS = ("V4", "pIT", "cIT", "aIT")
 WINDOWS = ("pooled", "early", "late")
-SPANS = ("whole", "130 ms")
+SPANS = ("whole", "130 ms", "per bin")
 BLOCK = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -29,14 +30,17 @@ def tables() -> dict[str, str]:
     """Return the text of each block by its name."""
     accuracies = {task: _read(f"{task}.csv") for task in ("plain", "hard")}
     scores, pairs = _read("scores.csv"), _read("pairs.csv")
-    whole, start = (scores.loc[(scores["span"] == span) & (scores["seed"] == 0)] for span in SPANS)
+    whole, start, per_bin = (scores.loc[(scores["span"] == span) & (scores["seed"] == 0)] for span in SPANS)
     return {
         "accuracy": _accuracy(accuracies["plain"]),
+        "accuracy_pairs": _accuracy_pairs(accuracies["plain"]),
         "hard": _accuracy(accuracies["hard"]),
         "pooled": _scores(whole, "pooled"),
         "windows": _windows(whole),
         "plain": _plain(whole),
         "pairs": _pairs(pairs.loc[pairs["span"] == SPANS[0]], WINDOWS),
+        "per_bin": _windows(per_bin, ("pIT",)),
+        "per_bin_pairs": _pairs(pairs.loc[pairs["span"] == SPANS[2]], WINDOWS),
         "start": _scores(start, "early"),
         "start_pairs": _pairs(pairs.loc[pairs["span"] == SPANS[1]], ("early",)),
     }
@@ -63,6 +67,18 @@ def _accuracy(runs: pd.DataFrame) -> str:
     return _table(["network", "parameters", "accuracy", "95 % interval over seeds", "seeds"], rows)
 
 
+def _accuracy_pairs(runs: pd.DataFrame) -> str:
+    by_seed = runs.pivot(index="seed", columns="model", values="accuracy")
+    rows = []
+    for other in ("median_convrnn_minimal_mini", "ff_mini", "ff_wide_mini", "basenet_mini"):
+        differences = (by_seed["median_convrnn_mini"] - by_seed[other]).dropna()
+        found = stats.ttest_1samp(differences, 0)
+        ends = found.confidence_interval(0.95)
+        cells = [number(differences.mean(), 3), interval(ends.low, ends.high), number(found.pvalue, 3)]
+        rows.append([f"`median_convrnn_mini` − `{other}`", *cells, str(len(differences))])
+    return _table(["difference of accuracy", "mean", "95 % interval", "p", "seeds"], rows)
+
+
 def _scores(scores: pd.DataFrame, window: str) -> str:
     rows = []
     for network, group in _networks(scores):
@@ -74,15 +90,15 @@ def _scores(scores: pd.DataFrame, window: str) -> str:
     return _table(["network", "weights", *REGIONS], rows)
 
 
-def _windows(scores: pd.DataFrame) -> str:
+def _windows(scores: pd.DataFrame, regions: tuple[str, ...] = REGIONS) -> str:
     rows = []
     for network, group in _networks(scores):
         cells = [
             " / ".join(number(_one(group, region, window)["image_driven"]) for window in ("early", "late"))
-            for region in REGIONS
+            for region in regions
         ]
         rows.append([*network, *cells])
-    return _table(["network", "weights", *(f"{region} early / late" for region in REGIONS)], rows)
+    return _table(["network", "weights", *(f"{region} early / late" for region in regions)], rows)
 
 
 def _plain(scores: pd.DataFrame) -> str:
