@@ -115,12 +115,12 @@ def reliability(n_images: int, n_units: int, n_splits: int, n_judged: int) -> tu
     averaging = time.perf_counter() - started
     done: list[int] = []
 
-    def advance(units: int) -> None:
+    def on_progress(units: int) -> None:
         done.append(units)
         if sum(done) <= 2 * n_judged:  # each unit is done once for its bins and twice for windows
             peaks.append(peak_bytes())
 
-    measure(trials.isel(unit=slice(n_judged)), n_splits=n_splits, seed=0, on_progress=advance)
+    measure(trials.isel(unit=slice(n_judged)), n_splits=n_splits, seed=0, on_progress=on_progress)
     del averages  # held until now, as a score does
     return averaging, (peaks[-1] - peaks[0]) / 1e9
 

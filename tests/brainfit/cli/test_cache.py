@@ -101,8 +101,8 @@ def test_a_full_disk_is_one_line_and_the_next_run_resumes(small_disk, monkeypatc
     monkeypatch.setattr(Filling, "junk", None)
     again = run(*RUN, "--json")
     assert "brainfit: features: 2 batches computed, 2 found in the cache" in notes(again)
-    told, other = (json.loads(found.stdout) for found in (again, wanted))
-    assert told["pooled"] == other["pooled"]
+    found, other = (json.loads(result.stdout) for result in (again, wanted))
+    assert found["pooled"] == other["pooled"]
 
 
 def test_a_cache_on_a_read_only_disk_is_one_line(small_disk, monkeypatch):

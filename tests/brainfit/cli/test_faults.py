@@ -146,11 +146,11 @@ def test_running_out_of_memory_anywhere_leaves_no_partial_files(tmp_path, wanted
 def test_memory_errors_of_every_library_become_one_line(error, says):
     after = ValueError("then")
     after.__context__ = error
-    told = out_of_memory(error)
-    assert isinstance(told, ResourceError)
-    assert str(told).startswith(says) or says in str(told)
-    assert str(told).isprintable()
-    assert str(out_of_memory(after)) == str(told)
+    message = out_of_memory(error)
+    assert isinstance(message, ResourceError)
+    assert str(message).startswith(says) or says in str(message)
+    assert str(message).isprintable()
+    assert str(out_of_memory(after)) == str(message)
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def test_versions_are_those_of_the_imported_packages():
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_progress_goes_to_stderr_with_the_remaining_time(shown, capsys):
-    with progress_bar("unroll", 4, shown=shown) as advance:
-        advance(4)
+    with progress_bar("unroll", 4, shown=shown) as on_progress:
+        on_progress(4)
     out, err = capsys.readouterr()
     assert out == ""
     assert ("unroll" in err and "4/4" in err and "left" in err) == shown
