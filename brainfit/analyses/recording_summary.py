@@ -60,7 +60,7 @@ def describe_recording(
     dict
         ``units`` by region and animal; ``images``; ``trials`` (least and most of an image; None: averaged);
         ``time_bins``; ``values``; ``left_out``, what the loader left out; ``scores``, by region the
-        `brainfit.scoring.preview.Preview`; ``read``, the number of units that were read; ``responses_gb``.
+        `brainfit.scoring.preview.Preview`; ``read``, the number of units that were read; ``responses_bytes``.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def describe_recording(
         "left_out": _left_out(recording.provenance.get("dropped")),
         "scores": {region: preview.to_dict() for region, preview in previews.items()},
         "read": {"units": len(sampled), "of": responses.sizes["unit"]},
-        "responses_gb": round(responses.dtype.itemsize * responses.size / 1e9, 3),
+        "responses_bytes": responses.dtype.itemsize * responses.size,
     }
 
 

@@ -37,9 +37,10 @@ def check(
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check that a model or a recording keeps to its contract, and can be scored.
+    """Check that a model or a recording can be scored.
 
-    Prints a description, and what `brainfit score` would refuse, leave out or remark; or what is wrong.
+    Checks that it keeps to its contract. Prints a description, and what `brainfit score` would refuse, leave
+    out or remark; or what is wrong.
 
     A model is shown a few random images several times. A recording is read as by `brainfit data info`.
 

@@ -15,7 +15,7 @@ from brainfit.cli.commands.check import list_dropped, preview_lines
 from brainfit.cli.output import note, print_fact, print_json, user_code
 from brainfit.contracts.vocabulary import WRITTEN_LAYOUTS, WrittenLayout
 from brainfit.registry import lookup, plugins
-from brainfit.support.messages import printable
+from brainfit.support.messages import format_bytes, printable
 
 if TYPE_CHECKING:
     from brainfit.contracts.recording import Recording
@@ -59,10 +59,11 @@ def info(
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Describe a recording, and what a score would refuse, leave out or remark.
+    """Describe a recording, and what a score would say of it.
 
-    All images are read, and all responses of a small recording; of a large one, the responses of some units
-    of each region and animal. Steps are of 10 ms.
+    Prints what a score of each region would refuse, leave out or remark. All images are read, and all
+    responses of a small recording; of a large one, the responses of some units of each region and animal.
+    Steps are of 10 ms.
 
     Example: brainfit data info my_recording.nc
     """
@@ -80,9 +81,8 @@ def info(
             progress=sys.stderr.isatty(),
         )
     if name not in lookup.list_recordings() and lookup.is_recording_file(name):
-        size = Path(name).stat().st_size / 1e9
         layout = _loaders("layouts:layout_of")(name)
-        facts = {"file": name, "layout": layout, "file_gb": round(size, 3), **facts}
+        facts = {"file": name, "layout": layout, "file_bytes": Path(name).stat().st_size, **facts}
     facts["provenance"] = dict(recording.provenance)
     if as_json:  # NaN becomes null, and any object in the provenance becomes text
         print_json(json.loads(json.dumps(facts, default=str), parse_constant=lambda _: None))
@@ -149,14 +149,17 @@ def _lines(facts: dict[str, Any], known: dict[str, str]) -> list[tuple[str, obje
         known = {**known, "trials": f"{trials['min']} to {trials['max']} per image"}
     lines: list[tuple[str, object]] = []
     if "file" in facts:
-        lines = [("file", f"{facts['file']}, {facts['file_gb']:g} GB"), ("layout", facts["layout"])]
+        lines = [
+            ("file", f"{facts['file']}, {format_bytes(facts['file_bytes'])}"),
+            ("layout", facts["layout"]),
+        ]
     lines += [
         ("recording", f"{facts['name']}{' (simulated)' if facts['simulated'] else ''}"),
         *known.items(),
         (
             "values",
             f"{values['kind']}: {values['min']:.4g} to {values['max']:.4g}, {values['nan_percent']:g} % NaN, "
-            f"{values['dtype']}, {facts['responses_gb']:g} GB",
+            f"{values['dtype']}, {format_bytes(facts['responses_bytes'])}",
         ),
         ("left out by the loader", list_dropped(facts["left_out"])),
     ]

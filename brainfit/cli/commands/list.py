@@ -16,8 +16,13 @@ _NO_ROOM = {"models": ("layers", "image_sizes"), "benchmarks": ("recording", "re
 
 
 def list_names(
-    kind: Annotated[CatalogKind, typer.Argument(metavar="KIND", help=f"One of {', '.join(CATALOG_KINDS)}.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+    kind: Annotated[
+        CatalogKind | None,
+        typer.Argument(
+            metavar="[KIND]", help=f"One of {', '.join(CATALOG_KINDS)}.", show_default="the names of all"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the models, recordings or benchmarks that have a name.
 
@@ -25,11 +30,19 @@ def list_names(
 
     Example: brainfit list models --json
     """
-    entries = {
+    entries_of = {
         "models": lookup.list_models,
         "recordings": lookup.list_recordings,
         "benchmarks": lookup.list_benchmarks,
-    }[kind]()
+    }
+    if kind is None:
+        names = {each: list(entries()) for each, entries in entries_of.items()}
+        if as_json:
+            print_json(names)
+        else:
+            print_table(["kind", "names"], [[each, ", ".join(found)] for each, found in names.items()])
+        return
+    entries = entries_of[kind]()
     rows = [{"name": name, **asdict(entry)} for name, entry in entries.items()]
     for row in rows:
         for internal in ("target", "options"):

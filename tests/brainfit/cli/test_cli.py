@@ -498,3 +498,12 @@ def test_a_bug_keeps_its_traceback():
     assert done.returncode == 1
     assert "please report it" in done.stderr
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_list_without_a_kind_names_everything():
+    found = json.loads(run("list", "--json").stdout)
+    table = run("list").stdout
+    for kind in ("models", "recordings", "benchmarks"):
+        names = [row["name"] for row in json.loads(run("list", kind, "--json").stdout)]
+        assert found[kind] == names
+        assert all(name in table for name in names)

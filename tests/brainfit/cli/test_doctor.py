@@ -68,7 +68,10 @@ def test_a_missing_extra_is_not_a_problem_and_names_its_command(monkeypatch):
     missing(monkeypatch, "pynwb")
     result = run("--json")
     assert result.exit_code == 0
-    assert described(result)["extras"]["nwb"] == {"missing": ["pynwb"], "install": 'pip install "brainfit[nwb]"'}
+    assert described(result)["extras"]["nwb"] == {
+        "missing": ["pynwb"],
+        "install": 'pip install "brainfit[nwb]"',
+    }
     assert 'extra nwb: lacks pynwb; pip install "brainfit[nwb]"' in run().stdout.splitlines()
 
 

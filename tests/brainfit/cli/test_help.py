@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from brainfit.cli.app import app
+from brainfit.cli.parsing import PANELS
 from brainfit.registry import lookup
 
 ROOT = Path(__file__).parents[3]
@@ -70,7 +72,7 @@ def check(line):
 
 def lines(page):
     """Return the commands in blocks of a page, and those within sentences."""
-    text = page.read_text(encoding="utf-8")
+    text = re.sub(r" \\\n +", " ", page.read_text(encoding="utf-8"))  # joins continued lines
     blocks = re.findall(r"^(?:    )?(?:\$ )?(brainfit [^`\n]+)$", text, flags=re.MULTILINE)
     blocks = [line for line in blocks if f"    {line}" in text or f"$ {line}" in text]
     spoken = re.findall(r"`(brainfit [^`]+)`", text)
@@ -196,3 +198,27 @@ def test_completion_knows_every_region():
     from brainfit.contracts.vocabulary import REGIONS
 
     assert completion.regions("") == [*REGIONS, "IT"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_speaks_in_words_and_not_in_types(name):
+    words = name.split()[1:]
+    text = CliRunner().invoke(app, [*words, "--help"], prog_name="brainfit", terminal_width=200).stdout
+    assert not re.search(r"<(int|str|float|path)( range)?>|[<>]=\d|: \(|INTEGER", text)
+    shown = {option for parameter in COMMANDS[name].params for option in parameter.opts if option[0] == "-"}
+    assert all(f"{option} " in text for option in shown)
+
+
+def test_many_options_stand_in_sections():
+    text = CliRunner().invoke(app, ["score", "--help"], prog_name="brainfit").stdout
+    assert re.findall(r"^(\w+):$", text, flags=re.MULTILINE) == [*PANELS, "Options"]
+    assert text.count("--seed NUMBER") == 1
+    few = CliRunner().invoke(app, ["ceiling", "--help"], prog_name="brainfit").stdout
+    assert re.findall(r"^(\w+):$", few, flags=re.MULTILINE) == ["Options"]
+
+
+def test_each_parameter_of_a_section_exists():
+    names = {parameter.name for command in COMMANDS.values() for parameter in command.params}
+    known = [name for members in PANELS.values() for name in members]
+    assert len(known) == len(set(known))
+    assert len(set(known) - names) <= 5  # of options that are being added
