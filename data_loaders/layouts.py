@@ -10,11 +10,10 @@ from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path, regular_file
 from brainfit.support.messages import printable, reason
 
-from .files.child import in_child
-from .files.signatures import check_not_matlab, is_hdf5
+from .files.isolation import isolated
+from .files.signatures import check_not_matlab, is_classic_netcdf, is_hdf5
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 LAYOUTS = {
     "npz": "a .npz file",
     "netcdf": "netCDF with a variable 'responses'",
@@ -25,6 +24,7 @@ LAYOUTS = {
 """Layouts by name, and the content that identifies each."""
 
 
+@isolated
 def layout_of(path: str | os.PathLike[str]) -> str:
     """Return the key in `LAYOUTS` of a file's layout; only its first bytes and its names are read.
 
@@ -36,11 +36,11 @@ def layout_of(path: str | os.PathLike[str]) -> str:
         If the layout is none of `LAYOUTS`.
     """
     path = file_path(path)
-    start, hdf5 = _beginning(path)
+    start, known = _beginning(path)
     if start.startswith(_ZIP):
         return "npz"
     check_not_matlab(path)
-    if not hdf5 and not start.startswith(_CLASSIC):
+    if not known:
         raise _no_layout(path, "no zip, HDF5 or netCDF file" if start else "empty")
     names, attributes = _names_inside(path)
     if {"neuroid", "presentation"} <= names:
@@ -54,6 +54,7 @@ def layout_of(path: str | os.PathLike[str]) -> str:
     raise _no_layout(path, f"one that holds {printable(', '.join(sorted(names)) or 'nothing', 200)}")
 
 
+@isolated
 def read(
     path: str | os.PathLike[str],
     *,
@@ -61,9 +62,6 @@ def read(
     presentations: str | None = None,
 ) -> Recording:
     """Return the recording in a file that has one of `LAYOUTS`.
-
-    The structure of an HDF5 file is read by another process, because the HDF5 library crashes on some damaged
-    files and hangs on others.
 
     Parameters
     ----------
@@ -85,13 +83,6 @@ def read(
         If memory runs out.
     """
     path = file_path(path)
-    _, hdf5 = _beginning(path)
-    if hdf5:
-        return in_child(path, _read, path, stimuli, presentations)
-    return _read(path, stimuli, presentations)
-
-
-def _read(path: Path, stimuli: str | os.PathLike[str] | None, presentations: str | None) -> Recording:
     layout = layout_of(path)
     if stimuli is not None and layout != "brainio":
         raise ContractError(f"{printable(path, 300)} has images of its own ({layout}); leave the stimuli out")
@@ -118,11 +109,11 @@ def _read(path: Path, stimuli: str | os.PathLike[str] | None, presentations: str
 
 
 def _beginning(path: Path) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, and True if it is HDF5."""
+    """Return the first bytes of a file, and True if it is HDF5 or netCDF."""
     regular_file(path)
     try:
         with path.open("rb") as file:
-            return file.read(8), is_hdf5(path)
+            return file.read(8), is_hdf5(path) or is_classic_netcdf(path)
     except OSError as error:
         raise IntegrityError(f"cannot read {printable(path, 300)}: {reason(error)}") from error
 

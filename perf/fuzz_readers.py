@@ -2,11 +2,11 @@
 
 A reader may return a recording or raise one line (`BrainfitError`). A traceback, a hang, a crash while values
 are read, or memory beyond the limit is a failure; it is printed with the numbers that make the file again. A
-crash or hang while a file is *loaded* is counted apart for HDF5: there `data_loaders.layouts.read` loads in a
-process of its own, which turns it into one line.
+crash or hang while a file is *loaded* is counted apart for HDF5 and netCDF: readers load these in a process
+of their own, which turns it into one line.
 
-    nice python perf/fuzz_readers.py --files 10000
-    nice python perf/fuzz_readers.py --layouts npz --first 1234 --files 1     # one failure again
+    nice python perf/fuzz_readers.py --files 10000 --log fuzz.jsonl           # resumes what the log lacks
+    nice python perf/fuzz_readers.py --layouts npz --first 1234 --files 1     # repeats one failure
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import numpy as np
 import psutil
 import xarray as xr
 from PIL import Image
+from scipy.io import savemat
 
 from brainfit.contracts.recording import Recording, check_recording
 from brainfit.errors import BrainfitError
@@ -42,8 +43,10 @@ from data_loaders.netcdf import to_netcdf
 
 CPU_SECONDS = 3.0
 """Processor time of one file after which its reader hangs; a healthy one takes a few hundredths."""
-LIMIT = 512 * 2**20
-"""Bytes by which reading a file of some KB may raise the resident memory."""
+LIMIT = 1.1 * 2**30
+"""Bytes by which reading a file of some KB may raise the resident memory: the limit of `files.isolation`."""
+BLOCK = 250
+"""Files between two lines of the log."""
 N_IMAGES, N_TRIALS, N_UNITS, N_BINS, SIZE = 6, 2, 3, 4, 4
 
 
@@ -104,6 +107,12 @@ def write_hdf5(folder: Path, rng: np.random.Generator) -> Path:
         for name, values in arrays(rng).items():
             file[name] = np.array(values, object) if isinstance(values, list) else values
     return folder / "f.h5"
+
+
+def write_mat(folder: Path, rng: np.random.Generator) -> Path:
+    """Write a MAT-file of MATLAB 5, which is refused with advice."""
+    savemat(folder / "f.mat", {k: v for k, v in arrays(rng).items() if isinstance(v, np.ndarray)})
+    return folder / "f.mat"
 
 
 def write_brainio(folder: Path, rng: np.random.Generator) -> Path:
@@ -172,12 +181,13 @@ LAYOUTS: dict[str, tuple[Callable[[Path, np.random.Generator], Path], Callable[[
     "netcdf4": (write_netcdf4, read_recording),
     "netcdf3": (write_netcdf3, read_recording),
     "hdf5": (write_hdf5, read_recording),
+    "mat": (write_mat, read_recording),
     "brainio": (write_brainio, read_recording),
     "hvm": (write_hvm, read_recording),
     "nwb": (write_nwb_file, read_recording),
     **{kind: (write_images(kind), read_images) for kind in ("png", "jpg", "tif", "bmp", "zip", "csv")},
 }
-CHILD = {"own", "netcdf4", "hdf5", "brainio", "hvm", "nwb"}
+CHILD = {"own", "netcdf3", "netcdf4", "hdf5", "brainio", "hvm", "nwb"}
 """Layouts that are loaded in a process of their own."""
 
 
@@ -308,6 +318,21 @@ def fuzz(layout: str, numbers: range) -> tuple[Counter[str], list[str]]:
     return counts, failures
 
 
+def logged(log: Path | None) -> list[dict[str, Any]]:
+    """Return the blocks that a log holds; a line that was cut short is left out."""
+    lines = log.read_text().splitlines() if log and log.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def run(layout: str, numbers: range) -> dict[str, Any]:
+    """Return the line of the log for a block of files of one layout."""
+    start = time.perf_counter()
+    counts, failures = fuzz(layout, numbers)
+    seconds = round(time.perf_counter() - start, 1)
+    block = {"layout": layout, "first": numbers.start, "files": len(numbers)}
+    return {**block, "counts": dict(counts), "failures": failures, "seconds": seconds}
+
+
 def main() -> int:
     """Fuzz the layouts that the command line names; return 1 if a reader failed."""
     os.environ["BRAINFIT_CHILD"] = "1"  # load in the processes started here: they are expendable
@@ -316,18 +341,30 @@ def main() -> int:
     parser.add_argument("--layouts", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS))
     parser.add_argument("--files", type=int, default=1000, help="damaged files of each layout")
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
+    parser.add_argument(
+        "--log", type=Path, help="file of results, one line a block; its blocks are not repeated"
+    )
     options = parser.parse_args()
-    total, bad = Counter(), 0
+    done = logged(options.log)
+    known = {(block["layout"], block["first"], block["files"]) for block in done}
+    stop = options.first + options.files
+    for first in range(options.first, stop, BLOCK):
+        numbers = range(first, min(first + BLOCK, stop))
+        for layout in options.layouts:
+            if (layout, first, len(numbers)) in known:
+                continue
+            block = run(layout, numbers)
+            done.append(block)
+            if options.log:
+                with options.log.open("a") as log:
+                    log.write(json.dumps(block) + "\n")
+            if block["failures"]:
+                print("\n".join(block["failures"]), flush=True)
     for layout in options.layouts:
-        start = time.perf_counter()
-        counts, failures = fuzz(layout, range(options.first, options.first + options.files))
-        total += counts
-        bad += len(failures)
-        seconds = round(time.perf_counter() - start, 1)
-        print(json.dumps({"layout": layout, **counts, "seconds": seconds}), flush=True)
-        print("\n".join(failures), end="\n" if failures else "", flush=True)
-    print(json.dumps({"layout": "all", **total}))
-    return 1 if bad else 0
+        counts = sum((Counter(block["counts"]) for block in done if block["layout"] == layout), Counter())
+        print(json.dumps({"layout": layout, **counts}))
+    print(json.dumps({"layout": "all", **sum((Counter(block["counts"]) for block in done), Counter())}))
+    return 1 if any(block["failures"] for block in done) else 0
 
 
 if __name__ == "__main__":

@@ -28,6 +28,18 @@ def _cache(monkeypatch, tmp_path_factory):
     monkeypatch.delenv("BRAINFIT_CACHE_LIMIT", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _readers_in_this_process(monkeypatch):
+    """Readers of HDF5 files start no process of their own, which would make most tests slow."""
+    monkeypatch.setenv("BRAINFIT_CHILD", "1")
+
+
+@pytest.fixture
+def isolated_readers(monkeypatch, _readers_in_this_process):
+    """Readers of HDF5 files start a process of their own, as they do for users."""
+    monkeypatch.delenv("BRAINFIT_CHILD")
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of a megabyte, which only root can make."""

@@ -103,13 +103,13 @@ def noise_ceiling(
     if not len(images):
         raise ContractError(
             f"recording {chosen.name!r} has no image with two trials for half of the units of {region!r}; "
-            "a noise ceiling compares trials of the same image"
+            f"a noise ceiling compares trials of the same image{averages.explain_partial()}"
         )
     units = averages.n_trials[images].min(axis=0) >= 2
     if not units.any():
         raise ContractError(
             f"none of {len(units)} units has two trials of each of {len(images)} images: units saw different "
-            "images; choose a region or units that saw the same ones"
+            f"images; choose a region or units that saw the same ones{averages.explain_partial()}"
         )
     dropped.add("units", int((~units).sum()), "under two trials of some image")
     trials = chosen.responses.isel(image=images, unit=np.flatnonzero(units))

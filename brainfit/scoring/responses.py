@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.dropped import Dropped
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording, ceiling_obstacle
 from brainfit.errors import ContractError
@@ -43,6 +44,11 @@ class Averages:
         Smallest relative difference between numbers of the trials' type.
     n_copied
         Number of images that have two equal trials; see `has_copies`.
+    partial
+        Trials of single units that are NaN in this bin but have a value in another, shape (time_bin,); None
+        if they were not counted.
+    n_partial
+        Trials of single units that are NaN in some bins but not in all.
     """
 
     mean: np.ndarray
@@ -50,18 +56,18 @@ class Averages:
     units: np.ndarray | None = None
     precision: float = float(np.finfo(float).eps)
     n_copied: int = 0
+    partial: np.ndarray | None = None
+    n_partial: int = 0
 
-
-@dataclass
-class Dropped:
-    """A list of what was left out, and why, for every Score."""
-
-    records: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, what: str, n: int, why: str) -> None:
-        """Note that `n` of `what` were left out, if any were."""
-        if n:
-            self.records.append({"what": what, "n": int(n), "why": why})
+    def explain_partial(self) -> str:
+        """Return the end of a message about trials that lack some bins; it is empty if none do."""
+        if self.partial is None or not self.n_partial:
+            return ""
+        return (
+            f"; a trial with NaN in any time bin is left out, and {self.n_partial} trials of single units "
+            f"lack some bins, most often bin {int(self.partial.argmax())}: drop the bins or units that lack "
+            "values"
+        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,7 @@ def split_images(
         if not repeated[seen].any():
             raise ContractError(
                 f"recording {recording.name!r} has no image with two trials for half of the region's units; "
-                "noise ceilings take test images with repeats"
+                f"noise ceilings take test images with repeats{averages.explain_partial()}"
             )
         parts = train_test_split(
             labels["object_name"].values[seen],
@@ -284,9 +290,14 @@ def average_trials(
     mean = np.empty((n_images, n_units, n_bins))
     n_trials = np.empty((n_images, n_units), int)
     n_copied = 0
+    partial, n_partial = np.zeros(n_bins, int), 0
     for images in _chunks(responses, "image"):
         trials = responses.isel(image=images).values
-        present = np.asarray(np.isfinite(trials).all(axis=3))
+        known = np.isfinite(trials)
+        present = np.asarray(known.all(axis=3))
+        if not present.all():
+            lacking = ~known[known.any(axis=3) & ~present]
+            partial, n_partial = partial + lacking.sum(axis=0), n_partial + len(lacking)
         n_trials[images] = present.sum(axis=1)
         total = np.where(present[..., None], trials, 0).sum(axis=1, dtype=float)
         with np.errstate(invalid="ignore"):
@@ -295,7 +306,7 @@ def average_trials(
         on_progress(len(trials))
     units = responses["unit_id"].values if "unit_id" in responses.coords else None
     precision = np.finfo(responses.dtype if responses.dtype.kind == "f" else float).eps
-    return Averages(mean, n_trials, units, float(precision), n_copied)
+    return Averages(mean, n_trials, units, float(precision), n_copied, partial, n_partial)
 
 
 def has_copies(trials: np.ndarray, present: np.ndarray) -> bool:
@@ -342,9 +353,13 @@ def seen_images(averages: Averages, dropped: Dropped) -> np.ndarray:
     missed would cost most units.
     """
     seen = (averages.n_trials > 0).mean(axis=1) >= _MIN_SEEN
+    dropped.add("trials of single units", averages.n_partial, "NaN in some time bins")
     dropped.add("images", int((~seen).sum()), "no trial for more than half of the region's units")
     if not seen.any():
-        raise ContractError("no image has trials for half of the region's units; the responses are NaN")
+        raise ContractError(
+            "no image has trials for half of the region's units; the responses are NaN"
+            f"{averages.explain_partial()}"
+        )
     return np.flatnonzero(seen)
 
 
@@ -355,6 +370,7 @@ def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, drop
         raise ContractError(
             f"none of {len(complete)} units has a trial of every training image and two of every test image: "
             "units saw different images; choose a region or units that saw the same ones"
+            f"{averages.explain_partial()}"
         )
     dropped.add(
         "units", int((~complete).sum()), "no trial of some training image, or under two of some test image"

@@ -25,6 +25,7 @@ from brainfit.support.memory import check_memory
 from brainfit.support.messages import printable, reason
 from brainfit.support.suggestions import unknown_name
 
+from ..files.missing import check_bins
 from ..images.brightness import darkness
 from ..images.pixels import open_pictures
 from ..images.table import load_stimuli
@@ -130,7 +131,7 @@ def from_arrays(
         name, xr.Variable(dims, values), stimuli, {**columns, **labels},
         {"response_window": response_window, "on_ms": on_ms, "off_ms": off_ms},
     )  # fmt: skip
-    _check_no_bin_is_empty(recording.responses)
+    check_bins(recording.responses)
     return recording
 
 
@@ -374,13 +375,3 @@ def _read(path: Path, archive: Any, key: str) -> np.ndarray:
     if not isinstance(value, np.ndarray):  # NumPy gives the bytes of members that are no arrays
         raise IntegrityError(f"{printable(path, 300)}: key {printable(repr(key))} is not a numpy array")
     return value
-
-
-def _check_no_bin_is_empty(responses: xr.DataArray) -> None:
-    """Refuse a bin that is NaN throughout: trials that lack a bin do not count, so no trial would be left."""
-    empty = np.flatnonzero(np.isnan(responses.values).all(axis=tuple(range(responses.ndim - 1))))
-    if empty.size:
-        first = responses.isel(time_bin=empty[0])
-        span = f"{float(first['time_bin_start']):g}-{float(first['time_bin_end']):g} ms"
-        others = f", as are {empty.size - 1} others; drop them" if empty.size > 1 else "; drop it"
-        raise ContractError(f"time bin {empty[0]} ({span}) is NaN in every trial{others}")

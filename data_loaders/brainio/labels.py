@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from brainfit.contracts.dropped import Dropped
 from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.errors import ContractError
-from brainfit.scoring.responses import Dropped
 from brainfit.support.messages import printable
 
 from .bins import TIMES

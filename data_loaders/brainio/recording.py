@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.dropped import Dropped
 from brainfit.contracts.recording import Recording, check_recording
 from brainfit.errors import ContractError
-from brainfit.scoring.responses import Dropped
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable
 
+from ..files.isolation import isolated
+from ..files.missing import check_bins
 from ..files.variables import VariableFile
 from ..images.table import Stimuli
 from ..trials import trial_table
@@ -32,6 +34,7 @@ from .presentations import Presentations
 from .stimuli import find_stimuli
 
 
+@isolated
 def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str] | None = None) -> Recording:
     """Return the recording in a netCDF file of BrainIO's layout; responses stay in the file.
 
@@ -119,10 +122,9 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
             "dropped": dropped.records,
         },
     )
-    try:
+    with file.refusals_named():
         check_recording(recording)
-    except ContractError as error:
-        raise ContractError(f"{printable(path, 300)}: {error}") from error
+        check_bins(recording.responses)
     return recording
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from brainfit.errors import BrainfitError, IntegrityError, ResourceError
-from brainfit.support.messages import printable
+from brainfit.errors import BrainfitError, ContractError, IntegrityError, ResourceError
+from brainfit.support.messages import printable, reason
 from brainfit.support.out_of_memory import out_of_memory
 
 _SECONDS = 900
@@ -51,6 +51,8 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
 
     Raises
     ------
+    ContractError
+        If an argument cannot be pickled.
     IntegrityError
         If the process crashes, or takes far longer than a file of that size needs.
     ResourceError
@@ -62,7 +64,13 @@ def in_child(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     size = path.stat().st_size if path.exists() else 0
     seconds = min(_SECONDS, _LEAST_SECONDS + size / _BYTES_PER_SECOND)
-    call = pickle.dumps(_safe_path()) + pickle.dumps((function, arguments))
+    try:
+        call = pickle.dumps(_safe_path()) + pickle.dumps((function, arguments))
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        raise ContractError(
+            f"{printable(path, 300)}: an argument cannot be passed to the process that reads the file "
+            f"({reason(error)}); give plain values"
+        ) from error
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _MAIN],

@@ -90,6 +90,16 @@ class SourceFile:
         except UNREADABLE as error:
             raise unreadable(f"{self} as {kind}", error) from error
 
+    @contextmanager
+    def refusals_named(self) -> Iterator[None]:
+        """Put the name of this file before the message of a `ContractError` that does not begin with it."""
+        try:
+            yield
+        except ContractError as error:
+            if str(error).startswith(str(self)):
+                raise
+            raise ContractError(f"{self}: {error}") from error
+
 
 @dataclass(frozen=True)
 class Hdf5File(SourceFile):
@@ -110,7 +120,7 @@ class Hdf5File(SourceFile):
         """
         self.check_unchanged()
         with self.errors_named("HDF5"):
-            inspect(self)
+            declared_bytes(self)
             with h5py.File(self.path, "r") as file:
                 yield file
 
@@ -139,9 +149,8 @@ def unreadable(what: str, error: BaseException) -> IntegrityError | ResourceErro
     return IntegrityError(f"cannot read {what}, it may be damaged: {damage(error)}")
 
 
-@lru_cache(maxsize=32)
-def inspect(source: SourceFile) -> None:
-    """Refuse a file that reads other files, or that claims to hold more than its bytes can.
+def declared_bytes(source: SourceFile) -> int:
+    """Return the unpacked size of all data sets, once it is known that the file can hold them by itself.
 
     Every link and data set is looked at; no value is read. Sizes are exact integers.
 
@@ -152,7 +161,12 @@ def inspect(source: SourceFile) -> None:
     IntegrityError
         If a data set, or all of them together, would not fit into the file even if packed well.
     """
-    claimed, seen = 0, set()
+    return _inspect(SourceFile(source.path, source.found))
+
+
+@lru_cache(maxsize=32)
+def _inspect(source: SourceFile) -> int:
+    claimed, declared, seen = 0, 0, set()
     with h5py.File(source.path, "r") as file:
         for name, kind in _links(file):
             if kind == h5l.TYPE_SOFT:
@@ -167,10 +181,13 @@ def inspect(source: SourceFile) -> None:
             if isinstance(node, h5py.h5d.DatasetID) and address not in seen:
                 seen.add(address)
                 claimed += _claimed_bytes(source, name, node)
+                if not _is_bare_dimension(node):
+                    declared += math.prod(node.shape) * node.get_type().get_size()
     if claimed > MOST_SQUEEZED * source.size:
         raise IntegrityError(
             f"{source} is damaged: its {source.size} bytes cannot hold what it says it holds"
         )
+    return declared
 
 
 def _links(file: h5py.File) -> list[tuple[str, int]]:
@@ -192,9 +209,13 @@ def _claimed_bytes(source: SourceFile, name: str, data: h5py.h5d.DatasetID) -> i
         )
     if _is_bare_dimension(data):
         return 0
+    if (stored := data.get_storage_size()) > source.size:  # a chunk is read whole before it is unpacked
+        raise IntegrityError(
+            f"{source} is damaged: {printable(name)} takes {stored} of its {source.size} bytes"
+        )
     itemsize = data.get_type().get_size()
     total = most = math.prod(data.shape) * itemsize
-    written = data.get_storage_size() > 0
+    written = stored > 0
     chunked = made.get_layout() == h5py.h5d.CHUNKED
     if chunked and written:  # a whole chunk is unpacked at once
         most = max(total, math.prod(made.get_chunk()) * itemsize)

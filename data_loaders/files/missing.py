@@ -9,8 +9,9 @@ guessed away. Chunks of an HDF5 data set that were never written are refused too
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from numbers import Real
 from typing import Any
 
@@ -18,9 +19,12 @@ import h5py
 import netCDF4
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from brainfit.errors import ContractError
 from brainfit.support.messages import printable
+
+from .slabs import blocks
 
 _SENTINELS = (
     -99, -127, -128, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999,
@@ -29,6 +33,8 @@ _SENTINELS = (
 """Numbers that people and programs write where there is no value."""
 _HUGE = 1e15
 """Responses are smaller in any unit; the fill values of netCDF, GRIB and others are larger."""
+_SHOWN = 8
+"""Time bins that an error names."""
 _GAP = 3
 """Distance of a sentinel from all other values, at least, in multiples of the range of these."""
 
@@ -110,6 +116,12 @@ def decoding(where: object, dtype: np.dtype, attributes: Mapping[str, Any]) -> D
     if "_FillValue" not in found and default is not None and stored.itemsize > 1:
         marks.append(np.array(default, dtype).view(stored)[()])
     low, high = found.get("valid_range", (-math.inf, math.inf))
+    low, high = found.get("valid_min", (low,))[0], found.get("valid_max", (high,))[0]
+    if not low <= high:
+        raise ContractError(
+            f"{where}: no number is valid from {low} to {high}, as valid_range, valid_min or valid_max say; "
+            "correct or delete these attributes"
+        )
     scale, offset = found.get("scale_factor", (1,))[0], found.get("add_offset", (0,))[0]
     if not (math.isfinite(scale) and math.isfinite(offset)):
         raise ContractError(f"{where}: scale_factor {scale} and add_offset {offset} must be finite")
@@ -118,7 +130,7 @@ def decoding(where: object, dtype: np.dtype, attributes: Mapping[str, Any]) -> D
         stored,
         np.dtype(np.float64) if packed else float_type(stored),
         tuple(mark for mark in marks if mark == mark),  # NaN needs no mark
-        (float(found.get("valid_min", (low,))[0]), float(found.get("valid_max", (high,))[0])),
+        (float(low), float(high)),
         float(scale),
         float(offset),
     )
@@ -210,6 +222,48 @@ def _check_extreme(where: object, known: np.ndarray, extreme: float) -> None:
     raise ContractError(
         f"{where}: {n} {'value is' if n == 1 else 'values are'} {extreme:.7g} and {rest}, so it seems to "
         "mark missing values; replace it with NaN, or declare it as _FillValue of the variable"
+    )
+
+
+def check_bins(responses: xr.DataArray) -> None:
+    """Refuse responses of which a time bin is NaN in every trial of every image and unit.
+
+    A trial with NaN in any bin is left out of averages, so such a bin would leave no trial. Values are read
+    only until each bin has one, which in most recordings takes a single image and unit.
+
+    Parameters
+    ----------
+    responses
+        Floats with dims (image, trial, unit, time_bin) or (image, unit, time_bin), which may be lazy, and the
+        coordinates of a recording.
+
+    Raises
+    ------
+    ContractError
+        With the bins that have no value.
+    """
+    sizes, empty = responses.sizes, np.ones(responses.sizes["time_bin"], bool)
+    row_bytes = responses.dtype.itemsize * math.prod(sizes.values()) // max(1, sizes["image"])
+    parts: Iterable[Mapping[str, slice]] = chain(
+        [{"image": slice(1), "unit": slice(1)}, {"unit": slice(1)}, {"image": slice(1)}],
+        ({"image": images} for images in blocks(sizes["image"], row_bytes)),
+    )
+    for part in parts:
+        values = responses.isel(part).values
+        empty &= np.isnan(values).all(axis=tuple(range(values.ndim - 1)))
+        if not empty.any():
+            return
+    if empty.all():
+        raise ContractError(
+            "all responses are NaN or marked as missing; wanted numbers, and NaN where there is no trial"
+        )
+    start, end = (responses[f"time_bin_{edge}"].values[empty].tolist() for edge in ("start", "end"))
+    spans = [f"{k} ({a:g}-{b:g} ms)" for k, a, b in zip(np.flatnonzero(empty), start, end, strict=True)]
+    more = f" and {len(spans) - _SHOWN} others" if len(spans) > _SHOWN else ""
+    bins, are, them = ("time bins", "are", "them") if len(spans) > 1 else ("time bin", "is", "it")
+    raise ContractError(
+        f"{bins} {', '.join(spans[:_SHOWN])}{more} {are} NaN in every trial, and a trial with NaN in any bin "
+        f"is left out; drop {them}"
     )
 
 

@@ -8,6 +8,7 @@ from brainfit.errors import ContractError
 from brainfit.support.messages import printable
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 
 
 def is_hdf5(path: Path) -> bool:
@@ -20,6 +21,12 @@ def is_hdf5(path: Path) -> bool:
             if len(found) < len(_HDF5):
                 return False
     return False
+
+
+def is_classic_netcdf(path: Path) -> bool:
+    """Return True if a file begins as one of the three kinds of netCDF that are not HDF5."""
+    with path.open("rb") as file:
+        return file.read(4) in _CLASSIC
 
 
 def check_not_matlab(path: Path) -> None:

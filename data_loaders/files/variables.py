@@ -21,7 +21,7 @@ from scipy.io import netcdf_file
 from brainfit.errors import ContractError, IntegrityError
 from brainfit.support.messages import printable
 
-from .hdf5 import SourceFile, as_labels, inspect, place, read_values
+from .hdf5 import SourceFile, as_labels, declared_bytes, place, read_values
 from .signatures import check_not_matlab, is_hdf5
 
 _CLASSIC = 4
@@ -136,7 +136,7 @@ class VariableFile(SourceFile):
         check_not_matlab(self.path)
         with self.errors_named("netCDF"):
             if is_hdf5(self.path):
-                inspect(self)
+                declared_bytes(self)
                 with h5py.File(self.path, "r") as file:
                     yield _of_hdf5(file)
             else:

@@ -28,6 +28,8 @@ from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable
 
 from ..files.hdf5 import Hdf5File, labels, member, place, read_values, select
+from ..files.isolation import isolated
+from ..files.missing import check_bins
 from .responses import Responses, find_responses
 
 _REGIONS = {"V4": "V4_NEURONS", "pIT": "PIT_NEURONS", "cIT": "CIT_NEURONS", "aIT": "AIT_NEURONS"}
@@ -41,6 +43,7 @@ _MORE = {
 _DIMS = ("image", "height", "width", "channel")
 
 
+@isolated
 def from_hvm(path: str | os.PathLike[str]) -> Recording:
     """Return the recording in an HvM file.
 
@@ -91,7 +94,9 @@ def from_hvm(path: str | os.PathLike[str]) -> Recording:
         stimuli=stimuli.assign_coords(of_images),
         provenance=_provenance(source, responses, dropped),
     )
-    check_recording(recording)
+    with source.refusals_named():
+        check_recording(recording)
+        check_bins(recording.responses)
     return recording
 
 

@@ -20,6 +20,7 @@ from brainfit.support.suggestions import unknown_name
 
 from ..arrays.coercion import PIXEL_DIMS, RESPONSE_DIMS, order_by_name
 from ..arrays.recording import from_arrays, label_recording, stimuli_of
+from ..files.missing import check_bins
 from ..files.variables import Variable, VariableFile, Variables
 from .reader import pixel_reader, read_labels, response_reader
 
@@ -48,11 +49,10 @@ def read_plain(file: VariableFile, data: Variables) -> Recording:
                 f"{file}: variable {name!r} is missing; it has "
                 f"{printable(', '.join(data.variables) or 'none', 200)}"
             )
-    try:
-        return _recording(file, data, known, in_files)
-    except ContractError as error:
-        named = str(error).startswith(str(file))
-        raise ContractError(str(error) if named else f"{file}: {error}") from error
+    with file.refusals_named():
+        recording = _recording(file, data, known, in_files)
+        check_bins(recording.responses)
+    return recording
 
 
 def _recording(file: VariableFile, data: Variables, known: tuple[str, ...], in_files: bool) -> Recording:

@@ -30,8 +30,8 @@ from brainfit.storage.atomic_files import file_path
 from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable, reason
 from brainfit.support.progress import progress_bar
-from brainfit.support.provenance import json_values
 
+from ..files.isolation import isolated
 from ..files.slabs import blocks, chunk_shape
 from ..files.staged import check_free, staged
 from ..files.variables import Variable, VariableFile, Variables
@@ -99,6 +99,7 @@ def to_netcdf(
     return path
 
 
+@isolated
 def from_netcdf(path: str | os.PathLike[str]) -> Recording:
     """Return the recording in a netCDF or HDF5 file.
 
@@ -124,15 +125,15 @@ def from_netcdf(path: str | os.PathLike[str]) -> Recording:
     file = VariableFile.at(path)
     with file.opened() as data:
         recording = _read(file, data) if _MARK in data.attributes else read_plain(file, data)
-    try:
+    with file.refusals_named():
         check_recording(recording)
-    except ContractError as error:
-        raise ContractError(f"{file}: {error}") from error
     return recording
 
 
 def _described(recording: Recording) -> tuple[dict[str, xr.Variable], dict[str, Any]]:
     """Return the labels by the names of their variables, and all other facts as JSON values."""
+    from brainfit.support.provenance import json_values  # imports torch, which readers do without
+
     labels: dict[str, xr.Variable] = {}
     facts: dict[str, Any] = {"format": FORMAT, "name": recording.name, "simulated": recording.simulated}
     facts |= {name: getattr(recording, name) for name in _SETTINGS}

@@ -27,8 +27,9 @@ from brainfit.support.arguments import number
 from brainfit.support.lazy_arrays import lazy_variable
 from brainfit.support.messages import printable
 
-from ..files.child import in_child
 from ..files.hdf5 import Hdf5File, member, read_values
+from ..files.isolation import isolated
+from ..files.missing import check_bins
 from ..images.pixels import open_pictures
 from ..images.table import load_stimuli
 from .presentations import Presentations
@@ -81,6 +82,7 @@ class _Counts:
         return ((begin <= first) & (last <= end)).any(axis=-1)
 
 
+@isolated
 def from_nwb(
     path: str | os.PathLike[str],
     *,
@@ -129,7 +131,7 @@ def from_nwb(
     if (stimuli is None) != (images is None):
         raise ContractError("stimuli and images go together: give a table of stimuli and a zip or folder")
     source = Hdf5File.at(path)
-    tables = in_child(source.path, read_tables, source, presentations, stimuli is None)
+    tables = read_tables(source, presentations, stimuli is None)
     shown, units = tables.presentations, tables.units
     ids = shown.image_id.astype(str)
     known: dict[str, np.ndarray] = dict(shown.labels)
@@ -170,7 +172,9 @@ def from_nwb(
             "dropped": [*shown.dropped, *units.dropped],
         },
     )
-    check_recording(recording)
+    with source.refusals_named():
+        check_recording(recording)
+        check_bins(recording.responses)
     return recording
 
 

@@ -91,10 +91,10 @@ def test_an_entirely_missing_bin_is_named(arrays):
     arrays["responses"][:, :, 0, 2] = np.nan  # in one unit only
     from_arrays(**arrays)
     arrays["responses"][..., 3] = np.nan
-    with pytest.raises(ContractError, match=r"time bin 3 \(30-40 ms\) is NaN in every trial; drop it"):
+    with pytest.raises(ContractError, match=r"time bin 3 \(30-40 ms\) is NaN in every trial, .*; drop it"):
         from_arrays(**arrays)
     arrays["responses"][..., 7:9] = np.nan
-    with pytest.raises(ContractError, match="as are 2 others; drop them"):
+    with pytest.raises(ContractError, match=r"bins 3 \(30-40 ms\), 7 .*, 8 \(80-90 ms\) are .*; drop them"):
         from_arrays(**arrays)
 
 

@@ -20,16 +20,9 @@ from tiny import tiny_recording
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError, ResourceError
 from brainfit.registry.lookup import load_recording
-from data_loaders import layouts
-from data_loaders.files import child
+from data_loaders.files import child, isolation
 from data_loaders.layouts import LAYOUTS, layout_of, read
 from data_loaders.netcdf.recording import to_netcdf
-
-
-@pytest.fixture(autouse=True)
-def _without_child(monkeypatch):
-    """Read in this process in all but a few tests, which would start too many processes."""
-    monkeypatch.setattr(layouts, "in_child", lambda path, function, *arguments: function(*arguments))
 
 
 def npz(path, **more):
@@ -122,7 +115,7 @@ def test_the_loader_of_the_layout_is_called(tmp_path, monkeypatch, layout):
 
 
 @pytest.mark.parametrize("write", [WRITERS["netcdf"][0], WRITERS["netcdf"][1], npz, WRITERS["netcdf"][2]])
-def test_hdf5_read_in_another_process_gives_the_same(tmp_path, monkeypatch, write):
+def test_hdf5_and_netcdf_read_in_another_process_give_the_same(tmp_path, monkeypatch, write):
     asked = []
 
     def in_child(path, function, *arguments):
@@ -132,39 +125,36 @@ def test_hdf5_read_in_another_process_gives_the_same(tmp_path, monkeypatch, writ
     path = tmp_path / "mine.dat"
     write(path)
     here = read(path)
-    monkeypatch.setattr(layouts, "in_child", in_child)
-    monkeypatch.setattr(child, "_SECONDS", 120)
+    monkeypatch.delenv("BRAINFIT_CHILD")
+    monkeypatch.setattr(isolation, "in_child", in_child)
     there = read(path)
-    assert asked == ([path] if path.read_bytes().startswith(b"\x89HDF") else [])
+    assert asked == ([path] if path.read_bytes().startswith((b"\x89HDF", b"CDF")) else [])
     assert there.responses.identical(here.responses)
     assert there.stimuli.identical(here.stimuli)
     assert (there.name, there.simulated, there.provenance) == (here.name, here.simulated, here.provenance)
 
 
-def test_a_library_that_hangs_on_a_file_times_out(tmp_path, monkeypatch):
+def test_a_library_that_hangs_on_a_file_times_out(tmp_path, monkeypatch, isolated_readers):
     path = tmp_path / "mine.nc"
     hvm(path)
-    monkeypatch.setattr(layouts, "in_child", child.in_child)
     monkeypatch.setattr(child, "_SECONDS", 0.01)
     with pytest.raises(IntegrityError, match=r"reading .*mine\.nc did not end within"):
         read(path)
 
 
-def test_a_reading_process_does_not_start_another(tmp_path, monkeypatch):
-    monkeypatch.setenv("BRAINFIT_CHILD", "1")
+def test_a_reading_process_does_not_start_another(tmp_path):
     assert child.in_child(tmp_path, os.getpid) == os.getpid()
 
 
 @pytest.mark.parametrize("name", ["pickle.py", "numpy.py", "h5py.py", "dask.py", "sitecustomize.py"])
-def test_reading_imports_nothing_from_the_current_folder(tmp_path, name):
+def test_reading_imports_nothing_from_the_current_folder(tmp_path, name, isolated_readers):
     """``python -c`` and the interactive prompt put the current folder first on the path."""
     WRITERS["netcdf"][0](tmp_path / "mine.nc")
     (tmp_path / name).write_text("open('ran', 'w').close()")
     code = (
-        "import sys; from pathlib import Path; from data_loaders.files.child import in_child\n"
-        "from data_loaders.layouts import _read\n"
+        "import sys; from data_loaders.layouts import read\n"
         "sys.path.insert(0, '')\n"
-        "print(in_child(Path('mine.nc'), _read, Path('mine.nc'), None, None).n_images)"
+        "print(read('mine.nc').n_images)"
     )
     command = [sys.executable, "-P", "-c", f"import h5py, netCDF4, xarray; {code}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -192,7 +182,7 @@ def allocate(n_bytes):
         (sys.exit, "std::bad_alloc", ResourceError),
     ],
 )
-def test_a_failed_child_process_names_the_reason(tmp_path, function, argument, error):
+def test_a_failed_child_process_names_the_reason(tmp_path, function, argument, error, isolated_readers):
     with pytest.raises(error) as caught:
         child.in_child(tmp_path / "mine.h5", function, argument)
     assert error is RuntimeError or "memory ran out" in str(caught.value)
@@ -202,7 +192,7 @@ def test_little_memory_gives_one_line(tmp_path):
     """With the smallest limit Python fails to start; with larger ones its libraries fail to load."""
     WRITERS["netcdf"][0](tmp_path / "mine.nc")
     code = "import sys; from data_loaders.files.child import answer_of; print(answer_of(sys.stdin.buffer))"
-    call = pickle.dumps((layouts._read, (tmp_path / "mine.nc", None, None)))
+    call = pickle.dumps((read, (tmp_path / "mine.nc",)))
     for megabytes in (10, 60, 120, 250, 400):
         limit = (megabytes * 2**20, megabytes * 2**20)
         done = subprocess.run(
@@ -215,7 +205,7 @@ def test_little_memory_gives_one_line(tmp_path):
             assert isinstance(error, ResourceError), f"{megabytes} MB: {error}"
             assert "\n" not in str(error)
         else:
-            assert b"name='mine'" in done.stdout or b"memory ran out" in done.stdout
+            assert b"Recording 'mine'" in done.stdout or b"memory ran out" in done.stdout
 
 
 def test_stimuli_are_refused_for_layouts_other_than_brainio(tmp_path):

@@ -8,9 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from brainfit.errors import ContractError
-from data_loaders.files.missing import check_responses, check_written, decoding, unmask
+from brainfit.support.lazy_arrays import lazy_variable
+from data_loaders.files.missing import check_bins, check_responses, check_written, decoding, unmask
 
 STORED = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
 
@@ -180,3 +184,55 @@ def test_unwritten_netcdf_values_are_missing(tmp_path):
         assert np.isnan(decoding("v", filled.dtype, {}).decode(filled[...])[4:]).all()
         with pytest.raises(ContractError, match="3 of 5 chunks were never written"):
             check_written("v", unfilled, decoding("v", unfilled.dtype, {}))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"valid_range": [5, -5]},
+        {"valid_min": 5, "valid_max": -5},
+        {"valid_min": 5, "valid_range": [0, 4]},
+        {"valid_range": [np.nan, 4.0]},
+    ],
+    ids=str,
+)
+def test_a_range_in_which_no_number_is_valid_is_refused(attributes):
+    with pytest.raises(ContractError, match="responses: no number is valid from"):
+        decoding("responses", np.dtype("f4"), attributes)
+
+
+def labelled(values):
+    """Return responses with the coordinates that `check_bins` reads."""
+    dims = ("image", "trial", "unit", "time_bin") if values.ndim == 4 else ("image", "unit", "time_bin")
+    start = 10.0 * np.arange(values.shape[-1])
+    edges = {"time_bin_start": ("time_bin", start), "time_bin_end": ("time_bin", start + 10)}
+    return xr.DataArray(values, dims=dims, coords=edges)
+
+
+@given(st.one_of(arrays(bool, (3, 2, 3, 4)), arrays(bool, (3, 3, 2))))
+def test_exactly_the_bins_without_any_value_are_named(known):
+    """The oracle looks at the whole array at once."""
+    empty = np.flatnonzero(~known.reshape(-1, known.shape[-1]).any(axis=0))
+    responses = labelled(np.where(known, 1.0, np.nan))
+    if not empty.size:
+        check_bins(responses)
+        return
+    with pytest.raises(ContractError) as caught:
+        check_bins(responses)
+    if empty.size == known.shape[-1]:
+        assert "all responses are NaN" in str(caught.value)
+    else:
+        spans = ", ".join(f"{k} ({10 * k}-{10 * k + 10} ms)" for k in empty)
+        assert f"{spans} {'are' if empty.size > 1 else 'is'} NaN in every trial" in str(caught.value)
+
+
+def test_only_one_image_of_one_unit_is_read_of_a_sound_recording():
+    asked = []
+
+    def read(*positions):
+        asked.append(tuple(map(len, positions)))
+        return np.zeros(asked[-1])
+
+    lazy = lazy_variable(("image", "unit", "time_bin"), (10**5, 10**4, 3), np.dtype(float), read)
+    check_bins(xr.DataArray(lazy, coords=labelled(np.zeros((1, 1, 3))).coords))
+    assert asked == [(1, 1, 3)]

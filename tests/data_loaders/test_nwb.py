@@ -20,15 +20,12 @@ from data_loaders import layouts
 from data_loaders.arrays.recording import from_arrays
 from data_loaders.files import child
 from data_loaders.images.table import write_stimuli
-from data_loaders.nwb import recording as nwb_recording
 from data_loaders.nwb.recording import from_nwb
 
 N_IMAGES, SIZE = 6, 8
 NAMES = [f"im{k}" for k in range(N_IMAGES)]
 KEPT = {0: "V4", 1: "pIT", 2: "aIT", 4: "V1"}
 EDGES = np.arange(0, 260, 10)
-
-pytestmark = pytest.mark.usefixtures("without_child")
 
 
 def session(rng, n_images=N_IMAGES, repeats=3, rate=40.0):
@@ -51,12 +48,6 @@ def expected(data, units=KEPT, edges=EDGES):
         for u, unit in enumerate(units):
             values[i, : len(onsets), u] = counts(data["spikes"][unit], onsets, edges)
     return names, values
-
-
-@pytest.fixture
-def without_child(monkeypatch):
-    """Read in this process in all but a few tests, which would start too many processes."""
-    monkeypatch.setattr(nwb_recording, "in_child", lambda path, function, *arguments: function(*arguments))
 
 
 @pytest.fixture
@@ -499,7 +490,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
 
 def test_another_process_reads_the_same_values(path, monkeypatch):
     here = from_nwb(path)
-    monkeypatch.setattr(nwb_recording, "in_child", child.in_child)
+    monkeypatch.delenv("BRAINFIT_CHILD")
     there = from_nwb(path)
     assert there.responses.identical(here.responses)
     assert there.stimuli.identical(here.stimuli)
@@ -508,7 +499,7 @@ def test_another_process_reads_the_same_values(path, monkeypatch):
         from_nwb(path, presentations="eye")
 
 
-def test_a_reader_that_crashes_hangs_or_prints_is_contained(tmp_path, monkeypatch):
+def test_a_reader_that_crashes_hangs_or_prints_is_contained(tmp_path, monkeypatch, isolated_readers):
     path = tmp_path / "one.nwb"
     with pytest.raises(
         IntegrityError, match=r"one\.nwb crashed the HDF5 library \(signal 6\): the file is damaged"

@@ -21,9 +21,7 @@ from typer.testing import CliRunner
 
 from brainfit.cli.app import app
 from brainfit.registry import lookup
-from data_loaders import layouts
 from data_loaders.netcdf.recording import from_netcdf, to_netcdf
-from data_loaders.nwb import recording as nwb_recording
 
 ROOT = os.geteuid() == 0
 
@@ -33,8 +31,6 @@ def _place(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    for loader in (layouts, nwb_recording):  # otherwise the tests start too many processes
-        monkeypatch.setattr(loader, "in_child", lambda path, function, *arguments: function(*arguments))
     monkeypatch.setenv("BRAINFIT_CACHE", str(tmp_path / "cache"))
     tiny = {"model": {"tiny": TinyModel}, "recording": {"tiny": tiny_recording}, "benchmark": {}}
     monkeypatch.setattr(lookup, "_REGISTERED", tiny)

@@ -176,7 +176,7 @@ def test_the_command_exits_with_1_and_bugs_keep_their_traceback(monkeypatch):
     assert run(bug).exception is bug
 
 
-def test_a_reading_process_killed_or_out_of_memory_is_one_line(tmp_path):
+def test_a_reading_process_killed_or_out_of_memory_is_one_line(tmp_path, isolated_readers):
     path = tmp_path / "one.nwb"
     with pytest.raises(
         ResourceError, match=r"read .*one\.nwb was killed \(signal 9\), probably because memory"
