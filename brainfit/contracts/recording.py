@@ -25,6 +25,7 @@ _COORDS = {
     "unit": ("unit_id", "region", "animal", "array"),
     "time_bin": ("time_bin_start", "time_bin_end"),
 }
+_NAMES = ("image_id", "object_name", "category_name", "unit_id", "region", "animal", "array")
 SPLIT_PARTS = ("train", "test")
 """Values of the coordinate `split`."""
 
@@ -273,6 +274,9 @@ def _check_labels(name: str, coord: xr.DataArray) -> None:
             f"recording {name!r}: coordinate {coord.name!r} is {coord.dtype}; wanted numbers or text, and a "
             "name of letters, digits and _; convert, rename or drop it"
         )
+    if coord.name in _NAMES and coord.dtype.kind == "f" and np.isnan(coord.values).any():
+        n = int(np.isnan(coord.values).sum())
+        raise ContractError(f"recording {name!r}: {coord.name} is NaN for {n} of {coord.size}; name each")
     if coord.dtype.kind in "UO":
         for label in np.unique(coord.values).tolist() if coord.dtype.kind == "U" else coord.values.flat:
             text(f"recording {name!r}: each {coord.name}", label)

@@ -133,6 +133,8 @@ def labels_of(key: str, value: Any, default: list, dim: str) -> np.ndarray:
         labels = labels.astype(str)
     if labels.dtype.kind not in "Uiuf":
         raise ContractError(f"{key} is {labels.dtype}; wanted strings or numbers, and none missing")
+    if labels.dtype.kind == "f" and (n := np.count_nonzero(np.isnan(labels))):
+        raise ContractError(f"{key} is NaN for {n} of {labels.size} entries; give each a label")
     if labels.ndim == 0:
         labels = np.repeat(labels, len(default))
     if labels.shape != (len(default),):
@@ -156,6 +158,9 @@ def milliseconds_of(key: str, value: Any, n: int) -> np.ndarray:
     times = _array(key, value, (("time_bin",),))
     if times.dtype.kind not in "fiu" or times.shape != (n,):
         raise ContractError(f"{key} is {times.dtype} of shape {times.shape}; wanted {n} numbers, in ms")
+    if not np.isfinite(times).all():
+        first = np.flatnonzero(~np.isfinite(times))[0]
+        raise ContractError(f"{key} is {times[first]} for time bin {first}; wanted finite times, in ms")
     return times.astype(np.float64)
 
 

@@ -284,8 +284,9 @@ def stimuli_of(
     found = load_stimuli(place, place.parent, ids if ids is None else ids.astype(str).tolist())
     if found.pixels.sizes["image"] != n_images:
         raise ContractError(
-            f"{printable(place, 300)} has {found.pixels.sizes['image']} images but responses has "
-            f"{n_images}; give the image_id of each row of responses"
+            f"{printable(place, 300)} has {found.pixels.sizes['image']} images but responses has {n_images}; "
+            "without image_id, row k of the table must be image k of responses: delete the rows of other "
+            "images, or give image_id, by which rows are found"
         )
     return found.pixels, found.columns
 
@@ -365,8 +366,8 @@ def _read(path: Path, archive: Any, key: str) -> np.ndarray:
     except _UNREADABLE as error:
         if "Object arrays" in str(error):
             raise ContractError(
-                f"{printable(path, 300)}: key {printable(repr(key))} holds pickled Python objects, which "
-                "are never loaded; save it as an array of numbers or of strings"
+                f"{printable(path, 300)}: key {printable(repr(key))} holds Python objects, which "
+                "are never loaded; save numbers, or text as .astype(str)"
             ) from error
         raise IntegrityError(
             f"cannot read key {printable(repr(key))} of {printable(path, 300)}, it may be damaged: "

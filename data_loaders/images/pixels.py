@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
@@ -177,5 +177,10 @@ def _reading(place: Path, name: str) -> Iterator[None]:
             yield
     except BrainfitError:
         raise
+    except UnidentifiedImageError as error:
+        raise IntegrityError(
+            f"cannot read {label(place, name)} as an image: it is none of {', '.join(_FORMATS)}, or its "
+            "first bytes are damaged; convert it to PNG"
+        ) from error
     except _UNREADABLE as error:
         raise IntegrityError(f"cannot read {label(place, name)} as an image: {reason(error)}") from error

@@ -131,7 +131,13 @@ def _lines(table: Path) -> list[list[str]]:
         text = table.read_text(encoding="utf-8-sig")
         first = text.partition("\n")[0]
         separator = max(",;\t", key=first.count)
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        # Without such spaces in the header, a space at the start of an entry belongs to it.
+        spaced = all(name.startswith(" ") for name in first.split(separator)[1:])
+        lines = list(
+            csv.reader(
+                io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=spaced
+            )
+        )
     except (OSError, UnicodeDecodeError, csv.Error, MemoryError) as error:
         wrong = ContractError if isinstance(error, UnicodeDecodeError | csv.Error) else IntegrityError
         raise wrong(

@@ -107,6 +107,17 @@ def test_older_and_newer_column_names_and_csv_dialects_are_read(folder, ids, fil
     assert columns["object_name"].tolist() == [row[2] for row in rows]
 
 
+def test_spaces_after_separators_are_no_part_of_entries_if_the_header_has_them(folder):
+    table = (folder / "table.csv").read_text()
+    wanted = load_stimuli(folder / "table.csv", folder / "images")
+    (folder / "table.csv").write_text(table.replace(",", ", "))
+    got = load_stimuli(folder / "table.csv", folder / "images")
+    assert {k: v.tolist() for k, v in got.columns.items()} == {
+        k: v.tolist() for k, v in wanted.columns.items()
+    }
+    assert got.pixels.identical(wanted.pixels)
+
+
 def test_a_column_is_numeric_if_all_entries_are(folder):
     columns = {
         "variation": (["0", "3", "6", "3", "0"], np.array([0, 3, 6, 3, 0])),
@@ -247,7 +258,7 @@ CLEAR[2, 3, 3] = 254
         (b"", IntegrityError, "as an image"),
         (b"not an image", IntegrityError, "as an image"),
         (png(np.zeros((8, 8), np.uint8))[:-30], IntegrityError, "as an image"),
-        (gif(), IntegrityError, "as an image"),
+        (gif(), IntegrityError, "as an image: it is none of PNG, JPEG, BMP, TIFF"),
         (png(np.zeros((8, 8), np.uint16)), ContractError, "more than 8 bits"),
         (bits_16(), ContractError, "more than 8 bits"),
         (frames(), ContractError, "several frames"),
