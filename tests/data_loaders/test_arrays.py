@@ -553,7 +553,7 @@ def test_images_of_a_table_are_matched_by_order_or_id(folder, arrays):
     assert some.responses["image_id"].values.tolist() == ids
     assert some.responses["object_name"].values.tolist() == ["mine", "own"]
     assert some.responses["variation"].values.tolist() == [5, 0]
-    with pytest.raises(ContractError, match="has 6 images but responses has 2; .*, or give image_id"):
+    with pytest.raises(ContractError, match=r"has 6 images but responses has 2; .*, or give image_id"):
         from_arrays(**arrays)
     with pytest.raises(ContractError, match="lacks 1 of 2 images of the recording, such as 'x'"):
         from_arrays(**arrays, image_id=["i5", "x"])
