@@ -379,8 +379,8 @@ HOSTILE = {
     "npz, ids twice": (npz(image_id=["i"] * 16), "unique"),
     "netcdf, ids twice": (plain(unit_id=("unit", ["u"] * 6)), "unique"),
     "npz of NaN": (npz(responses=NAN), "NaN"),
-    "netcdf of NaN": (plain(responses=(TRIALS, NAN)), "all are NaN"),
-    "pickle": (npz(region=np.array(["V4", None, 3, {}, 5, 6], object)), "pickled"),
+    "netcdf of NaN": (plain(responses=(TRIALS, NAN)), "all responses are NaN"),
+    "pickle": (npz(region=np.array(["V4", None, 3, {}, 5, 6], object)), "Python objects"),
 }
 
 
