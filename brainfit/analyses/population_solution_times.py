@@ -52,7 +52,7 @@ def neural_solution_times(
     criterion
         The primates' d' for each image of the recording, shape (image,); NaN where unknown.
     region
-        Whose units; those without a trial of some image are left out.
+        Region of the units; units without a trial of some image are left out.
     seed
         As for `decode_dprime`.
 
@@ -60,7 +60,7 @@ def neural_solution_times(
     -------
     SolutionTimes
         `dprime` over (image, time_bin), `criterion` and `solution_time` (ms; NaN: never solved) over image,
-        images in the order of the recording.
+        images in the order of the recording; the coordinate `picture` numbers the pictures that images show.
 
     Raises
     ------

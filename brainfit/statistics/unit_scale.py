@@ -10,13 +10,13 @@ _EXACT = 2**24  # below it float32 holds every whole number
 
 
 def on_own_scale(trials: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return one unit's trials on a scale of their own, and whether these are counts; missing trials are 0.
+    """Return one unit's trials on a scale of their own, with missing trials as 0.
 
-    Correlations do not depend on a unit's scale and offset, but ranks depend on ties. Sums of
-    counts tie often, and tie no longer once they were divided by a blank response and rounded.
-    So whole numbers stay what they are; a unit whose values are all whole multiples of its smallest
-    positive one gets its counts back; any other is centred and divided by what it is at most, and so
-    is one whose sums over trials float32 could not count.
+    Correlations do not depend on a unit's scale and offset, but ranks depend on ties. Sums of counts often
+    tie, and no longer do once counts were divided by a blank response and rounded. Therefore whole numbers
+    are kept, and values that are all whole multiples of the smallest positive one become counts again. All
+    other values, and counts whose sums over trials exceed the whole numbers of float32, are centred and
+    divided by the largest absolute value.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def on_own_scale(trials: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, b
     Returns
     -------
     values, counts
-        Shape of `trials`, float32; whether they are whole numbers from 0 up.
+        Array of the shape of `trials`, float32, and True if it holds whole numbers from 0 up.
     """
     values = np.empty(trials.shape, np.result_type(trials, np.float32))
     bits, complete = f"u{values.itemsize}", bool(present.all())
