@@ -34,7 +34,7 @@ def tables() -> dict[str, str]:
     return {
         "accuracy": _accuracy(accuracies["plain"]),
         "accuracy_pairs": _accuracy_pairs(accuracies["plain"]),
-        "hard": _accuracy(accuracies["hard"]),
+        "hard": _runs(accuracies["hard"]),
         "pooled": _scores(whole, "pooled"),
         "windows": _windows(whole),
         "plain": _plain(whole),
@@ -47,13 +47,10 @@ def tables() -> dict[str, str]:
 
 
 def _read(name: str) -> pd.DataFrame:
-    path = HERE / name
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+    return pd.read_csv(HERE / name)
 
 
 def _accuracy(runs: pd.DataFrame) -> str:
-    if runs.empty:
-        return "_Not run yet._\n"
     rows = [
         [
             f"`{row['model']}`",
@@ -65,6 +62,20 @@ def _accuracy(runs: pd.DataFrame) -> str:
         for _, row in figures.summarize_runs(runs).sort_values("accuracy", ascending=False).iterrows()
     ]
     return _table(["network", "parameters", "accuracy", "95 % interval over seeds", "seeds"], rows)
+
+
+def _runs(runs: pd.DataFrame) -> str:
+    rows = [
+        [
+            f"`{row['model']}`",
+            str(row["seed"]),
+            f"{row['images']:,}",
+            number(row["accuracy"], 3),
+            interval(row["low"], row["high"]),
+        ]
+        for _, row in runs.iterrows()
+    ]
+    return _table(["network", "seed", "images", "accuracy", "95 % interval over images"], rows)
 
 
 def _accuracy_pairs(runs: pd.DataFrame) -> str:
