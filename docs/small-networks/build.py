@@ -13,10 +13,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
 from brainfit import figures
 from brainfit.figures.numbers import interval, number
+from brainfit.figures.style import SERIES, STYLE
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "does-training-matter.md"
@@ -153,6 +155,20 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def draw_curves(curves: pd.DataFrame) -> Figure:
+    """Draw the training loss of each network against the number of images seen."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+        ax = figure.subplots()
+        for (model, group), (color, marker) in zip(curves.groupby("model", sort=False), SERIES, strict=False):
+            ax.plot(
+                group["images"] / 1000, group["loss"], marker=marker, markersize=4, color=color, label=model
+            )
+        ax.set(xlabel="Images seen (thousands)", ylabel="Cross-entropy on training images")
+        ax.legend()
+    return figure
+
+
 def main() -> None:
     """Write the figures and the page."""
     runs = _read("plain.csv")
@@ -160,6 +176,7 @@ def main() -> None:
         for show in (figures.trained_against_parameters, figures.trained_bars):
             display = show(runs)
             display.figure().savefig(HERE / f"{display.name}.svg", metadata={"Date": None})
+        draw_curves(_read("hard-curves.csv")).savefig(HERE / "hard_curves.svg", metadata={"Date": None})
     found = tables()
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(BLOCK.sub(lambda at: at[1] + found[at[2]] + at[3], text), encoding="utf-8")
