@@ -1,10 +1,12 @@
 """`brainfit train` from the command line: a run folder that scores, continues, and refuses in one line."""
 
 import json
+import math
 import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from torch import nn
 from typer.testing import CliRunner
@@ -35,6 +37,8 @@ def test_a_trained_network_is_scored_from_the_folder_of_its_run(tmp_path):
     assert card == json.loads((out / "model-card.json").read_text())
     assert (card["steps"], card["images_seen"], card["classes"], card["chance"]) == (4, 128, 64, 1 / 64)
     assert card["recipe"]["batch_size"] == 32
+    loss = float(pd.read_csv(out / "metrics.csv")["loss"].dropna().iloc[0])
+    assert loss == pytest.approx(math.log(64), rel=0.05)  # random weights, not those that come with brainfit
     trained, random = (brainfit.load_model("ff_mini", weights=weights) for weights in (str(out), "random"))
     assert trained.weights.startswith("sha256:")
     assert isinstance(trained, nn.Module)
