@@ -1,6 +1,8 @@
 """Train the small network in separate processes."""
 
 import hashlib
+import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -33,8 +35,25 @@ def together(folder):
     with joined("cpu") as processes:
         recipe = replace(MINI, epochs=12.5, batch_size=16)
         network = small_network(dropout=0.0)
-        loop.train(network, SmallTask(), recipe, folder, name="small", processes=processes)
+        loop.train(
+            network, SmallTask(), recipe, folder, name="small", processes=processes, checkpoint_minutes=0
+        )
+
+
+def dying(folder):
+    """Train like `together`, but process 1 kills itself once, in the middle."""
+    died = folder / "died"
+
+    def mortal(*arguments):
+        loss = backward(*arguments)
+        if os.environ["RANK"] == "1" and not died.exists() and (folder / "metrics.csv").exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss
+
+    loop.backward = mortal
+    together(folder)
 
 
 if __name__ == "__main__":
-    {"killable": killable, "together": together}[sys.argv[1]](Path(sys.argv[2]))
+    {"killable": killable, "together": together, "dying": dying}[sys.argv[1]](Path(sys.argv[2]))
