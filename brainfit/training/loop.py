@@ -147,10 +147,11 @@ def train(
         step = held["step"]
         _log.info("continuing at step %d of %d", step, n_steps)
     processes.require_equal("step of the checkpoint", step)
-    metrics = Metrics(run if leads else None, step, held["pending"] if held else [])
+    pending = held["pending"] if held else []
+    metrics = Metrics(run if leads else None, step, pending if leads else [(0.0, 0.0, 0, 0)] * len(pending))
 
     def checkpoint() -> None:
-        metrics.check_finite(step, recipe.learning_rate_at(step / n_steps), processes)
+        pending = metrics.check_finite(step, recipe.learning_rate_at(step / n_steps), processes)
         _check_weights(network, step)
         metrics.write()
         if not leads:
@@ -163,7 +164,7 @@ def train(
                 "optimizer": optimizer.state_dict(),
                 "averaged": averaged,
                 "identity": identity,
-                "pending": metrics.pending,
+                "pending": [(loss, right, int(n), int(lost)) for loss, right, n, lost in pending.tolist()],
             },
         )
 

@@ -39,7 +39,7 @@ class Metrics:
     step
         Step at which the run begins or continues; later rows are dropped.
     pending
-        Loss, correct images, images and unreadable images of the steps after the last row.
+        Loss, correct images, images and unreadable images of the steps after the last row, in this process.
 
     Attributes
     ----------

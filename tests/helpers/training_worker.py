@@ -42,11 +42,11 @@ def together(folder):
 
 def dying(folder):
     """Train like `together`, but process 1 kills itself once, in the middle."""
-    died = folder / "died"
+    died, halfway = folder / "died", folder / "checkpoints" / "step-00000025.pt"
 
     def mortal(*arguments):
         loss = backward(*arguments)
-        if os.environ["RANK"] == "1" and not died.exists() and (folder / "metrics.csv").exists():
+        if os.environ["RANK"] == "1" and not died.exists() and halfway.exists():
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return loss

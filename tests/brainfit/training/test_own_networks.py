@@ -10,7 +10,7 @@ from torch import nn
 import brainfit
 from brainfit.errors import ContractError
 from brainfit.training import MINI, Recipe, train, train_model
-from brainfit.training.network import AdaptedNetwork, as_network, logits_over_steps
+from brainfit.training.network import as_network, logits_over_steps
 from model_zoo.adapters import from_module, from_step
 
 NETWORKS = """
@@ -47,6 +47,10 @@ def feedforward(seed=0, weights="random"):
 """
 
 
+def logits(network, images, **options):
+    return logits_over_steps(network, images, network.presentation, **options)
+
+
 @pytest.mark.parametrize(("factory", "n_steps"), [("recurrent", 10), ("feedforward", 2)])
 def test_the_factory_that_is_scored_is_trained_and_takes_the_weights(tmp_path, monkeypatch, factory, n_steps):
     monkeypatch.chdir(tmp_path)
@@ -59,10 +63,10 @@ def test_the_factory_that_is_scored_is_trained_and_takes_the_weights(tmp_path, m
     model = brainfit.load_model(f"nets.py:{factory}", weights="run")
     brainfit.check_model(model)
     images = torch.rand(3, 3, 16, 16)
-    trained = logits_over_steps(run.network.eval(), images, run.network.presentation)[-1]
-    again = as_network("again", model).eval()
-    loaded = logits_over_steps(again, images, run.network.presentation)[-1]
-    assert torch.equal(trained, loaded)
+    trained, loaded = (
+        logits(network.eval(), images) for network in (run.network, as_network("again", model))
+    )
+    assert torch.equal(trained[-1], loaded[-1])
 
 
 def test_gradients_of_a_step_function_are_those_of_its_plain_loop():
@@ -81,9 +85,8 @@ def test_gradients_of_a_step_function_are_those_of_its_plain_loop():
 
     model = from_step(Plain(), ["logits"], 16, readout_layers=["logits"], mean=(0, 0, 0), std=(1, 1, 1))
     network = as_network("plain", model)
-    assert isinstance(network, AdaptedNetwork)
     images = torch.rand(2, 3, 16, 16)
-    steps = logits_over_steps(network, images, network.presentation)
+    steps = logits(network, images)
     mine = torch.autograd.grad(steps[-1].square().sum(), cell.weight)[0]
     state = torch.zeros(2, 4)
     for _ in range(10):
@@ -126,7 +129,7 @@ def test_computing_steps_again_gives_the_same_gradients(name):
     images, found = torch.rand(2, 3, 32, 32), []
     for recompute in (False, True):
         network.zero_grad()
-        steps = logits_over_steps(network, images, network.presentation, recompute=recompute)  # pyright: ignore[reportArgumentType]
+        steps = logits(network, images, recompute=recompute)
         steps[-1].square().sum().backward()
         found.append([parameter.grad for parameter in network.parameters()])
     for a, b in zip(*found, strict=True):

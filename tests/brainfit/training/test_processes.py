@@ -101,8 +101,8 @@ def images(tmp_path, rng):
                 pixels = rng.integers(0, 160, size=(*rng.integers(33, 80, size=2), 3), dtype=np.uint8)
                 pixels[..., label % 3] += 20 * (1 + label)
                 image = Image.fromarray(pixels)
-                options = {"exif": exif} if k == 2 else {}
-                (image.convert("CMYK") if k == 1 else image).save(folder / f"{k}.JPEG", **options)
+                turned = exif if k == 2 else Image.Exif()
+                (image.convert("CMYK") if k == 1 else image).save(folder / f"{k}.JPEG", exif=turned)
     damaged = tmp_path / "images" / "train" / "n03" / "0.JPEG"
     damaged.write_bytes(damaged.read_bytes()[:300])
     return tmp_path / "images"
