@@ -1,4 +1,4 @@
-"""Draw what makes the task `objects` harder: ``python docs/figures/task_knobs.py`` writes ``task_knobs.svg``."""
+"""Draw what makes the task `objects` harder: ``python docs/figures/task_knobs.py``."""
 
 from __future__ import annotations
 
