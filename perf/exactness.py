@@ -43,16 +43,16 @@ print(time.perf_counter() - start)
 
 def measure(spectrum: str, shape: tuple[int, int, int, int], before: str | None) -> dict[str, Any]:
     """Solve one problem both ways and compare; also time the version in the folder `before`, if given."""
-    from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
+    from brainfit.mappings.ridge import Ridge
 
     problem = make_problem(spectrum, *shape)
     n, ridge = problem.n_train, Ridge()
     seconds = harness.seconds(lambda: ridge.fit(problem.features[:n], problem.responses[:n], N_FOLDS))
     predicted = ridge.predict(torch.from_numpy(problem.features[n:]))
-    dense = solve_dense(problem, RELATIVE_ALPHAS)
+    dense = solve_dense(problem)
     r = correlations(predicted.swapaxes(1, 2).reshape(-1, predicted.shape[1]), problem)
     exact = correlations(dense.predicted, problem)
-    chosen = ridge.solution_.validation_loss.argmin(axis=0)
+    solution = ridge.solution_
     summary = ridge.summary()
     return {
         "spectrum": spectrum,
@@ -64,7 +64,7 @@ def measure(spectrum: str, shape: tuple[int, int, int, int], before: str | None)
         "converged": summary["converged"],
         "r": float(np.median(exact)),
         "worst_difference": float(np.abs(r - exact).max()),
-        "equal_penalties": float((chosen == dense.chosen).mean()),
+        "equal_penalties": float(dense.agrees(solution.relative_alphas, solution.chosen).mean()),
         "seconds": seconds,
         **(timed_before(problem, before) if before else {}),
     }

@@ -21,12 +21,14 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import PredefinedSplit
 
-from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
+from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.sgd import SGD
 
 # Images, features, units.
 SIZES = {"F1": (640, 2560, 80), "F2": (1280, 4096, 64), "F3": (2560, 8192, 256)}
 SMALL = {"F1": (128, 512, 80), "F2": (160, 640, 64), "F3": (160, 1280, 96)}
+RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
+"""The penalties among which peers choose, as multiples of the mean eigenvalue."""
 RIDGE_CV = "scikit-learn RidgeCV, rows left out"
 TOLD = "scikit-learn Ridge, one given penalty"
 SGD_PEER = "brainfit SGD (Adam)"

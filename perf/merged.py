@@ -10,11 +10,22 @@ import harness  # first: it fixes the threads
 import numpy as np
 import sklearn
 import torch
-from fitting import RIDGE_CV, SIZES, SMALL, Kept, by_row, compared, fitted, mean_eigenvalue, named
+from fitting import (
+    RELATIVE_ALPHAS,
+    RIDGE_CV,
+    SIZES,
+    SMALL,
+    Kept,
+    by_row,
+    compared,
+    fitted,
+    mean_eigenvalue,
+    named,
+)
 from profiles import busiest
 from simulated_layer import N_BINS, N_FOLDS, Workload, workload
 
-from brainfit.mappings.ridge import RELATIVE_ALPHAS, Ridge
+from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.solvers.primal import solve_primal
 from brainfit.mappings.solvers.rows import Rows
 from brainfit.mappings.solvers.solution import RidgeSolution
@@ -86,7 +97,7 @@ def by_spelled_rows(data: Workload, like: Ridge) -> RidgeSolution:
     ones = [features.new_ones(int(s.sum())) for s in inside]
     folds = [[Rows(features[s], one, targets[s], image[s])] for s, one in zip(inside, ones, strict=True)]
     del features
-    return solve_primal(folds, np.asarray(like.relative_alphas))
+    return solve_primal(folds, like.relative_alphas)
 
 
 WORKLOADS = {"F5": merged}

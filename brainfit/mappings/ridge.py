@@ -16,26 +16,25 @@ from brainfit.mappings.solvers.dual import MAX_ROWS, solve_dual
 from brainfit.mappings.solvers.krylov import WIDTH, solve_krylov
 from brainfit.mappings.solvers.matmul import COLUMNS
 from brainfit.mappings.solvers.primal import MAX_FEATURES, solve_primal
-from brainfit.mappings.solvers.rows import Rows, chunk_length, split_low_energy
+from brainfit.mappings.solvers.rows import Rows, chunk_length
 from brainfit.support.seeds import generator
 from brainfit.support.suggestions import unknown_name
 
 _log = logging.getLogger(__name__)
 
-STORES = {"float32": 1e-4, "bfloat16": 2e-3}
-"""Number formats of the stored features, and the root of the share of variance that rows may lack
-(`compress`).
+STORES = {"float32": 0.0, "bfloat16": 2e-3}
+"""Number formats of the stored features, and the root of the share of an image's variance that its rows may
+lack beyond rounding (`compress`).
 
-The variance that rows lose, over many directions together, must be below the lowest penalty, a thousandth of
-a mean eigenvalue: that is 1e-7 of the total variance with ten thousand features. In 16 bits, rounding errors
-dominate.
+Rows of an image that hold 1e-10 of its variance can hold all that tells images apart, and the lowest penalty
+reaches them. In 16 bits rounding is what counts.
 """
-RELATIVE_ALPHAS = np.logspace(-3, 5, 17)
 # Usual sizes of an iterative fit, as measured by perf/fitting.py: directions of few units, and of many
 # beside one for each; rows that memory freed between batches would hold; rows in oneDNN's own layout; bytes
 # of libraries.
 _USUAL_DIRECTIONS, _SHARED_DIRECTIONS = 1024, 1024
 _LEFT_ROWS, _LAID_OUT_ROWS, _LIBRARIES = 2000, 2000, 40e6
+_MOST_PENALTIES = 34
 _MORE_ROWS = 1.5  # than the first batch suggests
 
 
@@ -50,7 +49,9 @@ class Ridge(SharedLinearMap):
     Parameters
     ----------
     relative_alphas
-        Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
+        Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix; None for
+        half decades over all penalties that the spectrum and rounding leave distinct
+        (`brainfit.mappings.solvers.penalties`).
     tolerance
         Largest error of the fitted values of an iterative solution, as a share of their norm.
     max_blocks
@@ -87,7 +88,7 @@ class Ridge(SharedLinearMap):
 
     def __init__(
         self,
-        relative_alphas: np.ndarray = RELATIVE_ALPHAS,
+        relative_alphas: np.ndarray | None = None,
         tolerance: float = 0.005,
         max_blocks: int = 32,
         store: str = "float32",
@@ -101,8 +102,8 @@ class Ridge(SharedLinearMap):
 
     @property
     def n_passes(self) -> int:
-        """Largest number of passes over the rows."""
-        return self.max_blocks
+        """Largest number of passes over the rows, or of penalties."""
+        return max(self.max_blocks, _MOST_PENALTIES)
 
     @property
     def solves_units_apart(self) -> bool:
@@ -116,9 +117,7 @@ class Ridge(SharedLinearMap):
         return STORES[self.store]
 
     def _stored(self, rows: Rows) -> list[Rows]:
-        parts = [rows] if rows.features.dtype == torch.float64 else split_low_energy(rows)
-        half = self.store == "bfloat16"
-        return [replace(p, features=p.features.bfloat16()) if half or p.low_energy else p for p in parts]
+        return [replace(rows, features=rows.features.bfloat16()) if self.store == "bfloat16" else rows]
 
     def _solve(
         self, folds: Sequence[Sequence[Rows]], on_progress: Callable[[], None]
@@ -129,15 +128,18 @@ class Ridge(SharedLinearMap):
             max_blocks=self.max_blocks,
             rng=generator(self.seed, "krylov padding"),
         )
-        self.solution_ = solve(folds, np.asarray(self.relative_alphas, float), on_progress)
+        given = None if self.relative_alphas is None else np.sort(np.asarray(self.relative_alphas, float))
+        self.solution_ = solve(folds, given, on_progress)
         residuals = self.solution_.residuals
         if residuals is not None and not self.solution_.converged:
             _log.warning(
-                "ridge did not converge in %d directions: the relative residual is %.1e at the chosen "
-                "penalties and %.1e at the lowest, so lower penalties may predict better than the score "
-                "shows; fewer images, a layer of fewer features or a projection to %d features are "
+                "ridge did not converge in %d directions for %d of %d units: lower penalties than those that "
+                "were solved may predict them better (relative residuals: %.1e at the chosen penalties, %.1e "
+                "at the lowest); fewer images, a layer of fewer features or a projection to %d features are "
                 "solved exactly",
                 self.solution_.n_directions,
+                self.solution_.n_open,
+                len(self.solution_.alpha),
                 residuals.at_chosen,
                 residuals.at_lowest,
                 MAX_FEATURES,
@@ -177,19 +179,19 @@ class Ridge(SharedLinearMap):
 
     def summary(self) -> dict[str, Any]:
         """Return what a reviewer would ask of the fit, as plain values."""
-        solution, grid = self.solution_, np.asarray(self.relative_alphas)
-        chosen = solution.validation_loss.argmin(axis=0)
-        chosen[~solution.validation_loss.any(axis=0)] = len(grid) - 1  # constant units, as the solver has it
-        residuals = solution.residuals
+        solution, residuals = self.solution_, self.solution_.residuals
+        grid, chosen = solution.relative_alphas, solution.chosen
+        at_lowest = 0 if solution.complete else int((chosen == 0).sum())
         return {
             "n_features": self.n_features,
             "n_directions": solution.n_directions,
             "solver": solution.solver,
             "converged": solution.converged,
+            "units_not_converged": solution.n_open,
             "residual_at_chosen_alpha": residuals and float(f"{residuals.at_chosen:.3g}"),
             "residual_at_lowest_alpha": residuals and float(f"{residuals.at_lowest:.3g}"),
             "relative_alphas": [float(f"{grid.min():.3g}"), float(f"{grid.max():.3g}"), len(grid)],
-            "units_at_lowest_alpha": int((chosen == 0).sum()),
+            "units_at_lowest_alpha": at_lowest,
             "units_at_highest_alpha": int((chosen == len(grid) - 1).sum()),
         }
 

@@ -111,15 +111,20 @@ def _of_fit(info: Mapping[str, Any]) -> list[Notice]:
     fit, found = info["provenance"].get("fit", {}), []
     if not fit.get("converged", True):
         text = "The solver of the linear map stopped before it converged; the score may be too low."
+        if n_open := fit.get("units_not_converged"):
+            text = (
+                f"The solver of the linear map stopped before the penalties of {n_open} units were certain; "
+                "lower ones might predict them better, so the score may be too low."
+            )
         found.append(Notice("Fit not converged", text))
     n_units = info["provenance"].get("n_units", 0)
     for edge in ("lowest", "highest"):
         at_edge = fit.get(f"units_at_{edge}_alpha", 0)
         if at_edge > EDGE_SHARE * n_units > 0:
             reason = (
-                "a lower one might predict them better, so the score may be too low"
+                "float precision ends there, and a lower one might predict them better"
                 if edge == "lowest"
-                else "the layer hardly predicts them, or a higher one might do better"
+                else "the layer hardly predicts them, and a higher one would change no correlation"
             )
             text = f"{at_edge} of {n_units} units chose the {edge} penalty of the grid; {reason}."
             found.append(Notice("Penalties at the edge of the grid", text))

@@ -46,6 +46,8 @@ def spectrum(name: str, n_features: int) -> np.ndarray:
     }[name]
 
 
+DOMINATED = tuple(f"one direction 1e{k} times the others" for k in range(2, 7))
+CLOCKS = tuple(f"shared time course 1e{k} times the rest" for k in range(2, 6))
 SPECTRA = (
     "flat",
     "1/k",
@@ -54,7 +56,11 @@ SPECTRA = (
     "heavy tails",
     "low-variance signal",
     "low-variance signal, shared time course",
+    *DOMINATED,
+    *CLOCKS,
 )
+WIDE_GRID = 10.0 ** (np.arange(-32, 19) / 2)
+"""Penalties, as multiples of the mean eigenvalue, beyond which no dense solution changes."""
 
 
 def make_problem(
@@ -63,12 +69,13 @@ def make_problem(
     """Draw features of a spectrum, smooth in time where there are several bins, and noisy linear responses.
 
     The signal is a readout of all directions, each according to its variance; in low-variance signals it is a
-    readout of the weaker half of the directions, all alike.
+    readout of the weaker half of the directions, all alike. A direction or a time course that is much larger
+    than all others holds no signal, and is a mixture of all features.
     """
     rng = np.random.default_rng(seed)
     n_images, low = n_train + 40, name.startswith("low-variance")
-    base = {"heavy tails": "1/k", SPECTRA[-2]: "1/k2", SPECTRA[-1]: "1/k2"}.get(name, name)
-    scale = spectrum(base, n_features)
+    base = {"heavy tails": "1/k", **dict.fromkeys(SPECTRA[5:7], "1/k2")}.get(name, name)
+    scale = spectrum("1/k" if name in DOMINATED + CLOCKS else base, n_features)
     courses = np.cos(np.pi * np.arange(n_bins)[:, None] * (np.arange(n_bins) + 0.5) / n_bins)
     courses *= 0.7 ** np.arange(n_bins)[:, None]
     draws = rng.standard_normal((n_images, n_bins, n_features))
@@ -80,11 +87,22 @@ def make_problem(
     )
     signal = latent @ readout
     features = latent * scale
+    if name in DOMINATED:
+        mixture = _direction(rng, n_features) * scale.mean() * float(name.split()[2])
+        features = features + rng.standard_normal((n_images, n_bins, 1)) * mixture
+    if name in CLOCKS:
+        course = np.exp(-np.arange(n_bins) / 5)[:, None]
+        features = features + course * _direction(rng, n_features) * scale.mean() * float(name.split()[3])
     if name.endswith("shared time course"):
         shared = np.exp(-np.arange(n_bins) / 5)[:, None] * rng.standard_normal(n_features) * 30
         features = features + shared * scale.mean()
     responses = signal / signal.std(axis=(0, 1)) + noise * rng.standard_normal(signal.shape) + 3
     return Problem(features.astype(np.float32), responses.swapaxes(1, 2), n_train)
+
+
+def _direction(rng: np.random.Generator, n_features: int) -> np.ndarray:
+    mixture = rng.standard_normal(n_features)
+    return mixture / np.linalg.norm(mixture)
 
 
 @dataclass(frozen=True)
@@ -97,18 +115,34 @@ class Dense:
         Held-out squared error over the inner folds as a share of variance, shape (penalty, unit).
     predicted
         Predictions of the held-out rows, shape (row, unit).
+    relative_alphas
+        The penalties, as multiples of the mean eigenvalue, shape (penalty,).
     """
 
     losses: np.ndarray
     predicted: np.ndarray
+    relative_alphas: np.ndarray
 
     @property
     def chosen(self) -> np.ndarray:
         """Return the index of each unit's penalty, shape (unit,)."""
         return self.losses.argmin(0)
 
+    def agrees(self, examined: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Return True for each unit whose penalty is the exact one, or the nearest one that was examined.
 
-def solve_dense(problem: Problem, relative_alphas: np.ndarray) -> Dense:
+        Parameters
+        ----------
+        examined
+            Penalties of another solution, as multiples of the mean eigenvalue, shape (penalty,).
+        chosen
+            Index of each unit's penalty among them, shape (unit,).
+        """
+        wanted = self.relative_alphas[self.chosen].clip(examined.min(), examined.max())
+        return np.isclose(examined[chosen], wanted, rtol=0.01)
+
+
+def solve_dense(problem: Problem, relative_alphas: np.ndarray = WIDE_GRID) -> Dense:
     """Choose the penalty of each unit on grouped folds and fit, with dense decompositions in float64."""
     x, y = problem.rows(train=True)
     fold = np.repeat(np.arange(problem.n_train) % N_FOLDS, len(x) // problem.n_train)
@@ -120,7 +154,7 @@ def solve_dense(problem: Problem, relative_alphas: np.ndarray) -> Dense:
             losses[a] += ((predicted - y[inside]) ** 2).sum(0)
     chosen, variance = losses.argmin(0), ((y - y.mean(0)) ** 2).sum(0)
     path = np.stack(list(_path(x, y, problem.rows(train=False)[0], alphas)))
-    return Dense(losses / variance, np.take_along_axis(path, chosen[None, None], axis=0)[0])
+    return Dense(losses / variance, np.take_along_axis(path, chosen[None, None], axis=0)[0], relative_alphas)
 
 
 def _path(x: np.ndarray, y: np.ndarray, new: np.ndarray, alphas: np.ndarray) -> Iterator[np.ndarray]:

@@ -24,27 +24,32 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 
-from brainfit.mappings.solvers.primal import gram
-from brainfit.mappings.solvers.rows import Rows
-from brainfit.mappings.solvers.solution import (
-    RidgeSolution,
-    absolute_penalties,
+from brainfit.mappings.solvers.penalties import (
     choose_penalties,
+    examine_penalties,
+    penalty_grid,
+    positive,
+    search_penalties,
     share_of_variance,
 )
+from brainfit.mappings.solvers.primal import gram
+from brainfit.mappings.solvers.rows import Rows
+from brainfit.mappings.solvers.solution import RidgeSolution
 from brainfit.support.threads import one_thread
 
 MAX_ROWS = 4096
 """The largest number of rows for which decomposing is tolerable: some tens of seconds a core."""
 _COLUMNS = 4096
 """Features to work on at once."""
+_ROUNDING = 10
+"""Eigenvalues below so many roundings of the largest one are zero."""
 _SMALL = 1024
 """Largest number of rows for which synchronising threads costs an eigendecomposition more than it saves."""
 
 
 def solve_dual(
     folds: Sequence[Sequence[Rows]],
-    relative_alphas: np.ndarray,
+    relative_alphas: np.ndarray | None = None,
     on_progress: Callable[[], None] = lambda: None,
 ) -> RidgeSolution:
     """Fit one ridge map, the penalty of each unit chosen by the loss on held-out folds.
@@ -54,7 +59,8 @@ def solve_dual(
     folds
         Batches of rows of the images of each inner fold.
     relative_alphas
-        Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
+        Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix; None for
+        the default (`brainfit.mappings.solvers.penalties`).
     on_progress
         Called after every penalty.
     """
@@ -67,30 +73,40 @@ def solve_dual(
     along = ones / size
     mean_x, mean_y = torch.cat([along @ x for x in _columns(folds)]) / size, along @ targets / size
     targets = targets - torch.outer(ones, mean_y)
-    values, vectors = _decompose(reduce(torch.add, map(gram, _columns(folds))), along)
-    mean_eigenvalue = float(values.sum()) / len(mean_x)
-    alphas = absolute_penalties(relative_alphas, mean_eigenvalue)
+    parts = zip(_columns(folds), mean_x.split(_COLUMNS), strict=True)
+    centred = (x.addr_(ones, mean, alpha=-1) for x, mean in parts)
+    values, vectors = _decompose(reduce(torch.add, map(gram, centred)), along)
+    unit, norm = positive(float(values.sum()) / len(mean_x)), float(torch.linalg.vector_norm(values))
     rotated = vectors.T @ targets
     sizes = [sum(len(rows.ones) for rows in fold) for fold in folds]
-    losses = np.empty((len(alphas), len(mean_y)))
-    for k, alpha in enumerate(alphas):
-        left = alpha / (values + alpha)
+
+    def evaluate(alpha: float) -> np.ndarray:
+        left = alpha * unit / (values + alpha * unit)
         residuals = vectors @ (left[:, None] * rotated)
         parts = zip((vectors * left.sqrt()).split(sizes), residuals.split(sizes), strict=True)
-        losses[k] = sum(_squared_error(basis, inside) for basis, inside in parts)
         on_progress()
+        return np.sum([_squared_error(basis, inside) for basis, inside in parts], axis=0)
+
+    if relative_alphas is None:
+        smallest = float(values[0]) / unit
+        path = search_penalties(penalty_grid(unit, norm), evaluate, lambda: smallest)
+    else:
+        path = examine_penalties(relative_alphas, evaluate)
     variance = targets.square().sum(0).cpu().numpy()
-    chosen = choose_penalties(losses, variance)
-    alpha = torch.from_numpy(alphas[chosen]).to(values)
-    combinations = vectors @ (rotated / (values[:, None] + alpha))
+    chosen = choose_penalties(path.losses, variance)
+    alphas = path.relative_alphas[chosen] * unit
+    combinations = vectors @ (rotated / (values[:, None] + torch.from_numpy(alphas).to(values)))
     coef = torch.cat([x.T @ combinations for x in _columns(folds)])
     return RidgeSolution(
         coef.to(like),
         (mean_y - mean_x @ coef).to(like),
-        alphas[chosen],
-        share_of_variance(losses, variance),
+        alphas,
+        path.relative_alphas,
+        chosen,
+        share_of_variance(path.losses, variance),
         int((values > len(values) * torch.finfo(values.dtype).eps * values[-1]).sum()),
         "dual",
+        path.complete,
     )
 
 
@@ -106,7 +122,9 @@ def _decompose(kernel: torch.Tensor, along: torch.Tensor) -> tuple[torch.Tensor,
     else:
         with one_thread() if len(kernel) <= _SMALL else nullcontext():
             values, vectors = map(torch.from_numpy, eigh(kernel.numpy(), driver="evd", overwrite_a=True))
-    return values[:-1].clamp_min(0), vectors[:, :-1]
+    values = values[:-1]
+    lost = values < _ROUNDING * torch.finfo(values.dtype).eps * values[-1]
+    return values.masked_fill(lost, 0), vectors[:, :-1]
 
 
 def _squared_error(basis: torch.Tensor, residuals: torch.Tensor) -> np.ndarray:

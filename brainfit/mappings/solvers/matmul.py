@@ -54,14 +54,6 @@ def add_transposed(total: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> Non
             sums += across @ part
 
 
-def multiplies_in_bfloat16(device: torch.device) -> bool:
-    """Return True if the device has instructions for bfloat16; without them it is slower than float32."""
-    if device.type != "cpu":
-        return device.type == "cuda"
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # absent in an older torch
-    return torch.backends.mkldnn.is_available() and has.get("avx512_bf16", False)
-
-
 def _convolves(*matrices: torch.Tensor) -> bool:
     """Return True if a convolution is possible and faster: non-empty float32 matrices on an x86 CPU."""
     pays = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()

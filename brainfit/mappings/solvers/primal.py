@@ -19,15 +19,18 @@ from functools import reduce
 import numpy as np
 import torch
 
-from brainfit.errors import ContractError
-from brainfit.mappings.solvers.products import chunks
-from brainfit.mappings.solvers.rows import Rows
-from brainfit.mappings.solvers.solution import (
-    RidgeSolution,
-    absolute_penalties,
+from brainfit.mappings.solvers.penalties import (
     choose_penalties,
+    examine_penalties,
+    lost_in_rounding,
+    penalty_grid,
+    positive,
+    search_penalties,
     share_of_variance,
 )
+from brainfit.mappings.solvers.products import chunks
+from brainfit.mappings.solvers.rows import Rows
+from brainfit.mappings.solvers.solution import RidgeSolution
 
 MAX_FEATURES = 4096
 """The largest number of features for which factorising is tolerable: about a minute on one core."""
@@ -47,16 +50,12 @@ class _Moments:
     def __sub__(self, other: _Moments) -> _Moments:
         return _Moments(self.zz - other.zz, self.zy - other.zy, self.yy - other.yy)
 
-    def fit(self, alpha: float) -> torch.Tensor:
-        """Solve the ridge equations, intercept last: shape (feature + 1, unit)."""
+    def factor(self, alpha: float) -> torch.Tensor | None:
+        """Return the Cholesky factor of the penalised products; None if the penalty is lost in rounding."""
         penalised = self.zz.clone()
         penalised.diagonal()[:-1] += alpha
         factor, failed = torch.linalg.cholesky_ex(penalised)
-        if failed:
-            raise ContractError(
-                f"a penalty of {alpha:.3g} is lost in the rounding of these features; use a higher one"
-            )
-        return torch.cholesky_solve(self.zy, factor)
+        return None if failed else factor
 
     def squared_error(self, weights: torch.Tensor) -> torch.Tensor:
         """Return the squared error of a map on these rows, shape (unit,)."""
@@ -65,7 +64,7 @@ class _Moments:
 
 def solve_primal(
     folds: Sequence[Sequence[Rows]],
-    relative_alphas: np.ndarray,
+    relative_alphas: np.ndarray | None = None,
     on_progress: Callable[[], None] = lambda: None,
 ) -> RidgeSolution:
     """Fit one ridge map, the penalty of each unit chosen by the loss on held-out folds.
@@ -75,38 +74,69 @@ def solve_primal(
     folds
         Batches of rows of the images of each inner fold.
     relative_alphas
-        Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix.
+        Penalties to choose from, as multiples of the mean eigenvalue of the features' Gram matrix; None for
+        the default (`brainfit.mappings.solvers.penalties`).
     on_progress
-        Called after every fold.
+        Called after every penalty.
     """
     mean_x, mean_y = _means(folds)
     per_fold = [_moments(rows, mean_x, mean_y) for rows in folds]
     total = reduce(_Moments.__add__, per_fold)
     n_features = len(mean_x)
-    mean_eigenvalue = float(total.zz.diagonal()[:-1].sum()) / n_features
-    alphas = absolute_penalties(relative_alphas, mean_eigenvalue)
-    losses = np.zeros((len(alphas), len(mean_y)))
-    for held_out in per_fold:
-        others = total - held_out
-        for k, alpha in enumerate(alphas):
-            losses[k] += held_out.squared_error(others.fit(alpha)).cpu().numpy()
+    gram_ = total.zz[:-1, :-1]
+    unit = positive(float(gram_.diagonal().sum()) / n_features)
+    factors: list[tuple[float, torch.Tensor]] = []  # the last penalty and the factor of the last fold
+
+    def evaluate(alpha: float) -> np.ndarray | None:
+        losses = np.zeros(len(mean_y))
+        for held_out in per_fold:
+            factors.clear()
+            others = total - held_out
+            if (factor := others.factor(alpha * unit)) is None:
+                return None
+            losses += held_out.squared_error(torch.cholesky_solve(others.zy, factor)).cpu().numpy()
+            factors.append((alpha * unit, factor))
         on_progress()
+        return losses
+
+    if relative_alphas is None:
+        grid = penalty_grid(unit, float(torch.linalg.matrix_norm(gram_)))
+        path = search_penalties(grid, evaluate, lambda: _smallest_eigenvalue(*factors[0]) / unit)
+    else:
+        path = examine_penalties(relative_alphas, evaluate)
     variance = total.yy.cpu().numpy()
-    chosen = choose_penalties(losses, variance)
+    chosen = choose_penalties(path.losses, variance)
+    alphas = path.relative_alphas * unit
     weights = torch.empty_like(total.zy)
     for k in np.unique(chosen):
         units = torch.from_numpy(chosen == k).to(weights.device)
-        weights[:, units] = total.fit(float(alphas[k]))[:, units]
+        if (factor := total.factor(float(alphas[k]))) is None:
+            raise lost_in_rounding(float(path.relative_alphas[k]))
+        weights[:, units] = torch.cholesky_solve(total.zy[:, units], factor)
     coef, like = weights[:-1], folds[0][0].ones
     intercept = weights[-1] + mean_y - mean_x @ coef
     return RidgeSolution(
         coef.to(like),
         intercept.to(like),
         alphas[chosen],
-        share_of_variance(losses, variance),
+        path.relative_alphas,
+        chosen,
+        share_of_variance(path.losses, variance),
         n_features,
         "primal",
+        path.complete,
     )
+
+
+def _smallest_eigenvalue(alpha: float, factor: torch.Tensor) -> float:
+    """Estimate the smallest eigenvalue of the products without the penalty, by inverse iteration."""
+    vectors = torch.from_numpy(np.random.default_rng(0).standard_normal((len(factor), 4))).to(factor)
+    size = torch.ones(())
+    for _ in range(10):
+        vectors, _ = torch.linalg.qr(vectors)
+        vectors = torch.cholesky_solve(vectors, factor)
+        size = torch.linalg.matrix_norm(vectors, 2)
+    return max(0.0, 1 / float(size) - alpha)
 
 
 def _means(folds: Sequence[Sequence[Rows]]) -> tuple[torch.Tensor, torch.Tensor]:

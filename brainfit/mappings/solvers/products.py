@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from brainfit.mappings.solvers.matmul import add_transposed, multiplies_in_bfloat16, times
+from brainfit.mappings.solvers.matmul import add_transposed, times
 from brainfit.mappings.solvers.rows import Rows, chunk_length
 
 
@@ -86,14 +86,12 @@ class RowProducts:
         offset = torch.cat([block @ mean for mean, block in zip(means, blocks, strict=True)])
         total, ones_total = torch.zeros_like(wide), torch.zeros_like(offset)
         product, inside = torch.empty_like(wide), []
-        kinds = wide, wide.bfloat16() if multiplies_in_bfloat16(wide.device) else wide
         for k, fold in enumerate(self._folds):
             ones_product = torch.zeros_like(offset)
             product.zero_()
             for rows in _pieces(fold):
-                directions = kinds[rows.low_energy]
-                projected = times(rows.features, directions).to(wide.dtype).addr_(rows.ones, offset, alpha=-1)
-                add_transposed(product, rows.features, projected.to(directions.dtype))
+                projected = times(rows.features, wide).addr_(rows.ones, offset, alpha=-1)
+                add_transposed(product, rows.features, projected)
                 ones_product += rows.ones @ projected
             total += product
             ones_total += ones_product

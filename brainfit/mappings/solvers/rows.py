@@ -10,10 +10,8 @@ Three steps reduce their number without changing the problem:
 3. *Rotation.* An orthogonal rotation of an image's rows (features, targets and the column of ones alike)
    leaves every inner product of a least-squares problem unchanged. Rotating by the eigenvectors of the Gram
    matrix of the image's rows about their mean concentrates their variance in few rows; rows that together
-   hold less than ``tolerance ** 2`` of it are dropped. (For float64 features, a hundredth of that.)
-
-Many rows of an image have low energy: they matter where a penalty is low, but three digits suffice for them
-(`split_low_energy`).
+   hold less than ``tolerance ** 2`` of it are dropped (for float64 features, a hundredth of that), and so
+   are those that rounding alone makes.
 """
 
 from __future__ import annotations
@@ -29,11 +27,9 @@ from brainfit.errors import ContractError
 
 TOLERANCE = 2e-3
 """Root of the share of an image's variance that rows may lack; ridge, more sensitive, sets its own."""
-LOW_ENERGY = 5e-3
-"""A row has low energy if it holds less than the square of this share of its image's variance."""
 FEW_BLOCKS = 4
 """With up to this many runs, rows of an image are not rotated: merging is exact and leaves little to drop."""
-_NO_ONES = 1e-3  # share of the intercept's column, at least one before the rotation; rounding leaves 1e-6
+_COLUMNS = 4096  # features to rotate at once
 
 
 @dataclass(frozen=True)
@@ -50,15 +46,12 @@ class Rows:
         Responses, shape (row, unit).
     image
         Image of the batch that the row belongs to, shape (row,); any image of the group for a shared row.
-    low_energy
-        True if all rows have low energy (`split_low_energy`), so that products with them need 16 bits only.
     """
 
     features: torch.Tensor
     ones: torch.Tensor
     targets: torch.Tensor
     image: torch.Tensor
-    low_energy: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -67,7 +60,7 @@ class Rows:
 
     def __getitem__(self, which: torch.Tensor | slice) -> Rows:
         """Return some of the rows."""
-        return Rows(*(getattr(self, name)[which] for name in _TENSORS), low_energy=self.low_energy)
+        return Rows(*(getattr(self, name)[which] for name in _TENSORS))
 
 
 _TENSORS = ("features", "ones", "targets", "image")
@@ -79,15 +72,10 @@ def chunk_length(n_features: int) -> int:
 
 
 def join_small_batches(batches: Sequence[Rows], least: int) -> list[Rows]:
-    """Join the last small batches of either energy, if they have at least `least` rows together.
+    """Join the last small batches, if they have at least `least` rows together.
 
     Products of few rows are slow, and a copy of all rows at once would double their memory.
     """
-    kinds = ([rows for rows in batches if rows.low_energy is low] for low in (False, True))
-    return [rows for kind in kinds if kind for rows in _join_tail(kind, least)]
-
-
-def _join_tail(batches: Sequence[Rows], least: int) -> list[Rows]:
     length, small = chunk_length(batches[0].features.shape[1]), 0
     while small < len(batches) and len(batches[-1 - small].ones) < length:
         small += 1
@@ -108,21 +96,7 @@ def _join(batches: Sequence[Rows]) -> Rows:
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
     """Concatenate parts of one batch."""
-    tensors = (torch.cat([getattr(rows, name) for rows in parts]) for name in _TENSORS)
-    return Rows(*tensors, low_energy=all(rows.low_energy for rows in parts))
-
-
-def split_low_energy(rows: Rows) -> list[Rows]:
-    """Separate rows from those of low energy, which come last, if there are any.
-
-    Only rows without a part in the ones vary within an image; the row that holds the image's mean never has
-    low energy, nor do rows that were not rotated.
-    """
-    energy = torch.linalg.vector_norm(rows.features, dim=1).double().square()
-    varies = rows.ones.abs() < _NO_ONES
-    of_image = energy.new_zeros(int(rows.image.max()) + 1).index_add_(0, rows.image, energy * varies)
-    low = varies & (energy < LOW_ENERGY**2 * of_image[rows.image])
-    return [rows[~low], replace(rows[low], low_energy=True)] if low.any() else [rows]
+    return Rows(*(torch.cat([getattr(rows, name) for rows in parts]) for name in _TENSORS))
 
 
 def compress(
@@ -203,22 +177,24 @@ def _rotated(
     gram = away @ gram @ away  # removes what rounding left of the mean
     energy = gram.diagonal(dim1=1, dim2=2).sum(1)
     whole = torch.linalg.vector_norm(features, dim=(1, 2)).double().square()
-    rounding = 8 * torch.finfo(features.dtype).eps
+    rounding = torch.finfo(features.dtype).eps
     if features.dtype == torch.float64:
         tolerance /= 10
     limit = tolerance**2 * energy + rounding**2 * whole + torch.finfo(torch.float32).tiny
     own = 2 * (energy + limit)  # larger than any other eigenvalue
     _, vectors = torch.linalg.eigh(gram + own[:, None, None] * inward)  # ascending
-    rotation = vectors.transpose(1, 2).to(features.dtype)
-    rotated = torch.bmm(rotation, features)
+    rotation = vectors.transpose(1, 2)
+    # In float64: what is small next to the largest row keeps its digits.
+    parts = (torch.bmm(rotation, part.double()) for part in features.split(_COLUMNS, 2))
+    rotated = torch.cat([part.to(features.dtype) for part in parts], 2)
     # Not by eigenvalues: those of float32 products are rounding below 1e-7 of the total.
     held = torch.linalg.vector_norm(rotated, dim=2).double().square().cumsum(1)
     keep = held > limit[:, None]
     keep[:, -1] = True  # the mean, even if it is zero
     return Rows(
         rotated[keep],
-        torch.einsum("irb,ib->ir", rotation, ones)[keep],
-        torch.bmm(rotation, targets)[keep],
+        torch.einsum("irb,ib->ir", rotation, ones.double()).to(ones.dtype)[keep],
+        torch.bmm(rotation, targets.double()).to(targets.dtype)[keep],
         images[:, None].expand(keep.shape)[keep],
     )
 

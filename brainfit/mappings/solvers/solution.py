@@ -1,4 +1,4 @@
-"""The result of a ridge solver, and the rule by which every solver chooses penalties."""
+"""The result of a ridge solver."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ class RidgeSolution:
         Shape (unit,).
     alpha
         Chosen penalties, shape (unit,), in the units of `sklearn.linear_model.Ridge`.
+    relative_alphas
+        Penalties that were examined, ascending, as multiples of the mean eigenvalue, shape (penalty,).
+    chosen
+        Index of each unit's penalty among them, shape (unit,).
     validation_loss
         Held-out squared error over the inner folds, as a share of the variance of the targets of
         the rows, shape (penalty, unit).
@@ -45,32 +49,27 @@ class RidgeSolution:
         Dimension of the space in which the solution was sought.
     solver
         ``"primal"`` or ``"dual"``: a direct solution, exact to rounding; ``"krylov"``: an iterative one.
+    complete
+        True if no penalty below the lowest one examined can change a map.
     residuals
         Residuals of an iterative solution; None for a direct one.
-    converged
-        False if an iterative solver used up its budget before the residuals were small.
+    n_open
+        Number of units for which a penalty that an iterative solver left unsolved may be better.
     """
 
     coef: torch.Tensor
     intercept: torch.Tensor
     alpha: np.ndarray
+    relative_alphas: np.ndarray
+    chosen: np.ndarray
     validation_loss: np.ndarray
     n_directions: int
     solver: str
+    complete: bool = False
     residuals: Residuals | None = None
-    converged: bool = True
+    n_open: int = 0
 
-
-def absolute_penalties(relative_alphas: np.ndarray, mean_eigenvalue: float) -> np.ndarray:
-    """Return penalties for features of this mean eigenvalue; positive ones for features that do not vary."""
-    return relative_alphas * max(mean_eigenvalue, 1e-100)  # float32 squares are no smaller than 1e-90
-
-
-def choose_penalties(validation_loss: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return the index of the penalty of least loss for each unit; of the last one for constant units."""
-    return np.where(variance > 0, validation_loss.argmin(axis=0), len(validation_loss) - 1)
-
-
-def share_of_variance(squared_error: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Divide squared errors, shape (penalty, unit), by the variance of each unit; zero for constant units."""
-    return squared_error / np.where(variance > 0, variance, np.inf)
+    @property
+    def converged(self) -> bool:
+        """False if an iterative solver used up its budget before every unit's penalty was certain."""
+        return self.n_open == 0

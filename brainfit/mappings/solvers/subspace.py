@@ -94,6 +94,11 @@ class Subspace:
             self._values, self._rotated = values.clip(0), self._vectors.T @ self._right
         return product
 
+    @property
+    def norm(self) -> float:
+        """Frobenius norm of X'X in the basis: no more than that of X'X, and soon close to it."""
+        return float(np.linalg.norm(self._values))
+
     def losses(self, alphas: np.ndarray) -> np.ndarray:
         """Return the squared error on the held-out rows, shape (penalty, unit)."""
         if self._held is None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from brainfit.mappings.solvers import matmul
-from brainfit.mappings.solvers.matmul import add_transposed, multiplies_in_bfloat16, times
+from brainfit.mappings.solvers.matmul import add_transposed, times
 
 SHAPES = [
     (1, 1, 1),
@@ -73,11 +73,3 @@ def test_matrices_may_be_views(rng):
     y, total = draw(rng, 20, 60, dtype=torch.float32).T, torch.zeros(20, 70)
     add_transposed(total, x, y)
     near(total, y.double().T @ x.double(), 2e-6)
-
-
-@pytest.mark.parametrize("has", [{}, {"avx512_bf16": False}, {"avx512_bf16": True}], ids=str)
-def test_bfloat16_is_used_on_a_gpu_and_on_processors_that_support_it(has, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    assert multiplies_in_bfloat16(torch.device("cuda"))
-    assert multiplies_in_bfloat16(torch.device("cpu")) is has.get("avx512_bf16", False)
