@@ -43,6 +43,7 @@ def tables() -> dict[str, str]:
         "pairs": _pairs(pairs.loc[pairs["span"] == SPANS[0]], WINDOWS),
         "per_bin": _windows(per_bin, ("pIT",)),
         "per_bin_pairs": _pairs(pairs.loc[pairs["span"] == SPANS[2]], WINDOWS),
+        "all_steps": _all_steps(_read("all-steps.csv")),
         "start": _scores(start, "early"),
         "start_pairs": _pairs(pairs.loc[pairs["span"] == SPANS[1]], ("early",)),
     }
@@ -121,6 +122,20 @@ def _plain(scores: pd.DataFrame) -> str:
         rows.append([*network, *(number(row["plain"]) for row in here)])
     course = [number(_one(scores, region, "pooled")["time_course"]) for region in REGIONS]
     return _table(["network", "weights", *REGIONS], [*rows, ["mean time course alone", "–", *course]])
+
+
+def _all_steps(scores: pd.DataFrame) -> str:
+    rows = [
+        [
+            f"`{row['model']}`",
+            f"{row['images']:,}",
+            number(row["accuracy"], 3),
+            row["region"],
+            f"{number(row['image_driven'])} ({interval(row['low'], row['high'])})",
+        ]
+        for _, row in scores.iterrows()
+    ]
+    return _table(["network", "images", "accuracy", "region", "image-driven score"], rows)
 
 
 def _pairs(pairs: pd.DataFrame, windows: tuple[str, ...]) -> str:
