@@ -59,8 +59,8 @@ def set_weights(
     ContractError
         If it is of another kind, or does not fit the module, which is then unchanged.
     """
+    seed = _seed_of(weights, seed)
     if is_random(weights):
-        seed = _seed_of(weights, seed)
         initialise(module, seed)
         return f"{RANDOM_WEIGHTS}:{seed}"
     path = find_weights(weights)
@@ -92,8 +92,8 @@ def is_random(weights: str) -> bool:
 
 
 def _seed_of(weights: str, seed: int) -> int:
-    """Return the seed that random weights name, or `seed` if they name none."""
-    _, colon, digits = weights.partition(":")
+    """Return the seed that random weights name, otherwise `seed`."""
+    _, colon, digits = weights.partition(":") if is_random(weights) else ("", "", "")
     if colon and not (digits.isascii() and digits.isdecimal()):
         raise ContractError(f"random weights are random or random:SEED, such as random:1, got {weights!r}")
     seed = whole_number("seed", int(digits) if colon else seed)

@@ -107,7 +107,17 @@ def score(
         note(f"the recording {data.name!r} is simulated: the score says nothing about brains")
     folder = run_folder.prepare_run(
         _default_folder(
-            net, data, chosen, layer, control, project, weights, seed, images, image_size, precision
+            net,
+            data,
+            chosen,
+            layer,
+            control,
+            project,
+            _unless_default(model, weights),
+            seed,
+            images,
+            image_size,
+            precision,
         )
         if out is None
         else out
@@ -183,13 +193,19 @@ def _benchmark(
 def build_model(name: str, weights: str | None, image_size: int | None, seed: int) -> Model:
     """Build a model with the given options, and with the seed if its factory takes one."""
     given: dict[str, Any] = {}
-    if weights is not None:
+    if weights is not None and (weights != RANDOM_WEIGHTS or lookup.model_takes(name, "weights")):
         given["weights"] = weights
     if image_size is not None:
         given["image_size"] = image_size
     if lookup.model_takes(name, "seed"):
         given["seed"] = seed
     return lookup.load_model(name, **given)
+
+
+def _unless_default(name: str, weights: str | None) -> str | None:
+    """Return the weights that were asked for, or None if models of the catalogue have them by default."""
+    entry = lookup.list_models().get(name)
+    return None if weights == (entry.weights[0] if entry else RANDOM_WEIGHTS) else weights
 
 
 def _default_folder(
