@@ -33,6 +33,7 @@ MODULES = {
     "cache": ("E3",),
     "memory": ("E4",),
     "scaling": ("E5",),
+    "training": ("T1", "T2"),
 }
 """The files of this folder and the ids of their `WORKLOADS`."""
 HERE = Path(__file__).parent
@@ -91,7 +92,7 @@ def merge(old: Rows, new: Rows) -> Rows:
     """Replace all old rows of each id that there are new rows of; in the order of the ids."""
     fresh = {row_id(row) for row in new}
     kept = [row for row in old if row_id(row) not in fresh]
-    return sorted([*kept, *new], key=lambda row: ("UFCE".find(row["workload"][0]), row_id(row)))
+    return sorted([*kept, *new], key=lambda row: ("UFCET".find(row["workload"][0]), row_id(row)))
 
 
 def row_id(row: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ FAMILIES = {
     "F": "Fitting",
     "C": "Noise ceilings",
     "E": "End to end",
+    "T": "Training",
 }
 WANTED = {
     **dict.fromkeys(("U1", "U2", "U3", "U4 ff", "U4 resnet18")),
@@ -27,7 +28,7 @@ WANTED = {
     "F4 whole": "`python perf/streamed.py --json perf/full_fit.json`, by hand",
     **dict.fromkeys(("F5 unmerged", "F5 scikit-learn", "C1 counts", "C1 continuous", "C2", "E1")),
     "E2": "`python perf/full_size.py --images 5120 --json perf/full_size.json`, by hand",
-    **dict.fromkeys(("E3", "E4", "E5")),
+    **dict.fromkeys(("E3", "E4", "E5", "T1", "T2 objects", "T2 imagefolder")),
 }
 """Expected rows by the beginning of their names, and the reason why a row may be missing."""
 INTRODUCTION = """\

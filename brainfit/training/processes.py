@@ -92,7 +92,13 @@ def joined(device: str) -> Iterator[Processes]:
         return
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    store, rank, world = next(distributed.rendezvous("env://"))
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":  # one machine, whose count of restarts is known
+        # After a restart, torchrun's store still has the addresses of the processes that died.
+        store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    distributed.init_process_group(
+        "nccl" if device == "cuda" else "gloo", store=store, rank=rank, world_size=world
+    )
     try:
         control = distributed.new_group(backend="gloo")
         yield Processes(distributed.get_rank(), distributed.get_world_size(), control)
