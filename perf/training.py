@@ -48,8 +48,8 @@ def step(quick: bool) -> list[dict[str, Any]]:
             at_least=1.5,
             also=difference < 1e-4,
             note=f"gradients differ by {difference:.0e} of their norm; ours takes "
-            f"{timing['ours'] / floor:.2g} times the arithmetic floor: its multiplications, three times (forward, "
-            "and two products backward), at the speed of a product of matrices",
+            f"{timing['ours'] / floor:.2g} times the arithmetic floor: its multiplications, three times "
+            "(forward, and two products backward), at the speed of a product of matrices",
         )
     ]
 
