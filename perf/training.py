@@ -37,7 +37,7 @@ def step(quick: bool) -> list[dict[str, Any]]:
 
     mine, theirs = ours(), plain()
     difference = float((mine - theirs).norm() / theirs.norm())
-    timing = harness.interleaved(ours, plain, 1 if quick else 5)
+    timing = harness.interleaved(ours, plain, 1 if quick else 3)
     floor = 3 * multiplications(model, images) * 2 / peak_flops()
     return [
         harness.row(
