@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from brainfit.errors import ContractError
@@ -92,10 +94,10 @@ def joined(device: str) -> Iterator[Processes]:
         return
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store, rank, world = next(distributed.rendezvous("env://"))
+    store, rank, world = next(rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":  # one machine, whose count of restarts is known
         # After a restart, torchrun's store still has the addresses of the processes that died.
-        store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        store = PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     distributed.init_process_group(
         "nccl" if device == "cuda" else "gloo", store=store, rank=rank, world_size=world
     )
