@@ -101,8 +101,8 @@ def _read(
         with Image.open(source) as file:
             if file.format == "JPEG" and min(file.size) > 4 * size:
                 file.draft("RGB", (2 * size, 2 * size))
-            image = ImageOps.exif_transpose(file).convert("RGB")
-        pixels = np.asarray(crop(image))
+            ImageOps.exif_transpose(file, in_place=True)
+            pixels = np.asarray(crop(file if file.mode == "RGB" else file.convert("RGB")))
     except _UNREADABLE as error:
         _log.warning("image %s cannot be read and is skipped: %s", printable(name), reason(error))
         return None
