@@ -15,7 +15,14 @@ from brainfit.execution import Execution, or_default
 from brainfit.scoring.pictures import find_pictures
 from brainfit.scoring.reliability import N_SPLITS, ceilings, measure
 from brainfit.scoring.request import select
-from brainfit.scoring.responses import Dropped, average_trials, repeated_images, require_trials, seen_images
+from brainfit.scoring.responses import (
+    Dropped,
+    average_trials,
+    drop_beyond_precision,
+    repeated_images,
+    require_trials,
+    seen_images,
+)
 from brainfit.scoring.result_base import Result
 from brainfit.statistics.bootstrap import (
     MIN_UNITS,
@@ -112,6 +119,7 @@ def noise_ceiling(
             f"images; choose a region or units that saw the same ones{averages.explain_partial()}"
         )
     dropped.add("units", int((~units).sum()), "under two trials of some image")
+    units = drop_beyond_precision(averages, images, units, dropped)
     trials = chosen.responses.isel(image=images, unit=np.flatnonzero(units))
     with progress_bar("noise ceiling (units)", int(units.sum()), shown=execution.progress) as on_progress:
         found = measure(

@@ -92,7 +92,7 @@ def _of_time_course(data: xr.Dataset) -> list[Notice]:
         _median(pooled[name]) for name in ("window_image_driven", "window_normalized", "window_time_course")
     )
     found = []
-    if round(driven, 2) <= 0 < plain:
+    if round(driven, 2) <= 0 < pooled["window_ci95"].values[0]:  # a plain score of chance says nothing
         text = (
             f"The image-driven score is {round(driven, 2) + 0.0:.2f}, the plain pooled score {plain:.2f}: "
             "the plain score comes from the time course that all images share."

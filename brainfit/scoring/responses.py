@@ -22,7 +22,7 @@ CHUNK_BYTES = 256 * 2**20
 """Single trials that are read at a time, about, if they are float32."""
 _MIN_SEEN = 0.5
 _MIN_REPEATS = 2
-_LARGE = 1e13
+_LARGE = 1e15  # squares of such numbers can be added up in float32
 _PROBED = 64  # numbers of a trial that are compared before all of them
 _MIN_DISTINCT = 10
 _MIN_STEPS = 64  # distances between neighbouring numbers that a unit's responses must span
@@ -375,30 +375,46 @@ def complete_units(averages: Averages, train: np.ndarray, test: np.ndarray, drop
     dropped.add(
         "units", int((~complete).sum()), "no trial of some training image, or under two of some test image"
     )
-    known = np.nan_to_num(averages.mean[train])
-    low, high = known.min(axis=(0, 2)), known.max(axis=(0, 2))
-    with np.errstate(over="ignore"):  # in units that are left out right below
-        spread = high - low
-    out_of_range = complete & ~((spread == 0) | ((spread <= _LARGE) & (spread >= 1 / _LARGE)))
-    rounded = complete & ~out_of_range & (spread > 0)
-    rounded &= spread < _MIN_STEPS * averages.precision * np.maximum(high, -low)
-    for units, why in (
-        (out_of_range, f"responses that vary by less than {1 / _LARGE:g} or more than {_LARGE:g}"),
-        (rounded, "responses so far from 0 that their number format rounds off most of what varies"),
-    ):
-        if units.any():
-            why = f"{why}: {_named(averages, units)}; give them in other units, or about their mean"
-            if (units == complete).all():
-                raise ContractError(f"no unit can be scored: {why}")
-            dropped.add("units", int(units.sum()), why)
-            complete = complete & ~units
-    constant = complete & (spread == 0)
+    complete = drop_beyond_precision(averages, train, complete, dropped)
+    spread = np.ptp(np.nan_to_num(averages.mean[train][:, complete]), axis=(0, 2))
+    constant = np.zeros_like(complete)
+    constant[complete] = spread == 0
     if (constant == complete).all():
         raise ContractError(
             "no unit responds at all: every response is the same number for all images and bins"
         )
     dropped.add("units", int(constant.sum()), "the same response to every training image in every bin")
     return complete & ~constant
+
+
+def drop_beyond_precision(
+    averages: Averages, images: np.ndarray, units: np.ndarray, dropped: Dropped
+) -> np.ndarray:
+    """Return the units, shape (unit,), bool, that remain without those whose responses floats cannot resolve.
+
+    Raises
+    ------
+    ContractError
+        If none remains.
+    """
+    known = np.nan_to_num(averages.mean[images])
+    low, high = known.min(axis=(0, 2)), known.max(axis=(0, 2))
+    with np.errstate(over="ignore"):  # in units that are left out right below
+        spread = high - low
+    out_of_range = units & ~((spread == 0) | ((spread <= _LARGE) & (spread >= 1 / _LARGE)))
+    rounded = units & ~out_of_range & (spread > 0)
+    rounded &= spread < _MIN_STEPS * averages.precision * np.maximum(high, -low)
+    for beyond, why in (
+        (out_of_range, f"responses that vary by less than {1 / _LARGE:g} or more than {_LARGE:g}"),
+        (rounded, "responses so far from 0 that their number format rounds off most of what varies"),
+    ):
+        if beyond.any():
+            why = f"{why}: {_named(averages, beyond)}; give them in other units, or about their mean"
+            if (beyond == units).all():
+                raise ContractError(f"no unit can be scored: {why}")
+            dropped.add("units", int(beyond.sum()), why)
+            units = units & ~beyond
+    return units
 
 
 def _named(averages: Averages, units: np.ndarray) -> str:

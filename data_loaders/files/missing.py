@@ -33,6 +33,8 @@ _SENTINELS = (
 """Numbers that people and programs write where there is no value."""
 _HUGE = 1e15
 """Responses are smaller in any unit; the fill values of netCDF, GRIB and others are larger."""
+_MARKS = 4
+"""Different marks of missing values in one variable, at most; more numbers that large are responses."""
 _SHOWN = 8
 """Time bins that an error names."""
 _GAP = 3
@@ -209,6 +211,8 @@ def _is_candidate(values: np.ndarray) -> np.ndarray:
 
 
 def _check_extreme(where: object, known: np.ndarray, extreme: float) -> None:
+    if abs(extreme) >= _HUGE and np.unique(known[np.abs(known) >= _HUGE]).size > _MARKS:
+        return
     others = known[~_is_candidate(known)]
     if not others.size:
         low = high = 0.0

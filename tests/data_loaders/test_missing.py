@@ -137,6 +137,13 @@ def test_sentinels_on_both_sides_are_both_found():
         check_responses("mine", values)
 
 
+@pytest.mark.parametrize("scale", [1e14, 1e200])
+def test_many_different_large_numbers_are_responses(scale):
+    values = np.random.default_rng(0).normal(size=(20, 5))
+    check_responses("mine", values * scale)
+    check_responses("mine", values * np.array([1, 1, 1, 1, scale]))
+
+
 @pytest.mark.parametrize("low", [-1000, 0, -99.0])
 def test_a_value_within_the_range_of_the_others_is_a_response(low):
     check_responses("rates", np.append(np.linspace(low, 1200, 500), [999, -99]))

@@ -85,3 +85,15 @@ def test_command_prints_a_table_or_json(tmp_path) -> None:
     assert "240–250 ms" in table.stdout
     assert f"{low:.2f}–{high:.2f}".replace("0.", ".") in table.stdout
     assert "–" in table.stdout
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_unit_beyond_the_precision_of_numbers_is_left_out_by_name(scale) -> None:
+    recording = tiny_recording(n_images=24)
+    responses = recording.responses.astype("f8").copy(deep=True)
+    unit = np.flatnonzero(responses["region"].values == "V4")[1]
+    responses[:, :, unit] *= scale
+    name = str(responses["unit_id"].values[unit])
+    found = brainfit.noise_ceiling(replace(recording, responses=responses), region="V4")
+    assert [name in record for record in found.info["dropped"]] == [True]
+    assert name not in found["unit_id"].values

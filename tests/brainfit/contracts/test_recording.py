@@ -216,8 +216,8 @@ def test_averages_ignore_missing_trials():
 @pytest.mark.parametrize(
     ("change", "dtype", "why"),
     [
-        (lambda x: 1e-200 * x, "f8", "vary by less than 1e-13 or more than 1e\\+13: unit unit_1"),
-        (lambda x: 1e200 * x, "f8", "vary by less than 1e-13 or more than 1e\\+13: unit unit_1"),
+        (lambda x: 1e-200 * x, "f8", "vary by less than 1e-15 or more than 1e\\+15: unit unit_1"),
+        (lambda x: 1e200 * x, "f8", "vary by less than 1e-15 or more than 1e\\+15: unit unit_1"),
         (lambda x: x + 2e7, "f4", "number format rounds off most of what varies: unit unit_1"),
         (lambda x: x + 1e9, "f8", None),
         (lambda x: 1e6 - 1e9 * x, "f8", None),

@@ -23,6 +23,7 @@ from brainfit.mappings import ridge as ridge_module
 from brainfit.mappings.per_bin import PerBin
 from brainfit.mappings.ridge import Ridge
 from brainfit.mappings.solvers.krylov import WIDTH
+from brainfit.mappings.solvers.penalties import STEPS_PER_DECADE
 
 LARGEST_DIFFERENCE = 0.005
 SHAPES = {  # training images, time bins, features, units
@@ -90,8 +91,12 @@ def test_a_search_is_the_dense_solution_or_admits_it_is_not(shape: str, spectrum
     n = problem.n_train
     ridge = Ridge().partial_fit(trajectory(problem.features[:n]), problem.responses[:n], FOLDS[n]).solve()
     worst, _ = differences(ridge, problem, dense)
-    assert worst < LARGEST_DIFFERENCE or not ridge.summary()["converged"]
-    assert ridge.summary()["converged"] or spectrum in DOMINATED + CLOCKS + SPECTRA[5:7]
+    summary = ridge.summary()
+    assert worst < LARGEST_DIFFERENCE or not summary["converged"]
+    if spectrum not in DOMINATED + CLOCKS + SPECTRA[5:7]:
+        assert worst < LARGEST_DIFFERENCE
+        # Rounding to float32 ends the grid, so these units are open although they are solved.
+        assert summary["units_not_converged"] <= summary["units_at_lowest_alpha"]
 
 
 def test_an_iteration_that_stops_early_is_reported(monkeypatch, caplog) -> None:
@@ -108,16 +113,15 @@ def test_an_iteration_that_stops_early_is_reported(monkeypatch, caplog) -> None:
     assert "did not converge" in caplog.text
 
 
-def test_a_hopeless_iteration_stops_once_the_chosen_penalties_are_solved(
-    monkeypatch,
-) -> None:
+def test_an_iteration_stops_once_the_chosen_penalties_and_those_below_are_solved(monkeypatch) -> None:
     monkeypatch.setattr(ridge_module, "choose_solver", lambda n_rows, n_features: "krylov")
     problem = make_problem("1/k", 300, 4, 1100, 3, noise=3)
     n, ridge = problem.n_train, Ridge(max_blocks=8)
     steps, folds = trajectory(problem.features[:n]), np.arange(n) % N_FOLDS
     ridge.partial_fit(steps, problem.responses[:n], folds).solve()
     solution = ridge.solution_
-    assert not solution.converged
+    assert solution.converged
     assert solution.n_directions < 8 * WIDTH
     assert solution.residuals is not None
-    assert solution.residuals.at_chosen < 0.01 < solution.residuals.at_lowest
+    assert max(solution.residuals.at_chosen, solution.residuals.at_lowest) < 0.01
+    assert solution.chosen.min() >= STEPS_PER_DECADE

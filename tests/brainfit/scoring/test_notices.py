@@ -42,7 +42,8 @@ def test_with_under_a_fifth_of_units_defined_a_score_is_marked_unusable(n_define
 def test_a_plain_score_explained_by_the_time_course_is_marked():
     score = fake_score(**SMALL, weights="sha256:0")
     opposite = with_values(score, window_image_driven=-0.2, window_normalized=0.6, window_time_course=0.5)
-    assert titles(opposite) == ["Only the time course is predicted"]
+    assert titles(with_values(opposite, window_ci95=0.5)) == ["Only the time course is predicted"]
+    assert titles(with_values(opposite, window_ci95=-0.1)) == []
     below = with_values(score, window_image_driven=0.2, window_normalized=0.4, window_time_course=0.5)
     assert titles(below) == ["Below the mean time course"]
     assert "0.40" in below.notices[0].text
