@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -321,7 +322,8 @@ def has_copies(trials: np.ndarray, present: np.ndarray) -> bool:
     present
         Which trials exist for each unit, shape (trial, unit), bool.
     """
-    flat = trials[present.any(axis=1)].reshape(int(present.any(axis=1).sum()), -1)
+    flat = trials[present.any(axis=1)]
+    flat = flat.reshape(len(flat), math.prod(flat.shape[1:]))  # -1 has no value where an image has no trial
     some = flat[:, :: max(1, flat.shape[1] // _PROBED)]
     if len({row.tobytes() for row in some}) == len(flat):
         return False

@@ -248,6 +248,7 @@ def test_a_unit_beyond_the_precision_of_numbers_is_left_out_by_name(change, dtyp
         (lambda x: np.concatenate([x[:, :3], x[:, :1]], axis=1), 6),
         (lambda x: np.rint(x).clip(0, 1), 0),  # counts that agree by chance
         (lambda x: np.where(np.arange(4)[:, None, None] < 2, x, np.nan), 0),  # missing trials
+        (lambda x: np.where(np.arange(6)[:, None, None, None] < 3, x, np.nan), 0),  # images without trials
     ],
 )
 def test_trials_that_are_equal_to_the_last_bit_are_counted_as_copies(make, n, rng):

@@ -33,7 +33,7 @@ def test_the_checks_of_scikit_learn_pass(estimator, check) -> None:
 def data(rng):
     """Make features (image, time_bin, feature) and noisy responses (image, unit, time_bin)."""
     features = rng.normal(size=(40, 4, 6)) + 3
-    responses = features @ rng.normal(size=(6, 3)) + 5 + rng.normal(size=(40, 4, 3))
+    responses = features @ rng.normal(size=(6, 3)) + 5 + 0.8 * rng.normal(size=(40, 4, 3))
     return features, responses.swapaxes(1, 2)
 
 
