@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from brainfit.contracts.recording import Recording
@@ -60,6 +61,7 @@ def read(
     *,
     stimuli: str | os.PathLike[str] | None = None,
     presentations: str | None = None,
+    regions: Mapping[str, str] | None = None,
 ) -> Recording:
     """Return the recording in a file that has one of `LAYOUTS`.
 
@@ -71,6 +73,8 @@ def read(
         Table of the stimuli for BrainIO, which keeps images apart: a CSV with a zip beside it.
     presentations
         Name of the table of presentations for NWB, needed where a file has several.
+    regions
+        Region to take for each name that is no standard region, as for `from_arrays`.
 
     Raises
     ------
@@ -94,18 +98,22 @@ def read(
     if layout == "brainio":
         from .brainio.recording import from_brainio
 
-        return from_brainio(path, stimuli=stimuli)
+        return from_brainio(path, stimuli=stimuli, regions=regions)
     if layout == "nwb":
         from .nwb.recording import from_nwb
 
-        return from_nwb(path, presentations=presentations)
+        return from_nwb(path, presentations=presentations, regions=regions)
+    if layout == "hvm":
+        from .hvm.recording import from_hvm
+
+        if regions is not None:
+            raise ContractError(f"{printable(path, 300)} names regions by itself (hvm); leave regions out")
+        return from_hvm(path)
     if layout == "npz":
         from .arrays.recording import from_npz as load
-    elif layout == "hvm":
-        from .hvm.recording import from_hvm as load
     else:
         from .netcdf.recording import from_netcdf as load
-    return load(path)
+    return load(path, regions=regions)
 
 
 def _beginning(path: Path) -> tuple[bytes, bool]:

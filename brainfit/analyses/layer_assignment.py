@@ -16,7 +16,6 @@ import xarray as xr
 from brainfit.contracts.model import Model
 from brainfit.contracts.presentation import Presentation
 from brainfit.contracts.recording import Recording, check_recording
-from brainfit.contracts.vocabulary import REGIONS
 from brainfit.errors import ContractError
 from brainfit.execution import Execution
 from brainfit.registry.lookup import load_recording
@@ -112,10 +111,9 @@ def assign_layers(
     if not isinstance(recording, Recording):
         recording = load_recording(recording, n_images=n_images)
     check_recording(recording)
-    here = set(recording.responses["region"].values.astype(str))
     _refuse_text("regions", regions)
     _refuse_text("layers", layers)
-    wanted = [name for name in REGIONS if name in here] if regions is None else list(dict.fromkeys(regions))
+    wanted = list(recording.regions) if regions is None else list(dict.fromkeys(regions))
     if not wanted:
         raise ContractError("regions is empty; name at least one, or leave it out for all")
     options = {

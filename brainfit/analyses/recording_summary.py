@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from brainfit.contracts.recording import Recording, check_recording
-from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.scoring.pictures import find_pictures
 from brainfit.scoring.preview import preview_recording
 from brainfit.scoring.request import choose_images
@@ -106,7 +105,7 @@ def _left_out(stated: object) -> list[dict[str, Any]]:
 def _groups(recording: Recording) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield region, animal and units of each, the regions from V1 up."""
     region, animal = (recording.responses[name].values.astype(str) for name in ("region", "animal"))
-    for one in REGION_CHOICES:
+    for one in recording.regions:
         for other in np.unique(animal[region == one]):
             yield one, str(other), np.flatnonzero((region == one) & (animal == other))
 

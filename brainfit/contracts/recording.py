@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from brainfit.contracts.regions import REGIONS_ADVICE, check_own_regions
 from brainfit.contracts.response_labels import text_labels, time_bins, units_by_region
-from brainfit.contracts.vocabulary import IT_REGIONS, REGION_CHOICES
+from brainfit.contracts.vocabulary import IT_REGIONS, REGION_CHOICES, SPLITS
 from brainfit.errors import ContractError
-from brainfit.support.arguments import number, text, whole_number
+from brainfit.support.arguments import number, one_of, text, whole_number
 from brainfit.support.html import html_table
 from brainfit.support.messages import printable
 from brainfit.support.suggestions import unknown_name
@@ -57,6 +58,9 @@ class Recording:
         Start and end in ms of the bins that are pooled in a score; None for 70 ms to the last bin.
     on_ms, off_ms
         Duration in ms of an image and of the gray after it in the experiment; None if not known.
+    own_regions
+        Regions beyond the standard ones (V1, V2, V4, pIT, cIT, aIT, IT) that units of this recording may be
+        in. No model commits to a layer for them, so a score names its layer.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Recording:
     response_window: tuple[float, float] | None = None
     on_ms: int | None = None
     off_ms: int | None = None
+    own_regions: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         title, *lines = [
@@ -93,6 +98,57 @@ class Recording:
         """True if the responses are those of single trials, which a noise ceiling needs."""
         return "trial" in self.responses.dims
 
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Regions that have units, the standard ones first, from early to late."""
+        there = set(text_labels(self.responses["region"]))
+        return tuple(name for name in (*REGION_CHOICES, *self.own_regions) if name in there)
+
+    def presented(
+        self, *, on_ms: int | None = None, off_ms: int | None = None, split: str | None = None
+    ) -> Recording:
+        """Return the recording with another presentation or split than its own, which its provenance states.
+
+        Parameters
+        ----------
+        on_ms, off_ms
+            Duration in ms of an image and of the gray after it; one alone changes what the recording has.
+        split
+            ``"drawn"`` removes the prescribed split, so that test images are drawn; ``"recording"`` or None
+            keeps it.
+
+        Raises
+        ------
+        ContractError
+            If a duration is no whole number, one is given alone where the recording has none, or there is no
+            such split or none to keep.
+        """
+        asked = {"on_ms": on_ms, "off_ms": off_ms, "split": split}
+        given = {key: value for key, value in asked.items() if value is not None}
+        if not given:
+            return self
+        own = {"on_ms": self.on_ms, "off_ms": self.off_ms}
+        replaced = {key: value for key, value in own.items() if key in given and value is not None}
+        responses, stimuli = self.responses, self.stimuli
+        if split is not None:
+            one_of("split", split, SPLITS)
+        if split == "recording" and "split" not in responses.coords:
+            raise ContractError(
+                f"recording {self.name!r} has no split of its own; leave the option split out"
+            )
+        if split == "drawn":
+            responses, stimuli = (part.drop_vars("split", errors="ignore") for part in (responses, stimuli))
+        changed = replace(
+            self,
+            responses=responses,
+            stimuli=stimuli,
+            on_ms=self.on_ms if on_ms is None else on_ms,
+            off_ms=self.off_ms if off_ms is None else off_ms,
+            provenance={**self.provenance, "as_given": given, "as_given_instead_of": replaced},
+        )
+        _check_times(changed)
+        return changed
+
     def select_images(self, images: Any) -> Recording:
         """Return a recording of the images at these positions (integers or a slice), in this order."""
         return replace(
@@ -106,7 +162,9 @@ class Recording:
         return replace(self, responses=self.responses.isel(unit=units))
 
     def select_region(self, region: str) -> Recording:
-        """Return a recording of the units of one region; ``"IT"`` holds pIT, cIT and aIT too.
+        """Return a recording of the units of one region.
+
+        ``"IT"`` holds pIT, cIT and aIT too.
 
         Raises
         ------
@@ -115,8 +173,9 @@ class Recording:
         ContractError
             If this recording has no unit in it.
         """
-        if text("region", region) not in REGION_CHOICES:
-            raise unknown_name("region", region, REGION_CHOICES)
+        known = (*REGION_CHOICES, *self.own_regions)
+        if text("region", region) not in known:
+            raise unknown_name("region", region, known)
         wanted = (*IT_REGIONS, "IT") if region == "IT" else (region,)
         units = np.flatnonzero(np.isin(self.responses["region"].values.astype(str), wanted))
         if not units.size:
@@ -255,7 +314,7 @@ def check_recording(recording: Recording) -> None:
         responses["unit_id"],
         "give every unit an id of its own, such as the animal's name and a number",
     )
-    _check_choice(name, responses["region"], REGION_CHOICES)
+    _check_regions(recording)
     if "split" in responses.coords:
         if responses["split"].dims != ("image",):
             raise ContractError(
@@ -296,6 +355,21 @@ def _check_choice(name: str, labels: xr.DataArray, allowed: tuple[str, ...]) -> 
         raise ContractError(
             f"recording {name!r}: unknown {labels.name} {printable(', '.join(map(repr, strange)))}; "
             f"wanted {', '.join(allowed)}"
+        )
+
+
+def _check_regions(recording: Recording) -> None:
+    own = recording.own_regions
+    if not isinstance(own, tuple) or not all(isinstance(region, str) for region in own):
+        raise ContractError(
+            f"recording {recording.name!r}: own_regions is {own!r}; wanted a tuple of names of regions"
+        )
+    check_own_regions(own)
+    labels = set(text_labels(recording.responses["region"]))
+    if strange := sorted(labels - {*REGION_CHOICES, *own}):
+        raise ContractError(
+            f"recording {recording.name!r}: unknown region {printable(', '.join(map(repr, strange)))}; "
+            f"wanted {', '.join(REGION_CHOICES)}; or {REGIONS_ADVICE}"
         )
 
 

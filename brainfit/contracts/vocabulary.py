@@ -10,6 +10,10 @@ IT_REGIONS: tuple[Region, ...] = REGIONS[-3:]
 REGION_CHOICES = (*REGIONS, "IT")
 """Regions that can be scored."""
 
+Split = Literal["recording", "drawn"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+"""Where the split into training and test images comes from: the recording's own, or a draw."""
+
 MappingName = Literal["ridge", "sgd", "pls", "factorized"]
 MAPPINGS: tuple[MappingName, ...] = get_args(MappingName)
 """Regressions from features to responses; the first is the default."""

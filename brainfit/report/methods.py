@@ -91,6 +91,14 @@ def _presented(score: Score) -> str:
     after = f"then gray ({gray}) for {shown['off_ms']} ms" if shown["off_ms"] else "and no gray after it"
     size = f"at {provenance['image_size']} pixels a side " if provenance.get("image_size") else ""
     text = f"{size}for {shown['on_ms']} ms, {after}, in steps of {shown['step_ms']} ms (Nayebi et al., 2018)."
+    if experiment := provenance.get("presented_in_experiment"):
+        same = all(shown[key] == duration for key, duration in experiment.items())
+        durations = "for {on_ms} ms, followed by {off_ms} ms of gray".format(**experiment)
+        text += (
+            " These are the durations of the experiment."
+            if same
+            else f" In the experiment it was {durations}."
+        )
     if (precision := provenance.get("precision", "float32")) != "float32":
         text += f" The model computed in {precision}, everything after it in float32 or more."
     return f"{text} {_matched(score, shown['step_ms'])}"
@@ -108,14 +116,22 @@ def _matched(score: Score, step_ms: int) -> str:
 
 def _split(score: Score) -> str:
     info = score.info
-    fraction = info["provenance"].get("test_fraction")
+    fraction, how = (info["provenance"].get(key) for key in ("test_fraction", "images"))
+    how = (how or {}).get("split", "")
     share = "some" if fraction is None else f"{100 * fraction:g} %"
     benchmark = f" (benchmark “{info['benchmark']}”)" if info["benchmark"] else ""
+    if how == "the recording's own":
+        held_out = f"{info['n_test_images']:,} were held out, as the recording prescribes"
+    else:
+        held_out = (
+            f"{share} of the images of each object were held out, to within one image, "
+            f"{info['n_test_images']:,} in all"
+        )
+        held_out += ", drawn among the images with repeated trials" if "without repeats" in how else ""
     return (
-        f"Of {count(info['n_images'], 'image')} of the recording “{info['recording']}”{benchmark}, {share} "
-        f"of the images of each object were held out, to within one image, {info['n_test_images']:,} in "
-        f"all; maps were fitted to the other {count(info['n_train_images'], 'training image')}. No trial of "
-        "a held-out image took part in any fit or choice."
+        f"Of {count(info['n_images'], 'image')} of the recording “{info['recording']}”{benchmark}, "
+        f"{held_out}; maps were fitted to the other {count(info['n_train_images'], 'training image')}. No "
+        "trial of a held-out image took part in any fit or choice."
     )
 
 

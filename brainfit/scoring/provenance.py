@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from brainfit.contracts.model import weights_source
+from brainfit.contracts.recording import Recording
 from brainfit.features.stream import Features
 from brainfit.scoring.reliability import N_SPLITS
 from brainfit.scoring.request import N_FOLDS, Request
@@ -56,6 +57,7 @@ def provenance(
     edges = zip(data["window_start_ms"].values.tolist(), data["window_end_ms"].values.tolist(), strict=True)
     return {
         "presentation": asdict(request.features.presentation),
+        "presented_in_experiment": _in_experiment(request.recording),
         "recording": {**responses.recording.provenance, "sha256": content},
         "weights_sha256": weights_sha256(request.model),
         "weights_source": printable(weights_source(request.model), longest=300),
@@ -74,6 +76,15 @@ def provenance(
         "n_units": data.sizes["unit"],
         **environment(),
     }
+
+
+def _in_experiment(recording: Recording) -> dict[str, int] | None:
+    """Return the durations of image and gray in the experiment, in ms, or None if they are not known."""
+    replaced = recording.provenance.get("as_given_instead_of", {})
+    given = recording.provenance.get("as_given", {})
+    own = {"on_ms": recording.on_ms, "off_ms": recording.off_ms, **replaced}
+    unknown = any(value is None or (key in given and key not in replaced) for key, value in own.items())
+    return None if unknown else own
 
 
 def content_sha256(responses: Responses, features: Features) -> str:

@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from brainfit.contracts.recording import Recording, check_recording, unique_unit_ids
+from brainfit.contracts.regions import apply_declaration, check_declaration, own_regions
 from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path
@@ -66,6 +67,7 @@ def from_arrays(
     response_window: ArrayLike | None = None,
     on_ms: ArrayLike | None = None,
     off_ms: ArrayLike | None = None,
+    regions: Mapping[str, str] | None = None,
 ) -> Recording:
     """Return a recording made of plain arrays.
 
@@ -94,7 +96,7 @@ def from_arrays(
         between animals, or arrays, are made unique with their names.
     region
         One entry per unit, or one name for all: V1, V2, V4, pIT, cIT, aIT, or IT for units that are known no
-        finer. There is no default.
+        finer; others are declared by `regions`. There is no default.
     time_bin_start, time_bin_end
         In ms from image onset, one entry per bin. By default, for 25 bins only, 10 ms each from 0 ms.
     image_file
@@ -103,6 +105,9 @@ def from_arrays(
         Start and end in ms of the bins that are pooled in a score.
     on_ms, off_ms
         Duration in ms of an image, and of the gray after it, in the experiment.
+    regions
+        Region to take for each other name in `region`: ``{"VISp": "V1"}`` takes it for a standard one,
+        ``{"VISp": "VISp"}`` keeps it as a region of this recording's own.
 
     Raises
     ------
@@ -129,7 +134,7 @@ def from_arrays(
     stimuli, columns = stimuli_of(images, image_file, labels.get("image_id"), len(values))
     recording = label_recording(
         name, xr.Variable(dims, values), stimuli, {**columns, **labels},
-        {"response_window": response_window, "on_ms": on_ms, "off_ms": off_ms},
+        {"response_window": response_window, "on_ms": on_ms, "off_ms": off_ms}, regions,
     )  # fmt: skip
     check_bins(recording.responses)
     return recording
@@ -141,6 +146,7 @@ def label_recording(
     stimuli: xr.DataArray,
     labels: Mapping[str, Any],
     settings: Mapping[str, Any],
+    regions: Mapping[str, str] | None = None,
 ) -> Recording:
     """Return a recording of responses and images, which may be lazy, with the defaults of `from_arrays`.
 
@@ -154,6 +160,8 @@ def label_recording(
         Labels by the names of arguments of `from_arrays`; ``time_bin`` may be a time axis. Others are unused.
     settings
         Arguments ``response_window``, ``on_ms`` and ``off_ms``; missing or None where they are not known.
+    regions
+        As for `from_arrays`.
 
     Raises
     ------
@@ -180,6 +188,8 @@ def label_recording(
     for key, default in defaults.items():
         dim = "unit" if key in _OF_UNITS else "image"
         coords[key] = (dim, labels_of(key, labels.get(key), default, dim))
+    declared = check_declaration(regions)
+    coords["region"] = ("unit", apply_declaration(coords["region"][1], declared))
     groups = [coords[key][1] for key in ("animal", "array") if key in labels]
     ids, how = unique_unit_ids(coords["unit_id"][1], *groups)
     coords["unit_id"] = ("unit", ids)
@@ -192,10 +202,15 @@ def label_recording(
         name=name,
         responses=xr.DataArray(responses, coords=coords),
         stimuli=stimuli,
-        provenance={"source": "arrays", **({"unit_ids": how} if how else {})},
+        provenance={
+            "source": "arrays",
+            **({"unit_ids": how} if how else {}),
+            **({"regions": declared} if declared else {}),
+        },
         response_window=None if window is None else (float(window[0]), float(window[1])),
         on_ms=None if on_ms is None else whole_number_of("on_ms", on_ms),
         off_ms=None if off_ms is None else whole_number_of("off_ms", off_ms),
+        own_regions=own_regions(declared.values()),
     )
     check_recording(recording)
     remark = darkness(stimuli)
@@ -291,12 +306,12 @@ def stimuli_of(
     return found.pixels, found.columns
 
 
-def from_npz(path: str | os.PathLike[str]) -> Recording:
+def from_npz(path: str | os.PathLike[str], *, regions: Mapping[str, str] | None = None) -> Recording:
     """Return the recording in a ``.npz`` file, whose keys are the arguments of `from_arrays`.
 
     ``responses``, ``region`` and ``images`` are required; in place of the last, ``image_file`` may name image
     files relative to the folder of the ``.npz``. Pickled objects are never loaded. The recording has the name
-    of the file; its provenance holds the file's sha256.
+    of the file; its provenance holds the file's sha256. `regions` is that of `from_arrays`.
 
     Raises
     ------
@@ -322,7 +337,7 @@ def from_npz(path: str | os.PathLike[str]) -> Recording:
     if "images" not in arrays:
         arrays["images"] = path.parent
     try:
-        recording = from_arrays(**arrays, name=path.stem)
+        recording = from_arrays(**arrays, name=path.stem, regions=regions)
     except ContractError as error:
         raise ContractError(f"{printable(path, 300)}: {error}") from error
     origin = {"source": "npz", "file": path.name, "sha256": digest}

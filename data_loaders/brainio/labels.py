@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from brainfit.contracts.dropped import Dropped
+from brainfit.contracts.regions import REGIONS_ADVICE, check_all_present
 from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.errors import ContractError
 from brainfit.support.messages import printable
@@ -55,11 +56,13 @@ def ids(path: Path, labels: Labels, names: Sequence[str]) -> np.ndarray:
     )
 
 
-def unit_table(path: Path, labels: Labels, dropped: Dropped) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def unit_table(
+    path: Path, labels: Labels, dropped: Dropped, declared: Mapping[str, str]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the positions of neuroids whose region is known, and their coordinates in a recording.
 
-    The region is ``subregion`` if that is a region of the ventral stream, else ``region``; units of IT
-    without a finer region keep ``IT``.
+    The region is ``subregion`` if that is a region of the ventral stream or declared, else ``region``; units
+    of IT without a finer region keep ``IT``.
 
     Raises
     ------
@@ -72,10 +75,11 @@ def unit_table(path: Path, labels: Labels, dropped: Dropped) -> tuple[np.ndarray
         raise ContractError(
             f"{printable(path, 300)} lacks subregion (also region); it has {', '.join(labels)}"
         )
+    check_all_present(declared, (name for values in named for name in values.tolist()))
     known = {region.lower(): region for region in REGION_CHOICES}
     pairs = list(zip(*(values.tolist() for values in named), strict=True))
     regions = np.array(
-        [next((known[name.lower()] for name in pair if name.lower() in known), "") for pair in pairs]
+        [next((found for name in pair if (found := _known(name, known, declared))), "") for pair in pairs]
     )
     for pair in sorted({pair for pair, region in zip(pairs, regions, strict=True) if not region}):
         why = f"of region {printable(' '.join(pair))!r}, not {', '.join(REGION_CHOICES)}"
@@ -84,7 +88,8 @@ def unit_table(path: Path, labels: Labels, dropped: Dropped) -> tuple[np.ndarray
     if not kept.size:
         raise ContractError(
             f"{printable(path, 300)}: no unit has a subregion or region of {', '.join(REGION_CHOICES)}, but "
-            f"{printable(', '.join(sorted({str(label) for values in named for label in values})))}"
+            f"{printable(', '.join(sorted({str(label) for values in named for label in values})))}; "
+            f"{REGIONS_ADVICE}"
         )
     unknown = np.full(names.size, "unknown")
     coords = {
@@ -95,6 +100,11 @@ def unit_table(path: Path, labels: Labels, dropped: Dropped) -> tuple[np.ndarray
     }
     coords |= {name: labels[name] for name in UNIT_EXTRAS if name in labels}
     return kept, {name: values[kept] for name, values in coords.items()}
+
+
+def _known(name: str, known: Mapping[str, str], declared: Mapping[str, str]) -> str:
+    """Return the region for a name in the file, or empty text."""
+    return declared.get(name, known.get(name.lower(), ""))
 
 
 def with_animal(unit_ids: np.ndarray, animals: np.ndarray) -> np.ndarray | None:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from brainfit.contracts.dropped import Dropped
 from brainfit.contracts.recording import Recording, check_recording
+from brainfit.contracts.regions import check_declaration, own_regions
 from brainfit.errors import ContractError
 from brainfit.storage.atomic_files import file_path
 from brainfit.support.lazy_arrays import lazy_variable
@@ -35,7 +36,12 @@ from .stimuli import find_stimuli
 
 
 @isolated
-def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str] | None = None) -> Recording:
+def from_brainio(
+    path: str | os.PathLike[str],
+    *,
+    stimuli: str | os.PathLike[str] | None = None,
+    regions: Mapping[str, str] | None = None,
+) -> Recording:
     """Return the recording in a netCDF file of BrainIO's layout; responses stay in the file.
 
     Presentations are grouped by ``stimulus_id`` or, in older files, ``image_id``, into trials in the order of
@@ -57,6 +63,8 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
         Path of the table of the images, a CSV with a zip or folder of the same name beside it, or of the
         folder that holds both. By default the table beside the file with the name of the stimulus set that
         the file names (`find_stimuli`).
+    regions
+        Region to take for each other name, as for `from_arrays`.
 
     Returns
     -------
@@ -71,13 +79,13 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
         If the file does not have this layout, or its stimuli are not found or lack images.
     """
     path = file_path(path)
-    file = VariableFile.at(path)
+    file, declared = VariableFile.at(path), check_declaration(regions)
     with file.opened() as data:
         layout = read_layout(data, file, LABELS)
     dropped = Dropped()
     bins = time_bins(layout, path)
     dropped.add("time bins", bins.n_dropped, "not in a whole bin of 10 ms")
-    units, unit_coords = unit_table(path, layout.coords["neuroid"], dropped)
+    units, unit_coords = unit_table(path, layout.coords["neuroid"], dropped, declared)
     unique = with_animal(unit_coords["unit_id"], unit_coords["animal"])
     unit_coords["unit_id"] = unit_coords["unit_id"] if unique is None else unique
     labels = layout.coords["presentation"]
@@ -119,8 +127,10 @@ def from_brainio(path: str | os.PathLike[str], *, stimuli: str | os.PathLike[str
             "normalized": "as in the file"
             if found is None
             else "counts by the blanks of each unit and session: (count - mean) / std",
+            **({"regions": declared} if declared else {}),
             "dropped": dropped.records,
         },
+        own_regions=own_regions(declared.values()),
     )
     with file.refusals_named():
         check_recording(recording)

@@ -29,7 +29,7 @@ _SETTINGS = ("response_window", "on_ms", "off_ms")
 _LABELS = tuple(
     name
     for name in inspect.signature(from_arrays).parameters
-    if name not in ("responses", "images", "name", *_SETTINGS)
+    if name not in ("responses", "images", "name", "regions", *_SETTINGS)
 )
 _ARGUMENTS = {"image": "image_id", "unit": "unit_id", "time_bin": "time_bin", "trial": None}
 """Argument that the coordinate with the name of a dim stands for."""
@@ -39,7 +39,7 @@ _ALIKE = 0.8
 """Similarity of two names of which one may be mistyped."""
 
 
-def read_plain(file: VariableFile, data: Variables) -> Recording:
+def read_plain(file: VariableFile, data: Variables, regions: Mapping[str, str] | None) -> Recording:
     """Return the recording, with the defaults of `from_arrays`; see `from_netcdf`."""
     known = ("responses", "images", *_LABELS, *_SETTINGS)
     in_files = "images" not in data.variables and "image_file" in data.variables
@@ -50,12 +50,18 @@ def read_plain(file: VariableFile, data: Variables) -> Recording:
                 f"{printable(', '.join(data.variables) or 'none', 200)}"
             )
     with file.refusals_named():
-        recording = _recording(file, data, known, in_files)
+        recording = _recording(file, data, known, in_files, regions)
         check_bins(recording.responses)
     return recording
 
 
-def _recording(file: VariableFile, data: Variables, known: tuple[str, ...], in_files: bool) -> Recording:
+def _recording(
+    file: VariableFile,
+    data: Variables,
+    known: tuple[str, ...],
+    in_files: bool,
+    regions: Mapping[str, str] | None,
+) -> Recording:
     responses = data.variables["responses"]
     dims, axes = _layout("responses", responses, RESPONSE_DIMS)
     read = response_reader(file, responses, axes)
@@ -69,7 +75,7 @@ def _recording(file: VariableFile, data: Variables, known: tuple[str, ...], in_f
     else:
         stimuli = _stimuli(file, data.variables["images"])
     values = lazy_variable(dims, shape, read.dtype, read)
-    recording = label_recording(file.path.stem, values, stimuli, labels, _settings(file, data))
+    recording = label_recording(file.path.stem, values, stimuli, labels, _settings(file, data), regions)
     return replace(
         recording,
         responses=recording.responses.assign_coords(

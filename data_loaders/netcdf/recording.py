@@ -42,7 +42,7 @@ FORMAT = 2
 _MARK = "brainfit_recording"
 _SEAL = "brainfit_recording_sha256"
 _VARIABLES = {"responses": "responses", "stimuli": "images"}
-_SETTINGS = ("response_window", "on_ms", "off_ms")
+_SETTINGS = ("response_window", "on_ms", "off_ms", "own_regions")
 _DIGESTS = "brainfit_digests_of_{}"
 _UNITS = 16
 """Units in one chunk: a region is read without most of the other units."""
@@ -100,7 +100,7 @@ def to_netcdf(
 
 
 @isolated
-def from_netcdf(path: str | os.PathLike[str]) -> Recording:
+def from_netcdf(path: str | os.PathLike[str], *, regions: Mapping[str, str] | None = None) -> Recording:
     """Return the recording in a netCDF or HDF5 file.
 
     Labels and usually one image are read now; responses and other images when their values are asked for.
@@ -114,6 +114,8 @@ def from_netcdf(path: str | os.PathLike[str]) -> Recording:
         order of a recording; names that do not fit are refused. Missing values are found by the conventions
         of netCDF and CF. Coordinates with the names of dims give ids where there are none. Other variables
         along images, units or time bins are kept as coordinates. The recording has the name of the file.
+    regions
+        As for `from_arrays`; a file of `to_netcdf` keeps its own declaration.
 
     Raises
     ------
@@ -124,7 +126,10 @@ def from_netcdf(path: str | os.PathLike[str]) -> Recording:
     """
     file = VariableFile.at(path)
     with file.opened() as data:
-        recording = _read(file, data) if _MARK in data.attributes else read_plain(file, data)
+        own = _MARK in data.attributes
+        if own and regions is not None:
+            raise ContractError(f"{file} keeps the regions that were declared for it; leave regions out")
+        recording = _read(file, data) if own else read_plain(file, data, regions)
     with file.refusals_named():
         check_recording(recording)
     return recording
@@ -231,9 +236,9 @@ def _read(file: VariableFile, data: Variables) -> Recording:
         coords = {coord: labels[key] for coord, key in of["coords"].items()}
         lazy = lazy_variable(variable.dims, variable.shape, dtype, read)
         arrays[part] = xr.DataArray(lazy, coords=coords, name=of["name"], attrs=of["attrs"])
-    settings = {name: facts[name] for name in _SETTINGS}
-    if settings["response_window"] is not None:
-        settings["response_window"] = tuple(settings["response_window"])
+    settings = {name: facts[name] for name in _SETTINGS if name in facts}
+    for name, value in settings.items():
+        settings[name] = tuple(value) if isinstance(value, list) else value
     return Recording(
         name=facts["name"],
         simulated=facts["simulated"] is True,

@@ -14,6 +14,7 @@ Rübel, O. et al. (2022). The Neurodata Without Borders ecosystem for neurophysi
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import numpy as np
 import xarray as xr
 
 from brainfit.contracts.recording import Recording, check_recording
+from brainfit.contracts.regions import check_declaration, own_regions
 from brainfit.errors import ContractError
 from brainfit.support.arguments import number
 from brainfit.support.lazy_arrays import lazy_variable
@@ -91,6 +93,7 @@ def from_nwb(
     presentations: str | None = None,
     stimuli: str | os.PathLike[str] | None = None,
     images: str | os.PathLike[str] | None = None,
+    regions: Mapping[str, str] | None = None,
 ) -> Recording:
     """Return the recording in an NWB file: counts of spikes in bins from the onsets of images.
 
@@ -112,6 +115,8 @@ def from_nwb(
         Table of stimuli and a zip or folder of their images, as for `load_stimuli`, for a file that has no
         images. Without them the images are those of the file's stimulus templates or, without templates,
         the files in the column ``image_file`` or ``filename``, relative to the folder of `path`.
+    regions
+        Region to take for each other location of electrodes, as for `from_arrays`.
 
     Returns
     -------
@@ -131,7 +136,8 @@ def from_nwb(
     if (stimuli is None) != (images is None):
         raise ContractError("stimuli and images go together: give a table of stimuli and a zip or folder")
     source = Hdf5File.at(path)
-    tables = read_tables(source, presentations, stimuli is None)
+    declared = check_declaration(regions)
+    tables = read_tables(source, presentations, stimuli is None, declared)
     shown, units = tables.presentations, tables.units
     ids = shown.image_id.astype(str)
     known: dict[str, np.ndarray] = dict(shown.labels)
@@ -169,8 +175,10 @@ def from_nwb(
             "file": source.path.name,
             "presentations": shown.table,
             "values": f"counts of spikes in bins of {bin_ms:g} ms, not normalised",
+            **({"regions": declared} if declared else {}),
             "dropped": [*shown.dropped, *units.dropped],
         },
+        own_regions=own_regions(declared.values()),
     )
     with source.refusals_named():
         check_recording(recording)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,13 +37,15 @@ class Tables:
     animal: str
 
 
-def read_tables(source: Hdf5File, presentations: str | None, with_templates: bool) -> Tables:
+def read_tables(
+    source: Hdf5File, presentations: str | None, with_templates: bool, declared: Mapping[str, str]
+) -> Tables:
     """Return the tables of a file; raises as `from_nwb` does."""
     with _opened(source) as nwb:
         found = find_presentations(nwb, presentations)
         return Tables(
             found,
-            find_units(nwb),
+            find_units(nwb, declared),
             template_images(source, nwb, found.image_id) if with_templates else None,
             str(nwb.subject.subject_id or "unknown") if nwb.subject else "unknown",
         )

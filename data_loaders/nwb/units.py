@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from brainfit.contracts.regions import REGIONS_ADVICE, check_all_present
 from brainfit.contracts.vocabulary import REGION_CHOICES
 from brainfit.errors import ContractError
 from brainfit.support.messages import printable
@@ -40,8 +42,10 @@ class Units:
     dropped: list[dict[str, Any]]
 
 
-def find_units(nwb: Any) -> Units:
-    """Return the units whose electrodes are in a region of the ventral stream, in upper or lower case.
+def find_units(nwb: Any, declared: Mapping[str, str]) -> Units:
+    """Return the units whose electrodes are in a region of the ventral stream, or in a declared one.
+
+    Names of the standard regions may be in upper or lower case.
 
     Raises
     ------
@@ -58,12 +62,12 @@ def find_units(nwb: Any) -> Units:
     spikes = table["spike_times"]
     n = len(table.id)
     first, last = ragged("spike_times", spikes, n)
-    region, array, where = _regions(table["electrodes"], n)
+    region, array, where = _regions(table["electrodes"], n, declared)
     keep = np.flatnonzero(region != "")
     if not keep.size:
         raise ContractError(
             f"no unit is in a known region: {printable('; '.join(sorted(where)), 200)}; wanted "
-            f"{', '.join(REGION_CHOICES)}"
+            f"{', '.join(REGION_CHOICES)}; or {REGIONS_ADVICE}"
         )
     observed = None
     if "obs_intervals" in table.colnames:
@@ -93,7 +97,9 @@ def find_units(nwb: Any) -> Units:
     )
 
 
-def _regions(electrodes: Any, n: int) -> tuple[np.ndarray, np.ndarray, dict[str, list[int]]]:
+def _regions(
+    electrodes: Any, n: int, declared: Mapping[str, str]
+) -> tuple[np.ndarray, np.ndarray, dict[str, list[int]]]:
     """Return the region and group of each of `n` units, and the units without a region by the reason."""
     first, last = ragged("electrodes", electrodes, n)
     rows, table = np.asarray(entries(electrodes.target.data)), electrodes.target.table
@@ -103,13 +109,14 @@ def _regions(electrodes: Any, n: int) -> tuple[np.ndarray, np.ndarray, dict[str,
     group = values(table, "group_name").astype(str) if "group_name" in table.colnames else None
     if rows.size and not 0 <= rows.min() <= rows.max() < len(location):
         raise ContractError(f"units refer to electrodes up to {rows.max()}; there are {len(location)}")
+    check_all_present(declared, (place.strip() for place in location))
     known = {name.lower(): name for name in REGION_CHOICES}
-    region, array = np.full(n, "", "U3"), np.full(n, "unknown", object)
+    region, array = np.full(n, "", object), np.full(n, "unknown", object)
     elsewhere: dict[str, list[int]] = {}
     for unit in range(n):
         own = rows[first[unit] : last[unit]]
         places = sorted({location[e].strip() for e in own})
-        names = {known.get(place.lower(), "") for place in places}
+        names = {declared.get(place, known.get(place.lower(), "")) for place in places}
         if len(names) == 1:
             region[unit] = names.pop()
         if region[unit] == "":
@@ -117,4 +124,4 @@ def _regions(electrodes: Any, n: int) -> tuple[np.ndarray, np.ndarray, dict[str,
             elsewhere.setdefault(why, []).append(unit)
         if group is not None and own.size:
             array[unit] = group[own[0]]
-    return region, array.astype(str), elsewhere
+    return region.astype(str), array.astype(str), elsewhere

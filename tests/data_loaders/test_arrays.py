@@ -21,6 +21,8 @@ from brainfit.contracts.recording import check_recording
 from brainfit.errors import BrainfitError, ContractError, IntegrityError, ResourceError
 from data_loaders.arrays.recording import from_arrays, from_npz
 from data_loaders.images.table import write_stimuli
+from data_loaders.layouts import read
+from data_loaders.netcdf import to_netcdf
 
 OPTIONAL = (
     "image_id", "object_name", "category_name", "variation", "split", "unit_id", "region", "animal", "array",
@@ -606,3 +608,40 @@ def test_an_npz_file_with_image_files_has_the_score_of_its_arrays(tmp_path, rng)
     (tmp_path / files[3]).unlink()
     with pytest.raises(ContractError, match=r"mine\.npz: .* lacks 1 of the 16 image files"):
         from_npz(tmp_path / "mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("regions", "wanted", "own"),
+    [
+        ({"VISp": "V1"}, ["V1", "pIT"], ()),
+        ({"VISp": "VISp"}, ["VISp", "pIT"], ("VISp",)),
+        ({"VISp": "mouse V1"}, ["mouse V1", "pIT"], ("mouse V1",)),
+    ],
+)
+def test_regions_are_taken_as_declared_in_arrays_and_files(tmp_path, arrays, regions, wanted, own):
+    named = {**arrays, "region": ["VISp", "VISp", "pIT", "pIT"]}
+    np.savez(tmp_path / "mine.npz", **named)
+    to_netcdf(from_arrays(**named, regions=regions), tmp_path / "mine.nc")
+    for recording in (
+        from_arrays(**named, regions=regions),
+        read(tmp_path / "mine.npz", regions=regions),
+        read(tmp_path / "mine.nc"),
+    ):
+        assert recording.responses["region"].values.tolist() == [wanted[0]] * 2 + [wanted[1]] * 2
+        assert recording.own_regions == own
+        assert recording.provenance["regions"] == regions
+
+
+@pytest.mark.parametrize(
+    ("regions", "says"),
+    [
+        (None, r"unknown region 'VISp'; wanted V1.*--regions VISp=V1"),
+        ({"VISl": "V2"}, "declares 'VISl', but no unit is there; units are in VISp, pIT"),
+        ({"VISp": "v1"}, "'v1' would be confused with V1"),
+        (["VISp"], "wanted the region for each name"),
+        ({"VISp": 1}, "wanted the region for each name"),
+    ],
+)
+def test_declarations_of_regions_that_do_not_fit_are_refused(arrays, regions, says):
+    with pytest.raises(ContractError, match=says):
+        from_arrays(**{**arrays, "region": ["VISp", "VISp", "pIT", "pIT"]}, regions=regions)

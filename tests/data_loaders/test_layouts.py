@@ -97,9 +97,9 @@ def test_a_recording_is_equal_in_every_layout(tmp_path, write):
 
 
 OPTIONS: dict[str, dict[str, None]] = {
-    "brainio": {"stimuli": None},
+    "brainio": {"stimuli": None, "regions": None},
     "hvm": {},
-    "nwb": {"presentations": None},
+    "nwb": {"presentations": None, "regions": None},
 }
 
 

@@ -8,7 +8,6 @@ import typer
 
 from brainfit.cli import options
 from brainfit.cli.output import note, number, print_json, print_table, user_code
-from brainfit.registry import lookup
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +27,7 @@ def ceiling(
     region: options.Region,
     recording: options.Recording = "simulated",
     presentations: options.Presentations = None,
+    regions: options.Regions = None,
     images: options.Images = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split of the trials into halves.")] = 0,
     as_json: options.AsJson = False,
@@ -43,9 +43,7 @@ def ceiling(
     from brainfit.analyses.noise_ceiling import noise_ceiling
 
     with user_code():
-        data = lookup.load_recording(
-            recording, n_images=images, **options.loader_options(presentations=presentations)
-        )
+        data = options.load_recording(recording, images=images, presentations=presentations, regions=regions)
         found = noise_ceiling(data, region=region, n_images=images, seed=seed, execution=options.execution())
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: its ceiling says nothing about brains")

@@ -33,6 +33,7 @@ def check(
     ] = None,
     image_size: options.ImageSize = None,
     presentations: options.Presentations = None,
+    regions: options.Regions = None,
     images: options.Images = None,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
@@ -47,17 +48,17 @@ def check(
     Example: brainfit check path/to/my_models.py:my_model
     """
     of_model = options.loader_options(weights=weights, image_size=image_size)
-    of_recording = options.loader_options(presentations=presentations, n_images=images)
+    of_recording = options.loader_options(presentations=presentations, regions=regions, images=images)
     if of_model and of_recording:
         raise typer.BadParameter(
-            "--weights and --image-size are for models, --presentations and --images for recordings; leave "
-            "out those of the other kind"
+            "--weights and --image-size are for models, --presentations, --regions and --images for recordings; "
+            "leave out those of the other kind"
         )
     with user_code():
         if of_model:
             loaded: Any = build_model(name, weights, image_size, seed)
         elif of_recording:
-            loaded = lookup.load_recording(name, **of_recording)
+            loaded = options.load_recording(name, **of_recording)
         else:
             loaded = _load(name, seed)
         is_recording = hasattr(loaded, "responses")
@@ -96,7 +97,7 @@ def _load(name: str, seed: int) -> Any:
     if name in models:
         return build_model(name, None, None, seed)
     if name in recordings or lookup.is_recording_file(name):
-        return lookup.load_recording(name)
+        return options.load_recording(name)
     if ":" in name:
         return lookup.load_object(name)
     raise unknown_name("model or recording", name, [*models, *recordings])

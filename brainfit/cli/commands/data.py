@@ -55,6 +55,7 @@ def info(
         typer.Argument(metavar="PATH|NAME", help="A recording's file, or a name as for `brainfit score`."),
     ],
     presentations: options.Presentations = None,
+    regions: options.Regions = None,
     images: options.Images = None,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
@@ -71,9 +72,7 @@ def info(
     from brainfit.contracts.recording import recording_facts
 
     with user_code():
-        recording = lookup.load_recording(
-            name, n_images=images, **options.loader_options(presentations=presentations)
-        )
+        recording = options.load_recording(name, images=images, presentations=presentations, regions=regions)
         facts = describe_recording(
             recording,
             n_images=images,
@@ -107,6 +106,7 @@ def convert(
         ),
     ] = None,
     presentations: options.Presentations = None,
+    regions: options.Regions = None,
     to: Annotated[WrittenLayout, typer.Option(help="Layout to write.")] = WRITTEN_LAYOUTS[0],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
@@ -121,8 +121,9 @@ def convert(
             "--force does not apply to --to brainio, whose files are never replaced; choose another folder"
         )
     with user_code():
-        given = options.loader_options(stimuli=stimuli, presentations=presentations)
-        recording = lookup.load_recording(source, **given)
+        recording = options.load_recording(
+            source, stimuli=stimuli, presentations=presentations, regions=regions
+        )
         if to == "netcdf":
             written = _loaders("netcdf.recording:to_netcdf")(
                 recording, target, overwrite=force, progress=sys.stderr.isatty()

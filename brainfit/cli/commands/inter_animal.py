@@ -8,7 +8,6 @@ import typer
 
 from brainfit.cli import options
 from brainfit.cli.output import note, number, print_json, print_table, user_code
-from brainfit.registry import lookup
 
 _NUMBERS = ("consistency", "image_driven", "normalized", "r")
 
@@ -17,6 +16,8 @@ def inter_animal(
     region: options.Region,
     recording: options.Recording = "simulated",
     presentations: options.Presentations = None,
+    regions: options.Regions = None,
+    split: options.Split = None,
     images: options.Images = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the split of the images and of the halves of the trials.")
@@ -36,8 +37,12 @@ def inter_animal(
     from brainfit.analyses.inter_animal import inter_animal_consistency, summary
 
     with user_code():
-        data = lookup.load_recording(
-            recording, n_images=images, **options.loader_options(presentations=presentations)
+        data = options.load_recording(
+            recording,
+            images=images,
+            presentations=presentations,
+            regions=regions,
+            split=split,
         )
         found = inter_animal_consistency(
             data, region=region, n_images=images, seed=seed, execution=options.execution()

@@ -12,7 +12,6 @@ from brainfit.cli.commands.score import build_model
 from brainfit.cli.output import note, print_json, print_table, user_code
 from brainfit.cli.pictures import SUFFIXES, check_picture, save_picture
 from brainfit.contracts.vocabulary import DEVICES, PRECISIONS
-from brainfit.registry import lookup
 
 if TYPE_CHECKING:
     from brainfit.analyses.layer_assignment import LayerAssignment
@@ -22,6 +21,10 @@ def layers(
     model: options.Model,
     recording: options.Recording = "simulated",
     presentations: options.Presentations = None,
+    regions: options.Regions = None,
+    split: options.Split = None,
+    on_ms: options.OnMs = None,
+    off_ms: options.OffMs = None,
     region: Annotated[
         list[str] | None,
         typer.Option(help=f"{options.REGION_HELP.removesuffix('.')}; may be repeated.", show_default="all"),
@@ -54,8 +57,14 @@ def layers(
 
     with user_code():
         net = build_model(model, weights, image_size, seed)
-        data = lookup.load_recording(
-            recording, n_images=images, **options.loader_options(presentations=presentations)
+        data = options.load_recording(
+            recording,
+            images=images,
+            presentations=presentations,
+            regions=regions,
+            on_ms=on_ms,
+            off_ms=off_ms,
+            split=split,
         )
         found = assign_layers(
             net,

@@ -47,7 +47,7 @@ def score(
         str | None,
         typer.Option(
             help="A name of `brainfit list benchmarks`, instead of --region, --recording, --mapping, "
-            "--control and --project."
+            "--control, --project, --on-ms, --off-ms, --split and --test-fraction."
         ),
     ] = None,
     recording: Annotated[
@@ -58,6 +58,17 @@ def score(
         ),
     ] = None,
     presentations: options.Presentations = None,
+    regions: options.Regions = None,
+    split: options.Split = None,
+    test_fraction: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of each object's images that is held out, where the split is drawn.",
+            show_default="0.25",
+        ),
+    ] = None,
+    on_ms: options.OnMs = None,
+    off_ms: options.OffMs = None,
     layer: options.Layer = None,
     mapping: options.Mapping = None,
     control: options.Control = None,
@@ -89,7 +100,8 @@ def score(
 
     Example: brainfit score --model median_convrnn --region pIT
     """
-    chosen = _benchmark(benchmark, region, recording, mapping, control, project)
+    settings = (control, project, on_ms, off_ms, split, test_fraction)
+    chosen = _benchmark(benchmark, region, recording, mapping, settings)
     if project is not None and mapping == "factorized":
         raise typer.BadParameter(
             "--mapping factorized needs the channel and position of each feature, which --project mixes; "
@@ -100,11 +112,23 @@ def score(
 
     with user_code():
         net = build_model(model, weights, image_size, seed)
-        data = lookup.load_recording(
-            chosen.recording, n_images=images, **options.loader_options(presentations=presentations)
+        data = options.load_recording(
+            chosen.recording,
+            images=images,
+            presentations=presentations,
+            regions=regions,
+            on_ms=on_ms,
+            off_ms=off_ms,
+            split=split,
         )
     if data.simulated:
         note(f"the recording {data.name!r} is simulated: the score says nothing about brains")
+    shown = [
+        "" if on_ms is None else f"on{on_ms}ms",
+        "" if off_ms is None else f"off{off_ms}ms",
+        split or "",
+        "" if test_fraction is None else f"{test_fraction:g}test",
+    ]
     folder = run_folder.prepare_run(
         _default_folder(
             net,
@@ -118,6 +142,7 @@ def score(
             images,
             image_size,
             precision,
+            shown,
         )
         if out is None
         else out
@@ -136,7 +161,7 @@ def score(
             control=control,
             projection=project,
             presentation=chosen.presentation if benchmark else None,
-            test_fraction=chosen.test_fraction,
+            test_fraction=chosen.test_fraction if test_fraction is None else test_fraction,
             benchmark=benchmark,
             n_images=images,
             seed=seed,
@@ -171,8 +196,7 @@ def _benchmark(
     region: str | None,
     recording: str | None,
     mapping: MappingName | None,
-    control: ControlName | None,
-    project: int | None,
+    settings: tuple[object, ...],
 ) -> Benchmark:
     from brainfit.contracts.benchmark import Benchmark
 
@@ -183,9 +207,10 @@ def _benchmark(
             )
         recording = "simulated" if recording is None else recording
         return Benchmark("", recording, region, mapping=mapping or MAPPINGS[0])
-    if any(option is not None for option in (region, recording, mapping, control, project)):
+    if any(option is not None for option in (region, recording, mapping, *settings)):
         raise typer.BadParameter(
-            "a --benchmark sets --region, --recording, --mapping, --control and --project; leave them out"
+            "a --benchmark sets --region, --recording, --mapping, --control, --project, --on-ms, --off-ms, "
+            "--split and --test-fraction; leave them out"
         )
     return lookup.load_benchmark(name)
 
@@ -220,6 +245,7 @@ def _default_folder(
     images: int | None,
     image_size: int | None,
     precision: Precision,
+    shown: list[str],
 ) -> Path:
     """Name a run by what was scored and by the options that differ from their defaults."""
     parts = [
@@ -234,6 +260,7 @@ def _default_folder(
         f"{image_size}px" if image_size else "",
         f"{images}images" if images else "",
         "" if precision == PRECISIONS[0] else precision,
+        *shown,
         f"seed{seed}",
     ]
     name = re.sub(r"[^\w.+-]", "_", "-".join(str(part) for part in parts if part))

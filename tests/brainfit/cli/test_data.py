@@ -98,6 +98,16 @@ def test_help_and_lists_have_no_heavy_imports():
 # Info
 
 
+def test_regions_declared_on_the_command_line_are_taken():
+    np.savez("mine.npz", **arrays(region=["VISp"] * 3 + ["V4"] * 3))
+    assert_one_line(run("data", "info", "mine.npz"), "unknown region 'VISp'", "--regions VISp=V1")
+    facts = json.loads(done("data", "info", "mine.npz", "--regions", "VISp=V1", "--json").stdout)
+    assert set(facts["units"]) == {"V1", "V4"}
+    facts = json.loads(done("data", "info", "mine.npz", "--regions", "VISp", "--json").stdout)
+    assert set(facts["units"]) == {"VISp", "V4"}
+    assert "written NAME=REGION" in run("data", "info", "mine.npz", "--regions", "VISp=").output
+
+
 def test_info_describes_a_file():
     np.savez("mine.npz", **arrays())
     found = json.loads(done("data", "info", "mine.npz", "--json").stdout)

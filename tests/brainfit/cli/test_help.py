@@ -82,7 +82,7 @@ def lines(page):
 def test_an_invalid_line_is_detected():
     for line in (
         "brainfit scor --model ff",
-        "brainfit score --model ff --regions pIT",
+        "brainfit score --model ff --regionz pIT",
         "brainfit data fly x",
     ):
         with pytest.raises((AssertionError, Exception), match=r"no command|no option|[Uu]nexpected|extra"):

@@ -293,3 +293,36 @@ def test_a_ceiling_needs_trials(drop):
     responses = responses.isel(drop) if drop else responses.mean("trial")
     with pytest.raises(ContractError, match="a noise ceiling needs at least 2 trials"):
         require_trials(replace(tiny_recording(), responses=responses))
+
+
+def test_a_region_of_its_own_is_declared_and_selected():
+    recording = changed(region=("unit", ["VISp", "V4"] * 3))
+    with pytest.raises(ContractError, match=r"unknown region 'VISp'; .* --regions VISp=V1"):
+        check_recording(recording)
+    declared = replace(recording, own_regions=("VISp",))
+    check_recording(declared)
+    assert declared.regions == ("V4", "VISp")
+    assert declared.select_region("VISp").responses.sizes["unit"] == 3
+    with pytest.raises(UnknownNameError, match="VISx"):
+        declared.select_region("VISx")
+
+
+@pytest.mark.parametrize("name", ["v4", "It", "PIT"])
+def test_a_region_of_its_own_cannot_be_a_misspelt_standard_one(name):
+    recording = replace(changed(region=("unit", [name, "V4"] * 3)), own_regions=(name,))
+    with pytest.raises(ContractError, match="would be confused with"):
+        check_recording(recording)
+
+
+def test_another_presentation_or_split_is_stated_in_the_provenance():
+    prescribed = replace(changed(split=("image", ["train", "test"] * 8)), on_ms=200, off_ms=200)
+    other = prescribed.presented(on_ms=100, split="drawn")
+    assert (other.on_ms, other.off_ms) == (100, 200)
+    assert "split" not in other.responses.coords
+    assert other.provenance["as_given"] == {"on_ms": 100, "split": "drawn"}
+    assert other.provenance["as_given_instead_of"] == {"on_ms": 200}
+    assert prescribed.presented() is prescribed
+    with pytest.raises(ContractError, match="no split of its own"):
+        tiny_recording().presented(split="recording")
+    with pytest.raises(ContractError, match="needed together"):
+        tiny_recording().presented(on_ms=100)

@@ -421,6 +421,26 @@ def test_the_references_are_exactly_the_cited_works():
         ),
         ({"presentation": {"on_ms": 60, "off_ms": 0}}, "for 60 ms, and no gray after it"),
         ({"test_fraction": 0.5}, "50 % of the images of each object were held out"),
+        (
+            {"images": {"split": "the recording's own"}},
+            "were held out, as the recording prescribes; maps were fitted to the other",
+        ),
+        (
+            {
+                "images": {
+                    "split": "drawn, 0.25 of the images; 3 images without repeats are for training only"
+                }
+            },
+            "in all, drawn among the images with repeated trials; maps",
+        ),
+        (
+            {"presented_in_experiment": {"on_ms": 100, "off_ms": 150}},
+            "These are the durations of the experiment.",
+        ),
+        (
+            {"presented_in_experiment": {"on_ms": 200, "off_ms": 200}},
+            "In the experiment, it was shown for 200 ms, followed by 200 ms of gray.",
+        ),
         ({"trial_splits": 7}, "correlated over images, 7 times"),
     ],
 )
