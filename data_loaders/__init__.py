@@ -1,1 +1,5 @@
 """Loaders that turn recordings, real or simulated, into `brainfit.Recording`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

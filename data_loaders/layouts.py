@@ -11,8 +11,9 @@ from brainfit.errors import ContractError, IntegrityError
 from brainfit.storage.atomic_files import file_path, regular_file
 from brainfit.support.messages import printable, reason
 
+from .files.child import in_child
 from .files.isolation import isolated
-from .files.signatures import check_not_matlab, is_classic_netcdf, is_hdf5
+from .files.signatures import is_classic_netcdf, is_hdf5, is_matlab
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 LAYOUTS = {
@@ -21,6 +22,7 @@ LAYOUTS = {
     "brainio": "BrainIO netCDF with dims 'neuroid' and 'presentation'",
     "hvm": "HvM HDF5 with groups 'image_meta' and 'neural_meta'",
     "nwb": "NWB with an attribute 'nwb_version'",
+    "matlab": "a MATLAB file with a variable 'responses'",
 }
 """Layouts by name, and the content that identifies each."""
 
@@ -40,7 +42,8 @@ def layout_of(path: str | os.PathLike[str]) -> str:
     start, known = _beginning(path)
     if start.startswith(_ZIP):
         return "npz"
-    check_not_matlab(path)
+    if is_matlab(path):
+        return _of_matlab(path)
     if not known:
         raise _no_layout(path, "no zip, HDF5 or netCDF file" if start else "empty")
     names, attributes = _names_inside(path)
@@ -111,6 +114,8 @@ def read(
         return from_hvm(path)
     if layout == "npz":
         from .arrays.recording import from_npz as load
+    elif layout == "matlab":
+        from .matlab.recording import from_mat as load
     else:
         from .netcdf.recording import from_netcdf as load
     return load(path, regions=regions)
@@ -137,6 +142,16 @@ def _names_inside(path: Path) -> tuple[set[str], set[str]]:
             return names, {str(name) for name in file.attrs}
     with VariableFile.at(path).opened() as data:
         return {*data.variables, *data.sizes}, {*data.attributes}
+
+
+def _of_matlab(path: Path) -> str:
+    """Return the layout of a MATLAB file by the names of its variables."""
+    from .files.matlab import matlab_names
+
+    names = in_child(path, matlab_names, path)
+    if "responses" in names:
+        return "matlab"
+    raise _no_layout(path, f"a MATLAB file that holds {printable(', '.join(names) or 'nothing', 200)}")
 
 
 def _no_layout(path: Path, what: str) -> ContractError:

@@ -41,7 +41,7 @@ FIGURE_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
 WrittenLayout = Literal["netcdf", "brainio"]
 WRITTEN_LAYOUTS: tuple[WrittenLayout, ...] = get_args(WrittenLayout)
 """Layouts that a recording can be written in; the first is the default."""
-LAYOUTS = ("npz", *WRITTEN_LAYOUTS, "hvm", "nwb")
+LAYOUTS = ("npz", *WRITTEN_LAYOUTS, "hvm", "nwb", "matlab")
 """Layouts that a recording can be read from."""
 
 CatalogKind = Literal["models", "recordings", "benchmarks"]

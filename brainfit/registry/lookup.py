@@ -33,7 +33,7 @@ Factory = Callable[..., Any]
 _PACKAGES: dict[Kind, str] = {"model": "model_zoo", "recording": "data_loaders", "benchmark": "benchmarks"}
 _READER = "layouts:read"
 """The function of `data_loaders` that reads a recording's file."""
-_SUFFIXES = (".npz", ".nc", ".h5", ".hdf5", ".nwb")
+_SUFFIXES = (".npz", ".nc", ".h5", ".hdf5", ".nwb", ".mat")
 """File name endings that distinguish the file of a recording from a name."""
 _REGISTERED: dict[Kind, dict[str, Factory]] = {"model": {}, "recording": {}, "benchmark": {}}
 

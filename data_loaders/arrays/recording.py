@@ -33,10 +33,14 @@ from ..images.table import load_stimuli
 from .coercion import dims_of, labels_of, milliseconds_of, pixels_of, responses_of, whole_number_of
 
 _REQUIRED = ("responses", "images")
-_OPTIONAL = (
+LABELS = (
     "image_id", "object_name", "category_name", "variation", "split", "unit_id", "region", "animal", "array",
-    "time_bin_start", "time_bin_end", "image_file", "response_window", "on_ms", "off_ms",
+    "time_bin_start", "time_bin_end", "image_file",
 )  # fmt: skip
+"""Arguments of `from_arrays` that label images, units or bins."""
+SETTINGS = ("response_window", "on_ms", "off_ms")
+"""Arguments of `from_arrays` that hold for the whole recording."""
+_OPTIONAL = (*LABELS, *SETTINGS)
 _OF_UNITS = ("unit_id", "region", "animal", "array")
 _INDEXES = {"image": "image_id", "unit": "unit_id"}
 """Argument that the coordinate with the name of a dim stands for."""

@@ -29,6 +29,12 @@ def is_classic_netcdf(path: Path) -> bool:
         return file.read(4) in _CLASSIC
 
 
+def is_matlab(path: Path) -> bool:
+    """Return True if a file was written by MATLAB's ``save``, in version 5, 7 or 7.3."""
+    with path.open("rb") as file:
+        return file.read(19) in (b"MATLAB 7.3 MAT-file", b"MATLAB 5.0 MAT-file")
+
+
 def check_not_matlab(path: Path) -> None:
     """Raise if a file was written by MATLAB's ``save``: read as plain HDF5, its axes would be reversed.
 
@@ -42,11 +48,7 @@ def check_not_matlab(path: Path) -> None:
     if start == b"MATLAB 7.3 MAT-file":
         raise ContractError(
             f"{printable(path, 300)} is a MATLAB 7.3 file, in which the axes of every array are reversed "
-            "and text is stored as numbers; read it with h5py, transpose every array (.T), and give the "
-            "arrays to data_loaders.arrays.from_arrays"
+            "and text is stored as numbers; read it with data_loaders.from_mat"
         )
     if start == b"MATLAB 5.0 MAT-file":
-        raise ContractError(
-            f"{printable(path, 300)} is a MATLAB 5 file; read it with scipy.io.loadmat, and give the arrays "
-            "to data_loaders.arrays.from_arrays"
-        )
+        raise ContractError(f"{printable(path, 300)} is a MATLAB 5 file; read it with data_loaders.from_mat")

@@ -16,6 +16,8 @@ import pytest
 import xarray as xr
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from matlab_files import write_v73
+from scipy.io import savemat
 from tiny import tiny_recording
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError, ResourceError
@@ -61,7 +63,16 @@ def nwb(path):
         file.attrs["nwb_version"] = "2.7.0"
 
 
+def matlab(path, write):
+    tiny = tiny_recording()
+    write(path, responses=tiny.responses.values, images=tiny.stimuli.values, region="pIT")
+
+
 WRITERS = {
+    "matlab": [
+        lambda path: matlab(path, write_v73),
+        lambda path: matlab(path, lambda path, **arrays: savemat(path, arrays, appendmat=False)),
+    ],
     "npz": [npz],
     "netcdf": [
         plain,
@@ -87,7 +98,7 @@ def test_every_layout_is_tested():
     assert set(WRITERS) == set(LAYOUTS)
 
 
-@pytest.mark.parametrize("write", [npz, *WRITERS["netcdf"]])
+@pytest.mark.parametrize("write", [npz, *WRITERS["netcdf"], *WRITERS["matlab"]])
 def test_a_recording_is_equal_in_every_layout(tmp_path, write):
     write(tmp_path / "mine.data")
     for got in (read(tmp_path / "mine.data"), load_recording(tmp_path / "mine.data")):

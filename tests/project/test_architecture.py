@@ -15,7 +15,8 @@ ORDER = {
     ),
     "model_zoo": ("catalog", "networks", "adapters", "decoders", "cells", "weights", "engine"),
     "data_loaders": (
-        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "arrays", "tasks", "simulated",
+        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "tables", "matlab",
+        "arrays", "tasks", "simulated",
         "trials", "images", "files",
     ),
 }  # fmt: skip
