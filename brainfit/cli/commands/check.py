@@ -51,8 +51,8 @@ def check(
     of_recording = options.loader_options(presentations=presentations, regions=regions, images=images)
     if of_model and of_recording:
         raise typer.BadParameter(
-            "--weights and --image-size are for models, --presentations, --regions and --images for recordings; "
-            "leave out those of the other kind"
+            "--weights and --image-size are for models, --presentations, --regions and --images for "
+            "recordings; leave out those of the other kind"
         )
     with user_code():
         if of_model:
