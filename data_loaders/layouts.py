@@ -151,6 +151,11 @@ def _of_matlab(path: Path) -> str:
     names = in_child(path, matlab_names, path)
     if "responses" in names:
         return "matlab"
+    if "ALLMUA" in names:
+        raise ContractError(
+            f"{printable(path, 300)} holds the trials of TVSD, whose images and monkey it does not name; "
+            "read it with data_loaders.tvsd.from_tvsd(path, images, monkey=…)"
+        )
     raise _no_layout(path, f"a MATLAB file that holds {printable(', '.join(names) or 'nothing', 200)}")
 
 

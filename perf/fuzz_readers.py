@@ -40,6 +40,7 @@ from data_loaders.arrays import from_arrays
 from data_loaders.brainio.write import to_brainio
 from data_loaders.layouts import read
 from data_loaders.netcdf import to_netcdf
+from data_loaders.tables import from_table
 
 CPU_SECONDS = 3.0
 """Processor time of one file after which its reader hangs; a healthy one takes a few hundredths."""
@@ -175,6 +176,44 @@ def read_images(path: Path) -> Any:
     )
 
 
+def write_matlab(version: int) -> Callable[[Path, np.random.Generator], Path]:
+    """Return the writer of a MATLAB file of version 5, or 7.3 for 7."""
+
+    def write(folder: Path, rng: np.random.Generator) -> Path:
+        from matlab_files import write_v73
+        from scipy.io import savemat
+
+        path, given = folder / "f.mat", arrays(rng)
+        if version == 7:
+            write_v73(path, **given)
+        else:
+            savemat(path, {k: np.array(v, object) if isinstance(v, list) else v for k, v in given.items()})
+        return path
+
+    return write
+
+
+def write_table(ending: str) -> Callable[[Path, np.random.Generator], Path]:
+    """Return the writer of a table of responses as CSV or Parquet."""
+
+    def write(folder: Path, rng: np.random.Generator) -> Path:
+        labels = ("region", "animal", "object_name", "image_id", "unit_id", "time_bin_start", "time_bin_end")
+        frame = from_arrays(**arrays(rng)).responses.rename("response").to_dataframe().reset_index()
+        frame = frame[["trial", "response", *labels]]
+        path = folder / f"f.{ending}"
+        frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+        return path
+
+    return write
+
+
+def read_table(path: Path) -> Any:
+    """Read a table of responses with its images in memory."""
+    ids = [f"image_{k:04d}" for k in range(N_IMAGES)]
+    pixels = arrays(np.random.default_rng(0))["images"]
+    return from_table(path, pixels, image_id=ids, time_unit="ms")
+
+
 LAYOUTS: dict[str, tuple[Callable[[Path, np.random.Generator], Path], Callable[[Path], Any]]] = {
     "npz": (write_npz, read_recording),
     "own": (write_own, read_recording),
@@ -185,9 +224,16 @@ LAYOUTS: dict[str, tuple[Callable[[Path, np.random.Generator], Path], Callable[[
     "brainio": (write_brainio, read_recording),
     "hvm": (write_hvm, read_recording),
     "nwb": (write_nwb_file, read_recording),
+    "matlab5": (write_matlab(5), read_recording),
+    "matlab7.3": (write_matlab(7), read_recording),
+    "table-csv": (write_table("csv"), read_table),
+    "table-parquet": (write_table("parquet"), read_table),
     **{kind: (write_images(kind), read_images) for kind in ("png", "jpg", "tif", "bmp", "zip", "csv")},
 }
-CHILD = {"own", "netcdf3", "netcdf4", "hdf5", "brainio", "hvm", "nwb"}
+CHILD = {
+    "own", "netcdf3", "netcdf4", "hdf5", "brainio", "hvm", "nwb",
+    "matlab5", "matlab7.3", "table-csv", "table-parquet",
+}  # fmt: skip
 """Layouts that are loaded in a process of their own."""
 
 

@@ -20,6 +20,7 @@ from scipy.io import loadmat, whosmat
 from scipy.io.matlab import MatReadError
 
 from brainfit.errors import BrainfitError, ContractError, IntegrityError
+from brainfit.storage.atomic_files import regular_file
 from brainfit.support.messages import printable, reason
 
 from .hdf5 import Hdf5File, member, place, read_values
@@ -43,6 +44,7 @@ def matlab_names(path: Path) -> list[str]:
     IntegrityError
         If the file cannot be read.
     """
+    regular_file(path)
     if is_hdf5(path):
         with Hdf5File.at(path).opened() as file:
             return [str(name) for name in file if name not in ("#refs#", "#subsystem#")]
@@ -60,6 +62,7 @@ def matlab_variables(path: Path, names: list[str]) -> dict[str, Any]:
     IntegrityError
         If the file cannot be read.
     """
+    regular_file(path)
     if is_hdf5(path):
         with Hdf5File.at(path).opened() as file:
             return {name: dataset_value(member(file, name, h5py.Dataset)) for name in names}
@@ -120,9 +123,7 @@ def text_of(where: str, values: np.ndarray) -> str:
     """
     codes = np.asarray(values).ravel()
     if codes.dtype.kind not in "ui" or codes.size > _LONGEST:
-        raise ContractError(
-            f"text of MATLAB is stored as {codes.dtype} of length {codes.size}; wanted letters"
-        )
+        raise ContractError(f"{where} holds {codes.dtype} of length {codes.size}; wanted text or one number")
     return codes.astype("<u2").tobytes().decode("utf-16-le", "replace")
 
 

@@ -15,7 +15,7 @@ ORDER = {
     ),
     "model_zoo": ("catalog", "networks", "adapters", "decoders", "cells", "weights", "engine"),
     "data_loaders": (
-        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "netcdf", "tables", "matlab",
+        "catalog", "layouts", "published", "brainio", "nwb", "hvm", "tvsd", "netcdf", "tables", "matlab",
         "arrays", "tasks", "simulated",
         "trials", "images", "files",
     ),

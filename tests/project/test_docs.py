@@ -20,7 +20,7 @@ from brainfit.report.browser import find_browser
 ROOT = Path(__file__).parents[2]
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 DOCUMENTED = set(re.findall(r"\.\. auto(?:function|class|module):: (\S+)", API))
-LOADERS = ("arrays", "netcdf", "brainio", "hvm", "nwb", "tables", "matlab")
+LOADERS = ("arrays", "netcdf", "brainio", "hvm", "nwb", "tables", "matlab", "tvsd")
 CHROMIUM = find_browser()
 
 
