@@ -96,16 +96,26 @@ def dataset_value(data: h5py.Dataset) -> np.ndarray:
     return values
 
 
-def dereference(file: h5py.File, reference: Any) -> h5py.Dataset | h5py.Group:
-    """Return what a reference refers to; raise `IntegrityError` if that is nothing."""
+def dereference(file: h5py.File, reference: Any) -> h5py.Dataset:
+    """Return the data set that a reference refers to.
+
+    Raises
+    ------
+    IntegrityError
+        If the reference leads nowhere.
+    ContractError
+        If it leads to a structure.
+    """
+    where = printable(file.filename, 300)
     if not isinstance(reference, h5py.Reference) or not reference:
-        raise IntegrityError(f"{printable(file.filename, 300)} is damaged: a reference leads nowhere")
+        raise IntegrityError(f"{where} is damaged: a reference leads nowhere")
     try:
-        return file[reference]
+        found = file[reference]
     except (ValueError, KeyError, OSError, RuntimeError) as error:
-        raise IntegrityError(
-            f"{printable(file.filename, 300)} is damaged: a reference leads nowhere ({reason(error)})"
-        ) from error
+        raise IntegrityError(f"{where} is damaged: a reference leads nowhere ({reason(error)})") from error
+    if not isinstance(found, h5py.Dataset):
+        raise ContractError(f"{where}: {printable(found.name)} is a structure; wanted text in each cell")
+    return found
 
 
 def text_of(where: str, values: np.ndarray) -> str:
@@ -132,10 +142,7 @@ def _rows(where: str, values: np.ndarray) -> np.ndarray:
 
 
 def _cell(of: h5py.Dataset, reference: Any) -> Any:
-    data = dereference(of.file, reference)
-    if not isinstance(data, h5py.Dataset):
-        raise ContractError(f"{place(data)} is a structure; wanted text in each cell")
-    value = dataset_value(data)
+    value = dataset_value(dereference(of.file, reference))
     return value.item() if value.size == 1 else text_of(place(of), value)
 
 

@@ -114,7 +114,7 @@ def shared_groups(tables: Mapping[str, pd.DataFrame]) -> list[str]:
             shared.append(name)
             continue
         for key in having:
-            if tables[key][name].nunique() > 1:
+            if len(set(tables[key][name].tolist())) > 1:
                 lacking = next(other for other in tables if other not in having)
                 raise ContractError(
                     f"{key} has several values of {name}, but {lacking} has no column {name}; add it, so "

@@ -125,13 +125,13 @@ def numbers(key: str, frame: pd.DataFrame, name: str, *, missing: bool = False) 
 
 def names_of(key: str, frame: pd.DataFrame, name: str) -> np.ndarray:
     """Return a column of names as text; whole floats, as pandas makes of integers, lose their decimals."""
-    column = frame[name]
-    if column.isna().any():
-        row = int(column.isna().to_numpy().argmax())
+    column = pd.Series(frame[name])
+    empty = column.isna().to_numpy(dtype=bool)
+    if empty.any():
         raise ContractError(
-            f"{key}: column {name} has {int(column.isna().sum())} empty entries, the first in row {row}"
+            f"{key}: column {name} has {int(empty.sum())} empty entries, the first in row {empty.argmax()}"
         )
-    if pd.api.types.is_float_dtype(column.dtype) and (column % 1 == 0).all():
+    if pd.api.types.is_float_dtype(column.dtype) and (column.to_numpy() % 1 == 0).all():
         column = column.astype(np.int64)
     return column.astype(str).to_numpy(dtype=object).astype(str)
 
@@ -185,7 +185,7 @@ def constant_labels(
     found = {}
     for name in names:
         if name in frame.columns:
-            labels = plain_labels(frame[name])
+            labels = plain_labels(pd.Series(frame[name]))
             of_groups = labels[first]
             other = of_groups[group] != labels
             if labels.dtype.kind == "f":

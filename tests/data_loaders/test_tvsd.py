@@ -44,7 +44,7 @@ def test_units_bins_trials_and_images_are_those_that_were_written(tmp_path, rng,
                 values[image, : len(trials)], binned[trials, first:last], rtol=1e-5, atol=1e-6
             )
             assert np.isnan(values[image, len(trials) :]).all()
-    assert got["time_bin_start"].values.tolist() == [0, 10, 20, 30]
+        assert got["time_bin_start"].values.tolist() == [0, 10, 20, 30]
 
 
 def test_split_presentation_and_single_training_trials_are_carried(tmp_path, rng):
@@ -111,7 +111,7 @@ def test_files_in_another_form_are_refused_in_one_line(tmp_path, rng, options, s
         else:
             rows[-1, test] = 3
         options = {"rows": rows}
-    path, _ = write_tvsd(tmp_path, rng, **options)
+    path = write_tvsd(tmp_path, rng, **options)[0]  # pyright: ignore[reportArgumentType]
     with pytest.raises(BrainfitError, match=says) as caught:
         load(path, region="IT", normalize="train")
     assert "\n" not in str(caught.value)

@@ -54,5 +54,5 @@ def write_tvsd(folder, rng, *, rows=None, mapping=None, dtype="f4", responses=No
                 Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(target)
     stamp(logs / "things_imgs.mat")
     savemat(logs / "1024chns_mapping_20220105.mat", {"mapping": mapping[None].astype(float)})
-    mapped = raw[..., np.asarray(mapping) - 1].transpose(1, 2, 0) if raw.shape[2] == 1024 else None
+    mapped = np.take(raw, np.asarray(mapping) - 1, axis=2, mode="clip").transpose(1, 2, 0)
     return folder / "THINGS_MUA_trials.mat", mapped
