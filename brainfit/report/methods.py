@@ -97,7 +97,7 @@ def _presented(score: Score) -> str:
         text += (
             " These are the durations of the experiment."
             if same
-            else f" In the experiment it was {durations}."
+            else f" In the experiment, it was shown {durations}."
         )
     if (precision := provenance.get("precision", "float32")) != "float32":
         text += f" The model computed in {precision}, everything after it in float32 or more."
