@@ -17,6 +17,7 @@ from brainfit.contracts.vocabulary import RANDOM_WEIGHTS, UNKNOWN_WEIGHTS
 from brainfit.figures.panels import Panel, Panels
 from brainfit.figures.style import MUTED, STYLE, boxes_for_letters
 from brainfit.scoring.result import Score
+from brainfit.support.messages import one_line
 
 LONGEST_NAME = 40
 LETTERS_PER_INCH = 13
@@ -117,8 +118,8 @@ def has_unknown_weights(score: Score) -> bool:
 
 
 def shorten(name: Any) -> str:
-    """Cut a name that is too long for a figure."""
-    text = " ".join(str(name).split())
+    """Cut a name that is too long for a figure, and escape what cannot be written."""
+    text = one_line(name)
     return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
 
 
