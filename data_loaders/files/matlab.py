@@ -29,7 +29,7 @@ from .signatures import is_hdf5
 _UNREADABLE = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, NotImplementedError,
     OverflowError, MemoryError, EOFError, UnicodeDecodeError, ZeroDivisionError, struct.error, zlib.error,
-    MatReadError,
+    MatReadError, NameError,
 )  # fmt: skip
 """Exceptions that SciPy raises on a damaged file."""
 _LONGEST = 2**16

@@ -77,7 +77,11 @@ def _read(path: Path) -> pd.DataFrame:
         with path.open("rb") as file:
             parquet = file.read(4) == _PARQUET
         if parquet:
-            return pd.read_parquet(path)
+            import pyarrow.parquet
+
+            found = pyarrow.parquet.read_table(path)
+            found.validate(full=True)  # text that is not UTF-8 would be found only when it is used
+            return found.to_pandas()
         return pd.read_csv(path, encoding="utf-8-sig", sep=_separator(path), low_memory=False)
     except ImportError as error:
         raise PluginError(
