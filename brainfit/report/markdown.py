@@ -51,7 +51,8 @@ def _blocks(document: Document, folder: str) -> Iterator[str]:
     yield "## How it was computed"
     yield from map(plain, document.methods)
     yield "\n".join(f"- {plain(formula)}" for formula in document.formulas)
-    yield "### References"
+    if document.references:
+        yield "### References"
     yield "\n".join(
         f"- {plain(reference.text)}{f' <{reference.link}>' if reference.link else ''}"
         for reference in document.references

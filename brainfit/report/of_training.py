@@ -77,7 +77,7 @@ def training_document(card: Mapping[str, Any], metrics: pd.DataFrame, command: s
             "for the choice of validation images; another seed of the training gives another network, and "
             "may differ by more.",
             "Accuracy on a task is not a score against a brain. To get one, give the folder of this run to "
-            "`brainfit score --weights`.",
+            "brainfit score as --weights.",
         ],
         figures_note="",
         figures=[learning_curve(metrics, card), accuracy_over_steps(card)],

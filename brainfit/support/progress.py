@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from brainfit.support.messages import one_line
+
 
 class OnProgress(Protocol):
     """A function that advances a bar by a number of steps, and may change the text at its end."""
@@ -64,22 +66,22 @@ def progress_bar(
         Number and name of the units in a step, such as ``(128, "images")``, to show their number a second.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         *([] if speed is None else [_Speed(*speed)]),
         TimeElapsedColumn(),
         TextColumn("passed,"),
         TimeRemainingColumn(),
-        TextColumn("left{task.fields[text]}"),
+        TextColumn("left{task.fields[text]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
-        task = progress.add_task(description, total=total, completed=done, text="")
+        task = progress.add_task(one_line(description), total=total, completed=done, text="")
 
         def on_progress(steps: int = 1, /, text: str | None = None) -> None:
             progress.advance(task, steps)
             if text is not None:
-                progress.update(task, text=f"; {text}")
+                progress.update(task, text=f"; {one_line(text)}")
 
         yield on_progress
         progress.update(task, completed=total)

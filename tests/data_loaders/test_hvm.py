@@ -191,7 +191,10 @@ def test_a_score_equals_that_of_the_same_arrays(tmp_path, rng):
         arrays["images"],
         name="hvm",
         **fields,
-        **{name: recording.responses[name].values for name in ("unit_id", "region", "animal", "array")},
+        unit_id=recording.responses["unit_id"].values,
+        region=recording.responses["region"].values,
+        animal=recording.responses["animal"].values,
+        array=recording.responses["array"].values,
         time_bin_start=[70],
         time_bin_end=[170],
     )

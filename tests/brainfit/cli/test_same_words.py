@@ -186,4 +186,4 @@ def test_remarks_on_a_model(monkeypatch):
 def test_options_of_both_kinds_are_wrong_usage():
     result = run("check", "tiny", "--image-size", "32", "--images", "16")
     assert result.exit_code == 2
-    assert "--presentations and --images for recordings" in result.output
+    assert "--presentations, --regions and --images for recordings" in result.output

@@ -45,8 +45,8 @@ def changed(data, name, rng, blocks):
     elif name == "type":
         values = values.astype(np.float32)
     else:
-        scale, offset = 2.0 ** rng.integers(-40, 40, size=(2, values.shape[2], 1))
-        values = scale * rng.choice([-1, 1], size=scale.shape) * (values + offset / 2**10)
+        scale, offset = 2.0 ** rng.integers([[[-40]], [[-30]]], [[[40]], [[10]]], (2, values.shape[2], 1))
+        values = scale * rng.choice([-1, 1], size=scale.shape) * (values + offset)
     return replace(data, responses=data.responses.copy(data=values))
 
 

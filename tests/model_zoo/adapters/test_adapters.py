@@ -395,7 +395,7 @@ def test_modules_on_the_meta_device_are_refused() -> None:
         model = from_module(module, ["0"], 8)
         module.to("meta")
         assert model.weights == "unknown"
-        with pytest.raises(ContractError, match="a block is a meta tensor, wanted a dense one with values"):
+        with pytest.raises(ContractError, match="is on the meta device and has no values"):
             check_model(model)
 
 
