@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 extras = project["optional-dependencies"]
-for requirement in (*project["dependencies"], *extras["nwb"], *extras["test"]):
+for requirement in (*project["dependencies"], *extras["nwb"], *extras["tables"], *extras["test"]):
     if found := re.fullmatch(r"([\w.-]+)>=([\d.]+)", requirement):
         name, lowest = found.groups()
         if name != "torch":
