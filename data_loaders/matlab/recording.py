@@ -78,7 +78,7 @@ def from_mat(
     try:
         recording = from_arrays(**arrays, name=path.stem, regions=regions)
     except ContractError as error:
-        raise ContractError(f"{source}: {error}") from error
+        raise ContractError(f"{source}, read as a MATLAB file: {error}") from error
     origin: dict[str, Any] = {"source": "matlab", "file": path.name}
     if others:
         origin["unused"] = printable(", ".join(others), 300)
