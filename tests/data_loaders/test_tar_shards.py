@@ -102,15 +102,13 @@ def test_shards_that_are_no_task_are_refused(folder, tmp_path, images):
         tar_shards(folder)
     data = images["val", 0, 0]
     shard(folder / "val" / "9.tar", {"a/b.jpg": data})
-    with pytest.raises(
-        ContractError, match=r"1 images .*9.tar have no class, the first is a/b.jpg; .*a/b.cls"
-    ):
+    with pytest.raises(ContractError, match=r"1 images of .* have no class, the first is a/b.jpg; .*a/b.cls"):
         tar_shards(folder, 32)
     shard(folder / "val" / "9.tar", {"a/b.jpg": data, "a/b.cls": b"12"})
     with pytest.raises(ContractError, match="1 classes have images in only one of train and val: 12"):
         tar_shards(folder, 32)
     (folder / "val" / "9.tar").write_bytes(b"no tar file" * 100)
-    with pytest.raises(IntegrityError, match=r"cannot read the shard .*9.tar: .*not compressed"):
+    with pytest.raises(IntegrityError, match=r"cannot read the shard .*: .*not compressed"):
         tar_shards(folder, 32)
     for path in (folder / "val").iterdir():
         path.unlink()
