@@ -112,5 +112,5 @@ def test_shards_that_are_no_task_are_refused(folder, tmp_path, images):
         tar_shards(folder, 32)
     for path in (folder / "val").iterdir():
         path.unlink()
-    with pytest.raises(ContractError, match=r"val has no .tar file"):
+    with pytest.raises(ContractError, match=r"has no .tar file; wanted shards"):
         tar_shards(folder, 32)
